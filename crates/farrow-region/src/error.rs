@@ -1,0 +1,174 @@
+//! Everything that can go wrong with a medium or a mapping.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::media::Access;
+
+/// Why a medium could not be opened, mapped, read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegionError {
+    /// An access past the end of a medium or mapping.
+    #[error("{len} bytes at offset {offset:#x} are not within {what}, which has {size} bytes")]
+    OutOfBounds {
+        /// The medium or mapping.
+        what: String,
+        /// First byte asked for.
+        offset: u64,
+        /// Bytes asked for.
+        len: u64,
+        /// Bytes there are.
+        size: u64,
+    },
+
+    /// An atomic access to a word that is not aligned.
+    #[error(
+        "offset {offset:#x} in {what} is not a multiple of {align}: one load or store needs an aligned word"
+    )]
+    Unaligned {
+        /// The medium or mapping.
+        what: String,
+        /// Offset asked for.
+        offset: u64,
+        /// What it has to be a multiple of, in bytes.
+        align: u64,
+    },
+
+    /// A write to a medium that was opened to be read.
+    #[error("{what} is open for reading only. Try: open it for reading and writing")]
+    ReadOnly {
+        /// The medium.
+        what: String,
+    },
+
+    /// No file of that name.
+    #[error("{} does not exist. Try: farrow mkfs", path.display())]
+    Missing {
+        /// The file asked for.
+        path: PathBuf,
+    },
+
+    /// No directory to make the file in.
+    #[error("directory {} does not exist. Try: mkdir", path.display())]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+    },
+
+    /// A file of that name is there already.
+    #[error("{} exists already and would be overwritten. Try: another name, or say that it may be overwritten", path.display())]
+    AlreadyExists {
+        /// The file asked for.
+        path: PathBuf,
+    },
+
+    /// The file system refuses access.
+    #[error("no permission to open {} for {access}. Try: another user, or the file's mode and its directories'", path.display())]
+    NoPermission {
+        /// The file asked for.
+        path: PathBuf,
+        /// What it was to be opened for.
+        access: Access,
+    },
+
+    /// Something other than a regular file.
+    #[error("{what} is {kind}, and a medium must be a regular file")]
+    NotAFile {
+        /// The file or descriptor.
+        what: String,
+        /// What it is, with its article.
+        kind: &'static str,
+    },
+
+    /// Too few bytes for a medium.
+    #[error("{} has {len} bytes, and a medium needs at least {least}", path.display())]
+    TooShort {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes, found or asked for.
+        len: u64,
+        /// The least length in bytes.
+        least: u64,
+    },
+
+    /// Another agent has the medium open for writing.
+    #[error("{} is in use by another agent. Try: stop that agent first", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+
+    /// The file system cannot hold the medium.
+    #[error(
+        "no space for {}: need {needed} bytes, {} available. Try: a smaller region, or a file system with more room",
+        path.display(),
+        available.map_or_else(|| "an unknown number".to_owned(), |bytes| bytes.to_string())
+    )]
+    NoSpace {
+        /// The file.
+        path: PathBuf,
+        /// Bytes asked for.
+        needed: u64,
+        /// Bytes the file system has, where it tells.
+        available: Option<u64>,
+    },
+
+    /// A mapping of no ranges, or of a range of no bytes.
+    #[error("nothing to map: there are {ranges} ranges, and each needs at least one byte")]
+    NothingToMap {
+        /// Ranges asked for.
+        ranges: usize,
+    },
+
+    /// A range that does not begin or end on a page.
+    #[error(
+        "range {index} ({len} bytes at offset {offset:#x}) does not lie on pages of {unit} bytes (only the last range may end within one)"
+    )]
+    RangeUnaligned {
+        /// Which range, counted from 0.
+        index: usize,
+        /// Its first byte in the file.
+        offset: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// Page size of the file, in bytes.
+        unit: u64,
+    },
+
+    /// A range past the end of the file: reading there would end in SIGBUS.
+    #[error(
+        "range {index} ({len} bytes at offset {offset:#x}) is not within {what}, which has {file_len} bytes"
+    )]
+    RangePastEnd {
+        /// The file or descriptor.
+        what: String,
+        /// Which range, counted from 0.
+        index: usize,
+        /// Its first byte in the file.
+        offset: u64,
+        /// Its length in bytes.
+        len: u64,
+        /// The file's length in bytes.
+        file_len: u64,
+    },
+
+    /// More bytes than this machine has addresses for.
+    #[error("{len} bytes do not fit the address space")]
+    TooLarge {
+        /// Bytes asked for.
+        len: u64,
+    },
+
+    /// A system call failed.
+    #[error("cannot {action} {what}")]
+    Io {
+        /// What was tried: a verb.
+        action: &'static str,
+        /// The file or descriptor it was tried on.
+        what: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}

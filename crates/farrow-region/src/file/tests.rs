@@ -1,0 +1,398 @@
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::{env, thread};
+
+use rustix::fs::{CWD, Mode};
+
+use super::*;
+use crate::{FileRange, ReadMapping, WriteMapping};
+
+const MIB: u64 = 1 << 20;
+
+fn directory() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Bytes of the file that have a place in memory or on disk.
+fn allocated(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().blocks() * 512
+}
+
+#[test]
+fn a_new_medium_is_zero_private_and_not_sparse() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, 3 * MIB, false).unwrap();
+    assert_eq!(media.len(), 3 * MIB);
+    assert_eq!(media.path(), path);
+    assert_eq!(media.access(), Access::ReadWrite);
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(metadata.len(), 3 * MIB);
+    assert_eq!(metadata.mode() & 0o777, 0o600);
+    assert!(allocated(&path) >= 3 * MIB, "{} bytes allocated", allocated(&path));
+    assert!(fs::read(&path).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn what_was_written_is_there_when_opened_again() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, MIB, false).unwrap();
+    media.write_at(12345, b"still here").unwrap();
+    media.persist(12345, 10).unwrap();
+    drop(media);
+    let media = FileMedia::open(&path, Access::ReadWrite).unwrap();
+    let mut bytes = [0; 10];
+    media.read_at(12345, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"still here");
+}
+
+#[test]
+fn a_sparse_file_is_filled_when_opened_for_writing() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"data").unwrap();
+    file.set_len(4 * MIB).unwrap();
+    assert!(allocated(&path) < 4 * MIB, "the test needs a sparse file");
+    let media = FileMedia::open(&path, Access::ReadWrite).unwrap();
+    assert!(allocated(&path) >= 4 * MIB, "{} bytes allocated", allocated(&path));
+    let mut bytes = [1; 8];
+    media.read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"data\0\0\0\0");
+}
+
+/// The way of kernels without MADV_POPULATE_WRITE.
+#[test]
+fn touching_every_page_changes_nothing() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, MIB, false).unwrap();
+    let data: Vec<u8> = (0..MIB).map(|i| u8::try_from(i % 253).unwrap()).collect();
+    media.write_at(0, &data).unwrap();
+    media.mapping.touch();
+    assert!(fs::read(&path).unwrap() == data, "bytes differ");
+}
+
+#[test]
+fn zeros_are_written_where_nothing_can_be_allocated() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let cannot = |_: &File, _| Err(Errno::OPNOTSUPP.into());
+    let media = FileMedia::create_with(&path, MIB + 5, false, cannot).unwrap();
+    assert_eq!(media.len(), MIB + 5);
+    assert!(allocated(&path) >= MIB, "{} bytes allocated", allocated(&path));
+}
+
+#[test]
+fn a_file_that_is_there_is_not_overwritten_unasked() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    fs::write(&path, "precious").unwrap();
+    let error = FileMedia::create(&path, MIB, false).unwrap_err();
+    assert!(matches!(&error, RegionError::AlreadyExists { path: p } if *p == path), "{error}");
+    assert_eq!(fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn overwriting_leaves_old_mappings_their_bytes() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    fs::write(&path, [7; 8192]).unwrap();
+    let old = ReadMapping::map(File::open(&path).unwrap(), &[FileRange { offset: 0, len: 8192 }]).unwrap();
+    let media = FileMedia::create(&path, 4096, true).unwrap();
+    let mut bytes = [1; 4096];
+    media.read_at(0, &mut bytes).unwrap();
+    assert_eq!(bytes, [0; 4096]);
+    assert!(old.sealed(0, 8192, ()).unwrap().as_ref() == [7; 8192], "the old file is untouched");
+}
+
+#[test]
+fn overwriting_through_a_symbolic_link_keeps_the_link() {
+    let directory = directory();
+    let (path, link) = (directory.path().join("region"), directory.path().join("link"));
+    fs::write(&path, "old").unwrap();
+    symlink("region", &link).unwrap();
+    let media = FileMedia::create(&link, 4096, true).unwrap();
+    assert_eq!(media.path(), link);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(fs::metadata(&path).unwrap().len(), 4096);
+}
+
+#[test]
+fn more_than_the_file_system_holds() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    fs::write(&path, "precious").unwrap();
+    let needed = 1 << 60;
+    for (path, overwrite) in [(&path, true), (&directory.path().join("new"), false)] {
+        let error = FileMedia::create(path, needed, overwrite).unwrap_err();
+        assert!(
+            matches!(error, RegionError::NoSpace { needed: n, available: Some(_), .. } if n == needed),
+            "{error}"
+        );
+    }
+    assert_eq!(fs::read(&path).unwrap(), b"precious", "nothing is lost before the new file is known to fit");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no file is left behind");
+}
+
+#[test]
+fn a_file_that_cannot_be_allocated_is_removed() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let full = |file: &File, len: u64| {
+        file.set_len(len / 2)?;
+        Err(Errno::NOSPC.into())
+    };
+    let error = FileMedia::create_with(&path, MIB, false, full).unwrap_err();
+    assert!(matches!(error, RegionError::NoSpace { needed: MIB, .. }), "{error}");
+    let broken = |_: &File, _| Err(Errno::IO.into());
+    let error = FileMedia::create_with(&path, MIB, false, broken).unwrap_err();
+    assert!(matches!(error, RegionError::Io { action: "allocate", .. }), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "no file is left behind");
+}
+
+#[test]
+fn too_short() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let error = FileMedia::create(&path, 4095, false).unwrap_err();
+    assert!(matches!(error, RegionError::TooShort { len: 4095, least: 4096, .. }), "{error}");
+    assert!(!path.exists());
+    for len in [0, 1, 4095] {
+        File::create(&path).unwrap().set_len(len).unwrap();
+        for access in [Access::ReadOnly, Access::ReadWrite] {
+            let error = FileMedia::open(&path, access).unwrap_err();
+            assert!(matches!(error, RegionError::TooShort { len: l, .. } if l == len), "{error}");
+        }
+    }
+    File::create(&path).unwrap().set_len(4096).unwrap();
+    FileMedia::open(&path, Access::ReadWrite).unwrap();
+}
+
+#[test]
+fn missing() {
+    let directory = directory();
+    let path = directory.path().join("nothing");
+    for access in [Access::ReadOnly, Access::ReadWrite] {
+        let error = FileMedia::open(&path, access).unwrap_err();
+        assert!(matches!(&error, RegionError::Missing { path: p } if *p == path), "{error}");
+    }
+    for overwrite in [false, true] {
+        let error = FileMedia::create(path.join("region"), MIB, overwrite).unwrap_err();
+        assert!(matches!(&error, RegionError::NoDirectory { path: p } if *p == path), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_file() {
+    let directory = directory();
+    let fifo = directory.path().join("fifo");
+    rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    for (path, expected) in [
+        (directory.path(), "a directory"),
+        (Path::new("/dev/null"), "a character device"),
+        (fifo.as_path(), "a pipe"),
+    ] {
+        let not_a_file = |result: Result<FileMedia, RegionError>| {
+            let error = result.unwrap_err();
+            assert!(matches!(&error, RegionError::NotAFile { kind, .. } if *kind == expected), "{error}");
+        };
+        not_a_file(FileMedia::open(path, Access::ReadOnly));
+        not_a_file(FileMedia::open(path, Access::ReadWrite));
+        not_a_file(FileMedia::create(path, MIB, false));
+        not_a_file(FileMedia::create(path, MIB, true));
+    }
+}
+
+/// Runs `f` as a user who is not root: permissions mean nothing to root.
+fn unprivileged<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    let as_nobody = || {
+        if rustix::process::geteuid().is_root() {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            rustix::thread::set_thread_res_uid(nobody, nobody, nobody).unwrap();
+        }
+        f()
+    };
+    // The change is the thread's own, and the thread ends with it.
+    thread::scope(|scope| scope.spawn(as_nobody).join().unwrap())
+}
+
+#[test]
+fn no_permission() {
+    let directory = directory();
+    let open_to_all = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(directory.path(), open_to_all).unwrap();
+    let path = directory.path().join("region");
+    drop(FileMedia::create(&path, MIB, false).unwrap());
+
+    for (mode, access) in [(0o000, Access::ReadOnly), (0o444, Access::ReadWrite)] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let error = unprivileged(|| FileMedia::open(&path, access)).unwrap_err();
+        assert!(matches!(error, RegionError::NoPermission { access: a, .. } if a == access), "{error}");
+    }
+    unprivileged(|| FileMedia::open(&path, Access::ReadOnly)).unwrap();
+
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let error = unprivileged(|| FileMedia::create(directory.path().join("new"), MIB, false)).unwrap_err();
+    assert!(matches!(error, RegionError::NoPermission { .. }), "{error}");
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn one_writer_at_a_time() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, MIB, false).unwrap();
+    media.write_at(0, b"mine").unwrap();
+    let in_use = |result: Result<FileMedia, RegionError>| {
+        let error = result.unwrap_err();
+        assert!(matches!(&error, RegionError::InUse { path: p } if *p == path), "{error}");
+    };
+    in_use(FileMedia::open(&path, Access::ReadWrite));
+    in_use(FileMedia::create(&path, MIB, true));
+
+    let reader = FileMedia::open(&path, Access::ReadOnly).unwrap();
+    let mut bytes = [0; 4];
+    reader.read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"mine");
+
+    drop(media);
+    FileMedia::open(&path, Access::ReadWrite).unwrap();
+}
+
+const MEDIUM_OF_PARENT: &str = "FARROW_TEST_MEDIUM";
+
+/// What the child does.
+fn hold_until_killed(path: &OsStr) {
+    let _media = FileMedia::open(path, Access::ReadWrite).unwrap();
+    println!("\nlocked");
+    io::stdin().read_line(&mut String::new()).unwrap();
+}
+
+#[test]
+fn another_process_is_told_from_the_dead() {
+    // The child is this same test, told so by its environment.
+    if let Some(path) = env::var_os(MEDIUM_OF_PARENT) {
+        return hold_until_killed(&path);
+    }
+    let directory = directory();
+    let path = directory.path().join("region");
+    drop(FileMedia::create(&path, MIB, false).unwrap());
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", "file::tests::another_process_is_told_from_the_dead", "--nocapture"])
+        .env(MEDIUM_OF_PARENT, &path)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "locked"), "the child ended early");
+
+    let error = FileMedia::open(&path, Access::ReadWrite).unwrap_err();
+    assert!(matches!(error, RegionError::InUse { .. }), "{error}");
+    FileMedia::open(&path, Access::ReadOnly).unwrap();
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+    FileMedia::open(&path, Access::ReadWrite).unwrap();
+}
+
+#[test]
+fn a_reader_cannot_write() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    fs::write(&path, [5; 4096]).unwrap();
+    let media = FileMedia::open(&path, Access::ReadOnly).unwrap();
+    assert_eq!(media.access(), Access::ReadOnly);
+    assert_eq!(media.load_u64(8).unwrap(), 0x0505_0505_0505_0505);
+    media.refresh(0, 4096).unwrap();
+    for result in [media.write_at(0, &[1]), media.store_u64(0, 1), media.persist(0, 1)] {
+        assert!(matches!(result, Err(RegionError::ReadOnly { .. })), "{result:?}");
+    }
+    assert!(fs::read(&path).unwrap() == [5; 4096]);
+}
+
+#[test]
+fn readers_see_what_the_writer_writes() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let writer: Arc<dyn Media> = Arc::new(FileMedia::create(&path, MIB, false).unwrap());
+    let reader: Arc<dyn Media> = Arc::new(FileMedia::open(&path, Access::ReadOnly).unwrap());
+    let rounds = 1000;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for round in 1..=rounds {
+                writer.write_at(4096, &[u8::try_from(round % 256).unwrap(); 100]).unwrap();
+                writer.store_u64(0, round).unwrap();
+                // Until the reader has seen it.
+                while reader.load_u64(8).unwrap() < round {
+                    thread::yield_now();
+                }
+            }
+        });
+        scope.spawn(|| {
+            for round in 1..=rounds {
+                while reader.load_u64(0).unwrap() < round {
+                    thread::yield_now();
+                }
+                let mut bytes = [0; 100];
+                reader.read_at(4096, &mut bytes).unwrap();
+                assert_eq!(bytes, [u8::try_from(round % 256).unwrap(); 100]);
+                writer.store_u64(8, round).unwrap();
+            }
+        });
+    });
+}
+
+#[test]
+fn a_descriptor_to_pass_on() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, MIB, false).unwrap();
+    media.write_at(4096, b"published").unwrap();
+    let moved = directory.path().join("moved");
+    fs::rename(&path, &moved).unwrap();
+    let range = [FileRange { offset: 4096, len: 4096 }];
+
+    let fd = media.reopen(Access::ReadOnly).unwrap();
+    let mapping = ReadMapping::map(&fd, &range).unwrap();
+    assert_eq!(mapping.sealed(0, 9, ()).unwrap().as_ref(), b"published");
+    WriteMapping::map(&fd, &range).unwrap_err();
+    rustix::io::write(&fd, b"x").unwrap_err();
+
+    let fd_of_writer = media.reopen(Access::ReadWrite).unwrap();
+    let writer = WriteMapping::map(&fd_of_writer, &range).unwrap();
+    writer.write_at(0, b"PUBLISHED").unwrap();
+    assert_eq!(fs::read(&moved).unwrap()[4096..4105], *b"PUBLISHED");
+
+    drop(media);
+    FileMedia::open(&moved, Access::ReadWrite).expect("descriptors passed on and mappings hold no lock");
+}
+
+#[test]
+fn messages_say_what_to_do() {
+    let path = PathBuf::from("/dev/shm/region");
+    for (error, message) in [
+        (RegionError::Missing { path: path.clone() }, "/dev/shm/region does not exist. Try: farrow mkfs"),
+        (
+            no_space(&path, 3 << 30, Some(1 << 30)),
+            "no space for /dev/shm/region: need 3221225472 bytes, 1073741824 available. \
+             Try: a smaller region, or a file system with more room",
+        ),
+        (
+            RegionError::NoPermission { path: path.clone(), access: Access::ReadWrite },
+            "no permission to open /dev/shm/region for reading and writing. \
+             Try: another user, or the file's mode and its directories'",
+        ),
+        (
+            RegionError::InUse { path },
+            "/dev/shm/region is in use by another agent. Try: stop that agent first",
+        ),
+    ] {
+        assert_eq!(error.to_string(), message);
+    }
+}

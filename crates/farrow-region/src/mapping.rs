@@ -1,0 +1,329 @@
+//! Mappings: addresses for the bytes of a file.
+//!
+//! Two kinds. [`WholeMapping`] is all of a file, wherever the kernel puts it. [`StitchedMapping`] is
+//! several ranges of a file side by side in one piece of address space. Both give out their bytes as
+//! [`SharedBytes`] and nothing else; `sealed.rs` alone turns some of them into a slice.
+#![expect(unsafe_code, reason = "mmap and munmap")]
+
+use std::ffi::c_void;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::atomic::AtomicU64;
+
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::fs::FileType;
+use rustix::mm::{MapFlags, ProtFlags};
+
+use crate::RegionError;
+use crate::media::Access;
+use crate::shared::SharedBytes;
+
+/// What stitched mappings begin on: the size of a huge page on x86_64 and of a famfs allocation unit, so
+/// that an extent on a 2 MiB boundary can be mapped by huge pages.
+pub(crate) const HUGE_PAGE: usize = 2 << 20;
+
+/// f_type of hugetlbfs (Linux include/uapi/linux/magic.h).
+const HUGETLBFS_MAGIC: u32 = 0x958458f6;
+
+/// Bytes of a file: `len` of them from `offset` on.
+///
+/// To be mapped, a range begins on a page of 4096 bytes (or what the file's own pages are: 2 MiB on
+/// hugetlbfs) and, unless it is the last of its mapping, ends on one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRange {
+    /// The first byte, counted from the beginning of the file.
+    pub offset: u64,
+    /// Number of bytes.
+    pub len: u64,
+}
+
+/// All of a file, shared.
+pub(crate) struct WholeMapping {
+    map: MmapRaw,
+}
+
+impl WholeMapping {
+    /// Maps `len` bytes (not 0) of `file`, which must have as many. The mapping is not inherited over
+    /// fork and not written to core dumps.
+    pub(crate) fn new(file: &File, len: usize, access: Access) -> io::Result<Self> {
+        let mut options = MmapOptions::new();
+        options.len(len);
+        let map = match access {
+            Access::ReadOnly => options.map_raw_read_only(file),
+            Access::ReadWrite => options.map_raw(file),
+        }?;
+        map.advise(Advice::DontFork)?;
+        map.advise(Advice::DontDump)?;
+        // A wish: file systems without huge pages refuse it.
+        let _ = map.advise(Advice::HugePage);
+        Ok(Self { map })
+    }
+
+    /// Faults every page in, writable, without changing a byte.
+    pub(crate) fn populate(&self) -> io::Result<()> {
+        match self.map.advise(Advice::PopulateWrite) {
+            // Kernels before 5.14 do not know it.
+            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                self.touch();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// What [`populate`](Self::populate) does, by hand: writes something, namely what is there, to every
+    /// page.
+    pub(crate) fn touch(&self) {
+        self.bytes().touch(rustix::param::page_size());
+    }
+
+    pub(crate) fn bytes(&self) -> SharedBytes<'_> {
+        let words = self.map.len().div_ceil(size_of::<AtomicU64>());
+        // SAFETY: the pointer is the start of a mapping, so aligned to a page and not null. The mapping
+        // is readable and lives as long as `self`, which the result borrows. It consists of whole pages,
+        // so the last word is inside it even where `len` ends within that word. AtomicU64 has no invalid
+        // value. Others may write the bytes meanwhile: the words' UnsafeCell allows that, and all accesses
+        // of ours are atomic. A store to a mapping of an `Access::ReadOnly` medium would fault; `FileMedia`
+        // refuses it.
+        let words = unsafe { slice::from_raw_parts(self.map.as_mut_ptr().cast(), words) };
+        SharedBytes::new(words)
+    }
+}
+
+/// Ranges of a file side by side, shared, in one piece of address space aligned to 2 MiB.
+#[derive(Debug)]
+pub(crate) struct StitchedMapping {
+    reservation: Reservation,
+    len: usize,
+}
+
+impl StitchedMapping {
+    /// Maps `ranges` of `fd`, a regular file at least as long as they reach.
+    pub(crate) fn new(fd: BorrowedFd<'_>, ranges: &[FileRange], access: Access) -> Result<Self, RegionError> {
+        let io_error = |action| {
+            move |e: rustix::io::Errno| RegionError::Io { action, what: describe(fd), source: e.into() }
+        };
+        let stat = rustix::fs::fstat(fd).map_err(io_error("look at"))?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        if kind != FileType::RegularFile {
+            return Err(RegionError::NotAFile { what: describe(fd), kind: name_of(kind) });
+        }
+        let file_len = u64::try_from(stat.st_size).unwrap_or(0);
+        let unit = page_size_of(fd).map_err(io_error("look at the file system of"))?;
+        let len = check(ranges, unit, || describe(fd), file_len)?;
+
+        let reserved = len.next_multiple_of(unit);
+        let reservation =
+            Reservation::new(reserved, unit.max(HUGE_PAGE)).map_err(io_error("reserve addresses for"))?;
+        let mut at = 0;
+        for range in ranges {
+            at += reservation.place(at, fd, *range, unit, access).map_err(io_error("map"))?;
+        }
+        // Only now: a mapping takes no flags over from the addresses it is placed on. A child forked by
+        // another thread in between has the mapping too.
+        reservation
+            .advise(rustix::mm::Advice::LinuxDontFork)
+            .map_err(io_error("keep from children the mapping of"))?;
+        reservation
+            .advise(rustix::mm::Advice::LinuxDontDump)
+            .map_err(io_error("keep from core dumps the mapping of"))?;
+        // A wish: file systems without huge pages refuse it.
+        let _ = reservation.advise(rustix::mm::Advice::LinuxHugepage);
+        if access == Access::ReadWrite {
+            // All of it is about to be written; one call is several times faster than a fault for every page.
+            // A wish too: before Linux 5.14 the faults come one by one.
+            let _ = reservation.advise(rustix::mm::Advice::LinuxPopulateWrite);
+        }
+        Ok(Self { reservation, len })
+    }
+
+    /// Bytes of all ranges together.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.reservation.start.cast()
+    }
+
+    pub(crate) fn bytes(&self) -> SharedBytes<'_> {
+        let words = self.len.div_ceil(size_of::<AtomicU64>());
+        // SAFETY: the reservation begins on a page, is not null and lives as long as `self`, which the
+        // result borrows. `new` has placed a readable mapping over every page of its first `len` bytes,
+        // and pages are whole words. AtomicU64 has no invalid value. Others may write the bytes
+        // meanwhile: the words' UnsafeCell allows that, and all accesses of ours are atomic.
+        // `ReadMapping`, whose pages are not writable, stores nothing.
+        let words = unsafe { slice::from_raw_parts(self.start().as_ptr().cast(), words) };
+        SharedBytes::new(words)
+    }
+}
+
+/// Addresses of our own: at first without memory, so that nothing else is placed there.
+#[derive(Debug)]
+struct Reservation {
+    start: NonNull<c_void>,
+    len: usize,
+}
+
+// SAFETY: a reservation is a number of addresses that belong to nobody else; munmap, its only use of
+// them without `SharedBytes`, may be called from any thread.
+unsafe impl Send for Reservation {}
+// SAFETY: as Send; a shared reference tells addresses and length and changes neither.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `len` bytes, a multiple of the page size, beginning on a multiple of `align`, a power of
+    /// two and a multiple of the page size.
+    fn new(len: usize, align: usize) -> rustix::io::Result<Self> {
+        let padded = len.checked_add(align).ok_or(rustix::io::Errno::NOMEM)?;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
+        let base =
+            unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), padded, ProtFlags::empty(), flags) }?;
+        let Some(base) = NonNull::new(base) else { return Err(rustix::io::Errno::NOMEM) };
+        // From here on the addresses are given back whatever happens.
+        let mut whole = Self { start: base, len: padded };
+        let before = base.addr().get().next_multiple_of(align) - base.addr().get();
+        whole.cut_front(before)?;
+        whole.cut_back(align - before)?;
+        Ok(whole)
+    }
+
+    /// Gives the first `count` bytes back, a multiple of the page size and less than all.
+    fn cut_front(&mut self, count: usize) -> rustix::io::Result<()> {
+        if count > 0 {
+            // SAFETY: the first `count` bytes are addresses of our own with no memory behind them, and
+            // nobody has been told of them.
+            unsafe { rustix::mm::munmap(self.start.as_ptr(), count) }?;
+            // SAFETY: `count` is less than `len`, so the result is within the reservation.
+            self.start = unsafe { self.start.byte_add(count) };
+            self.len -= count;
+        }
+        Ok(())
+    }
+
+    /// Gives the last `count` bytes back, a multiple of the page size and less than all.
+    fn cut_back(&mut self, count: usize) -> rustix::io::Result<()> {
+        if count > 0 {
+            // SAFETY: `count` is less than `len`, so the result is within the reservation.
+            let back = unsafe { self.start.byte_add(self.len - count) };
+            // SAFETY: as in `cut_front`, for the last `count` bytes.
+            unsafe { rustix::mm::munmap(back.as_ptr(), count) }?;
+            self.len -= count;
+        }
+        Ok(())
+    }
+
+    /// Maps `range`, rounded up to whole pages of `unit` bytes, `at` bytes from the start. Returns the
+    /// bytes covered.
+    fn place(
+        &self,
+        at: usize,
+        fd: BorrowedFd<'_>,
+        range: FileRange,
+        unit: usize,
+        access: Access,
+    ) -> rustix::io::Result<usize> {
+        let len = usize::try_from(range.len).map_err(|_| rustix::io::Errno::NOMEM)?.next_multiple_of(unit);
+        assert!(at + len <= self.len, "the reservation has room for all ranges");
+        let protection = match access {
+            Access::ReadOnly => ProtFlags::READ,
+            Access::ReadWrite => ProtFlags::READ | ProtFlags::WRITE,
+        };
+        // SAFETY: `at` is less than `len` of the reservation, as asserted.
+        let target = unsafe { self.start.byte_add(at) };
+        // SAFETY: MAP_FIXED replaces exactly the pages of `len` bytes at `target`. All of them are in
+        // this reservation, as asserted: the kernel rounds `len` up to the page size of the file, of
+        // which it is a multiple already. No reference into the reservation exists before `new` returns.
+        unsafe {
+            rustix::mm::mmap(
+                target.as_ptr(),
+                len,
+                protection,
+                MapFlags::SHARED | MapFlags::FIXED,
+                fd,
+                range.offset,
+            )
+        }?;
+        Ok(len)
+    }
+
+    fn advise(&self, advice: rustix::mm::Advice) -> rustix::io::Result<()> {
+        // SAFETY: the addresses are ours, and the advice given above (DONTFORK, DONTDUMP, HUGEPAGE)
+        // changes neither the contents nor the protection of a page.
+        unsafe { rustix::mm::madvise(self.start.as_ptr(), self.len, advice) }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the addresses are ours, and whoever reads them borrows or holds what owns `self`.
+        let result = unsafe { rustix::mm::munmap(self.start.as_ptr(), self.len) };
+        debug_assert!(result.is_ok(), "munmap of an own mapping: {result:?}");
+    }
+}
+
+/// The sum of the ranges' lengths, if each can be mapped.
+fn check(
+    ranges: &[FileRange],
+    unit: usize,
+    what: impl Fn() -> String,
+    file_len: u64,
+) -> Result<usize, RegionError> {
+    let page = unit as u64;
+    let mut total = 0_u64;
+    for (index, &FileRange { offset, len }) in ranges.iter().enumerate() {
+        if len == 0 {
+            return Err(RegionError::NothingToMap { ranges: ranges.len() });
+        }
+        let last = index + 1 == ranges.len();
+        if !offset.is_multiple_of(page) || !(last || len.is_multiple_of(page)) {
+            return Err(RegionError::RangeUnaligned { index, offset, len, unit: page });
+        }
+        if offset.checked_add(len).is_none_or(|end| end > file_len) {
+            return Err(RegionError::RangePastEnd { what: what(), index, offset, len, file_len });
+        }
+        total = total.checked_add(len).ok_or(RegionError::TooLarge { len: u64::MAX })?;
+    }
+    if ranges.is_empty() {
+        return Err(RegionError::NothingToMap { ranges: 0 });
+    }
+    // Rounded up to pages it must still be a length Rust knows: at most isize::MAX.
+    match usize::try_from(total) {
+        Ok(len) if len <= isize::MAX as usize - 2 * unit.max(HUGE_PAGE) => Ok(len),
+        _ => Err(RegionError::TooLarge { len: total }),
+    }
+}
+
+/// Bytes in a page of the file: mmap rounds lengths up to it and refuses other offsets.
+fn page_size_of(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
+    let page = rustix::param::page_size();
+    let stat = rustix::fs::fstatfs(fd)?;
+    let huge = u32::try_from(stat.f_type) == Ok(HUGETLBFS_MAGIC);
+    Ok(if huge { page.max(usize::try_from(stat.f_bsize).unwrap_or(page)) } else { page })
+}
+
+/// What to call a descriptor in a message.
+fn describe(fd: BorrowedFd<'_>) -> String {
+    format!("descriptor {}", fd.as_raw_fd())
+}
+
+/// What a file that is no regular file is, for messages.
+pub(crate) fn name_of(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "a regular file",
+        FileType::Directory => "a directory",
+        FileType::Symlink => "a symbolic link",
+        FileType::Fifo => "a pipe",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice => "a character device",
+        FileType::BlockDevice => "a block device",
+        FileType::Unknown => "something unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests;

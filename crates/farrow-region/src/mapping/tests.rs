@@ -1,0 +1,97 @@
+use super::*;
+
+const KIB4: usize = 4096;
+const MIB2: usize = 2 << 20;
+
+fn range(offset: u64, len: u64) -> FileRange {
+    FileRange { offset, len }
+}
+
+fn check_in(ranges: &[FileRange], unit: usize, file_len: u64) -> Result<usize, RegionError> {
+    check(ranges, unit, || "a file".to_owned(), file_len)
+}
+
+#[test]
+fn ranges_of_whole_pages_and_a_last_one_of_any_length() {
+    assert_eq!(check_in(&[range(0, 4096), range(8192, 8192), range(4096, 1)], KIB4, 16384).unwrap(), 12289);
+    assert_eq!(check_in(&[range(0, 1)], KIB4, 1).unwrap(), 1);
+}
+
+#[test]
+fn ranges_within_pages() {
+    for (ranges, wrong) in [
+        (&[range(1, 4096)][..], 0),
+        (&[range(4097, 1)], 0),
+        (&[range(0, 100), range(4096, 4096)], 0),
+        (&[range(0, 4096), range(2048, 4096)], 1),
+    ] {
+        match check_in(ranges, KIB4, 1 << 20) {
+            Err(RegionError::RangeUnaligned { index, unit: 4096, .. }) => assert_eq!(index, wrong),
+            other => panic!("{ranges:?}: {other:?}"),
+        }
+    }
+}
+
+/// hugetlbfs: the kernel would round a range of 4 KiB up to 2 MiB, over whatever lies behind.
+#[test]
+fn ranges_of_a_file_with_larger_pages() {
+    let file_len = 8 * MIB2 as u64;
+    let small = check_in(&[range(0, 4096), range(4096, 4096)], MIB2, file_len);
+    assert!(matches!(small, Err(RegionError::RangeUnaligned { index: 0, unit: 0x20_0000, .. })), "{small:?}");
+    assert_eq!(check_in(&[range(MIB2 as u64, 4096)], MIB2, file_len).unwrap(), 4096);
+}
+
+#[test]
+fn ranges_past_the_end() {
+    for ranges in [
+        &[range(0, 8193)][..],
+        &[range(8192, 1)],
+        &[range(0, 4096), range(4096, 4097)],
+        &[range(4096, u64::MAX)],
+        &[range(u64::MAX - 4095, 4096)],
+    ] {
+        let result = check_in(ranges, KIB4, 8192);
+        assert!(
+            matches!(result, Err(RegionError::RangePastEnd { file_len: 8192, .. })),
+            "{ranges:?}: {result:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_to_map() {
+    let none = check_in(&[], KIB4, 8192);
+    assert!(matches!(none, Err(RegionError::NothingToMap { ranges: 0 })), "{none:?}");
+    let empty = check_in(&[range(0, 4096), range(4096, 0)], KIB4, 8192);
+    assert!(matches!(empty, Err(RegionError::NothingToMap { ranges: 2 })), "{empty:?}");
+}
+
+#[test]
+fn more_than_there_are_addresses() {
+    let most = u64::MAX - 4095;
+    let one = check_in(&[range(0, most)], KIB4, u64::MAX);
+    assert!(matches!(one, Err(RegionError::TooLarge { len }) if len == most), "{one:?}");
+    let two = check_in(&[range(0, most), range(0, most)], KIB4, u64::MAX);
+    assert!(matches!(two, Err(RegionError::TooLarge { len: u64::MAX })), "{two:?}");
+}
+
+#[test]
+fn a_reservation_is_aligned_and_as_long_as_asked() {
+    for align in [KIB4, MIB2, 1 << 30] {
+        for len in [KIB4, MIB2, MIB2 + KIB4] {
+            let reservation = Reservation::new(len, align).unwrap();
+            assert!(reservation.start.addr().get().is_multiple_of(align), "{reservation:?}");
+            assert_eq!(reservation.len, len);
+        }
+    }
+    let too_large = Reservation::new(usize::MAX - 4095, MIB2);
+    assert_eq!(too_large.unwrap_err(), rustix::io::Errno::NOMEM);
+}
+
+/// Dropping gives back all of it, cut ends included: half a terabyte more often than there is room for.
+#[test]
+fn a_dropped_reservation_is_given_back() {
+    for _ in 0..1000 {
+        drop(Reservation::new(1 << 39, 1 << 30).unwrap());
+    }
+}

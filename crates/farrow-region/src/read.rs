@@ -1,0 +1,89 @@
+//! Ranges of a file, mapped to be read.
+
+use std::os::fd::AsFd;
+use std::sync::Arc;
+
+use crate::mapping::{FileRange, StitchedMapping};
+use crate::media::{Access, Coherency, within};
+use crate::sealed::SealedBytes;
+use crate::{RegionError, cache};
+
+/// Ranges of a file side by side in memory, read-only.
+///
+/// The addresses begin on a multiple of 2 MiB. The mapping is not inherited over fork, not written to
+/// core dumps, and gone when the last reference to it is dropped.
+#[derive(Debug)]
+pub struct ReadMapping {
+    mapping: StitchedMapping,
+}
+
+impl ReadMapping {
+    /// Maps `ranges` of the regular file `fd`, which needs to be open for reading only.
+    ///
+    /// # Errors
+    ///
+    /// [`NothingToMap`](RegionError::NothingToMap), [`RangeUnaligned`](RegionError::RangeUnaligned),
+    /// [`RangePastEnd`](RegionError::RangePastEnd) if the file is shorter than a range reaches,
+    /// [`NotAFile`](RegionError::NotAFile), [`Io`](RegionError::Io).
+    pub fn map(fd: impl AsFd, ranges: &[FileRange]) -> Result<Arc<Self>, RegionError> {
+        Ok(Arc::new(Self { mapping: StitchedMapping::new(fd.as_fd(), ranges, Access::ReadOnly)? }))
+    }
+
+    /// Address of the first byte, a multiple of 2 MiB.
+    pub fn addr(&self) -> usize {
+        self.mapping.start().addr().get()
+    }
+
+    /// Bytes in all ranges.
+    #[expect(clippy::len_without_is_empty, reason = "a mapping of no bytes cannot be made")]
+    pub fn len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// Drops the cache lines of `len` bytes at `offset`, so that later reads come from the medium.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    pub fn refresh(&self, offset: usize, len: usize, coherency: Coherency) -> Result<(), RegionError> {
+        self.check(offset, len)?;
+        cache::invalidate(self.mapping.bytes().words(offset, len), coherency);
+        Ok(())
+    }
+
+    /// `len` bytes at `offset` as a slice that keeps this mapping, and `holder`, alive.
+    ///
+    /// # Obligation
+    ///
+    /// From now until `holder` is dropped nobody, on any host, may write these bytes: they belong to a
+    /// published version, which is never changed, and `holder` is a lease on it, which keeps its extents
+    /// from being given out again. This is a duty of the protocol between agents and applications and
+    /// not of memory safety as the compiler knows it (any process with the right to write the file could
+    /// break it), so the function is safe to call; but on it rests that a `&[u8]` into the mapping may
+    /// exist at all. Bytes that are not sealed are to be copied through [`Media`](crate::Media).
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds); `holder` is dropped.
+    pub fn sealed<H: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        offset: usize,
+        len: usize,
+        holder: H,
+    ) -> Result<SealedBytes, RegionError> {
+        self.check(offset, len)?;
+        Ok(SealedBytes::new(Arc::clone(self), offset..offset + len, Box::new(holder)))
+    }
+
+    pub(crate) fn mapping(&self) -> &StitchedMapping {
+        &self.mapping
+    }
+
+    fn check(&self, offset: usize, len: usize) -> Result<(), RegionError> {
+        let what = || format!("the mapping at {:#x}", self.addr());
+        within(what, offset as u64, len as u64, self.len() as u64).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! Ranges of a file, mapped to be written: what a reservation gives its writer.
+
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+use crate::mapping::{FileRange, StitchedMapping};
+use crate::media::{Access, Coherency, within};
+use crate::{RegionError, cache};
+
+/// Ranges of a file side by side in memory, writable.
+///
+/// Meant for extents that are reserved and not published: they have no reader yet. Bytes are copied in,
+/// by as many threads at once as there are (each byte by one of them, else the last one wins); no slice
+/// of them is given out. The addresses begin on a multiple of 2 MiB; the mapping is not inherited over
+/// fork and not written to core dumps.
+#[derive(Debug)]
+pub struct WriteMapping {
+    mapping: StitchedMapping,
+    coherency: Coherency,
+}
+
+impl WriteMapping {
+    /// Maps `ranges` of the regular file `fd`, which must be open for reading and writing.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReadMapping::map`](crate::ReadMapping::map).
+    pub fn map(fd: impl AsFd, ranges: &[FileRange]) -> Result<Self, RegionError> {
+        let mapping = StitchedMapping::new(fd.as_fd(), ranges, Access::ReadWrite)?;
+        Ok(Self { mapping, coherency: Coherency::default() })
+    }
+
+    /// Who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
+    #[must_use]
+    pub fn with_coherency(self, coherency: Coherency) -> Self {
+        Self { coherency, ..self }
+    }
+
+    /// Address of the first byte, a multiple of 2 MiB.
+    pub fn addr(&self) -> usize {
+        self.mapping.start().addr().get()
+    }
+
+    /// Bytes in all ranges.
+    #[expect(clippy::len_without_is_empty, reason = "a mapping of no bytes cannot be made")]
+    pub fn len(&self) -> usize {
+        self.mapping.len()
+    }
+
+    /// Copies `data` to `offset`.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is copied.
+    pub fn write_at(&self, offset: usize, data: &[u8]) -> Result<(), RegionError> {
+        self.check(offset, data.len())?;
+        self.mapping.bytes().write(offset, data);
+        Ok(())
+    }
+
+    /// Sets `len` bytes at `offset` to zero.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is changed.
+    pub fn zero(&self, offset: usize, len: usize) -> Result<(), RegionError> {
+        self.check(offset, len)?;
+        self.mapping.bytes().zero(offset, len);
+        Ok(())
+    }
+
+    /// Writes back the cache lines of `len` bytes at `offset`: they are on the medium before anything
+    /// that is written after this.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    pub fn persist(&self, offset: usize, len: usize) -> Result<(), RegionError> {
+        self.check(offset, len)?;
+        cache::write_back(self.mapping.bytes().words(offset, len), self.coherency);
+        Ok(())
+    }
+
+    /// A writer that begins with the first byte.
+    pub fn writer(&self) -> MappingWriter<'_> {
+        MappingWriter { mapping: self, position: 0 }
+    }
+
+    fn check(&self, offset: usize, len: usize) -> Result<(), RegionError> {
+        let what = || format!("the mapping at {:#x}", self.addr());
+        within(what, offset as u64, len as u64, self.len() as u64).map(drop)
+    }
+}
+
+/// Writes to a [`WriteMapping`] from its beginning on.
+///
+/// What does not fit is an error of kind [`StorageFull`](io::ErrorKind::StorageFull) and is not written,
+/// not even in part.
+#[derive(Debug)]
+pub struct MappingWriter<'a> {
+    mapping: &'a WriteMapping,
+    position: usize,
+}
+
+impl MappingWriter<'_> {
+    /// Bytes written so far.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+}
+
+impl Write for MappingWriter<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.mapping
+            .write_at(self.position, data)
+            .map_err(|full| io::Error::new(io::ErrorKind::StorageFull, full))?;
+        self.position += data.len();
+        Ok(data.len())
+    }
+
+    /// Does nothing: [`WriteMapping::persist`] is what brings bytes to the medium.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
