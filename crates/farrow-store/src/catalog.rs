@@ -1,0 +1,19 @@
+//! The catalog file: bytes to checked records and back. `FORMAT.md` gives every byte.
+//!
+//! Knows nothing of what records mean together: that is [`crate::state`].
+
+mod fault;
+mod fields;
+mod file;
+mod head;
+mod record;
+
+pub use fault::{CatalogFault, RecordFault};
+pub use head::MIN_CATALOG_LEN;
+pub use record::MAX_RECORD_LEN;
+
+pub(crate) use file::{CatalogFile, Place};
+pub(crate) use head::HALF_HEADER_LEN;
+pub(crate) use record::{
+    Body, Record, VersionRecord, Written, reservation_record_len, segment_record_len, version_record_len,
+};

@@ -1,0 +1,264 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use famfs_format::{FILE_FLAGS, FileEntry, FileMap, RelPath};
+use farrow_region::MemMedia;
+
+use super::*;
+use crate::catalog::{VersionRecord, Written};
+use crate::frame::{Extent, Owner, Segment, Validation};
+use crate::name::FrameName;
+
+const GOLDEN: &[u8] = include_bytes!("../../testdata/catalog.bin");
+const MIB: u64 = 1024 * 1024;
+const REGION: Uuid = Uuid::from_u128(0x1111_1111_2222_3333_4444_5555_5555_5555);
+const HOST: Uuid = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
+const OWNER: Owner = Owner { host: HOST, uid: 1000, pid: 4242, start_time: 123_456_789 };
+const PLACE: (u64, u64) = (0, 32 * 1024);
+
+fn pools() -> Vec<PoolFile> {
+    let extent = famfs_format::Extent { dev_index: 0, offset: 16 * MIB, len: 8 * MIB };
+    let path = RelPath::parse("farrow/pool/0000").unwrap();
+    let map = FileMap::Simple(vec![extent]);
+    let file = FileEntry { path, size: 8 * MIB, flags: FILE_FLAGS, uid: 0, gid: 0, mode: 0o600, map };
+    vec![PoolFile::new(0, &file)]
+}
+
+fn extents(places: &[(u64, u64)]) -> Vec<Extent> {
+    places.iter().map(|&(offset, len)| Extent { pool: 0, offset, len }).collect()
+}
+
+fn taken(len: u64, places: &[(u64, u64)]) -> Body {
+    Body::ReservationTaken { owner: OWNER, len, extents: extents(places) }
+}
+
+fn committed(name: &str, number: u64, time: i64, fingerprint: u64, ids: &[u64], new: Segment) -> Body {
+    Body::VersionCommitted(VersionRecord {
+        name: FrameName::parse(name).unwrap(),
+        number,
+        last_number: number,
+        schema_fingerprint: fingerprint,
+        committed_at_micros: time,
+        owner: OWNER,
+        segments: ids.to_vec(),
+        written: Some(Written { reservation: new.id, segment: Arc::new(new) }),
+    })
+}
+
+fn dropped(name: &str, number: Option<u64>) -> Body {
+    Body::VersionDropped { name: FrameName::parse(name).unwrap(), number }
+}
+
+fn small() -> Segment {
+    Segment {
+        id: 2,
+        len: 5000,
+        generation: 2,
+        extents: extents(&[(0, 8192)]),
+        rows: 30,
+        batches: 3,
+        validation: Validation::Values,
+        metadata_digest: 0xa1,
+        checksums: vec![1, 2, u32::MAX],
+    }
+}
+
+fn large() -> Segment {
+    Segment {
+        id: 4,
+        len: 2 * MIB + 1,
+        generation: 4,
+        extents: extents(&[(2 * MIB, 2 * MIB), (6 * MIB, 4096)]),
+        rows: 70,
+        batches: 1,
+        validation: Validation::Structure,
+        metadata_digest: 0xa2,
+        checksums: vec![],
+    }
+}
+
+fn tiny() -> Segment {
+    Segment {
+        id: 9,
+        len: 1,
+        generation: 9,
+        extents: extents(&[(8192, 4096)]),
+        rows: 0,
+        batches: 0,
+        validation: Validation::None,
+        metadata_digest: 0,
+        checksums: vec![],
+    }
+}
+
+/// What `make_catalog.py` writes, done by the store's own code.
+fn golden_by_hand() -> (MemMedia, Ledger) {
+    let media = MemMedia::new(32 * 1024);
+    CatalogFile::create(&media, 0, PLACE.1, REGION).unwrap();
+    let mut ledger = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
+    ledger.start_master(&media, HOST).unwrap();
+    let time = 1_700_000_000_000_000;
+    let bodies = [
+        taken(5000, &[(0, 8192)]),
+        committed("a/b", 1, -1, 0xf1, &[2], small()),
+        taken(3 * MIB, &[(2 * MIB, 2 * MIB), (6 * MIB, MIB)]),
+        committed("a/b", 2, time, 0xf1, &[2, 4], large()),
+        taken(4096, &[(8192, 4096)]),
+        Body::ReservationEnded { id: 6 },
+        dropped("a/b", Some(1)),
+        taken(1, &[(8192, 4096)]),
+        committed("größe", 1, 0, 0, &[9], tiny()),
+        dropped("größe", None),
+        taken(4097, &[(16384, 8192)]),
+    ];
+    for (seq, body) in (2..).zip(bodies) {
+        assert_eq!(ledger.record(&media, body).unwrap(), seq);
+    }
+    ledger.compact(&media).unwrap();
+    ledger.record(&media, Body::ExtentsFreed { segments: vec![9] }).unwrap();
+    ledger.start_master(&media, HOST).unwrap();
+    (media, ledger)
+}
+
+#[test]
+fn writes_the_golden_bytes() {
+    let (media, _) = golden_by_hand();
+    let image = media.image();
+    let differs = image.iter().zip(GOLDEN).position(|(ours, golden)| ours != golden);
+    assert_eq!(differs.map(|at| format!("byte {at:#x}")), None);
+    assert_eq!(image.len(), GOLDEN.len());
+}
+
+#[test]
+fn reads_the_golden_bytes() {
+    let golden = MemMedia::from(GOLDEN.to_vec());
+    let ledger = Ledger::replay(&golden, PLACE, REGION, &pools()).unwrap();
+    let state = ledger.state();
+    assert_eq!((state.epoch(), state.seq()), (2, 14));
+
+    let name = FrameName::parse("a/b").unwrap();
+    let frame = state.frame(&name).unwrap();
+    assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 1));
+    let version = frame.latest().unwrap();
+    assert_eq!((version.number, version.seq, version.rows), (2, 5, 100));
+    assert_eq!(version.bytes, 5000 + 2 * MIB + 1);
+    assert_eq!(version.segments.iter().map(|s| (**s).clone()).collect::<Vec<_>>(), [small(), large()]);
+
+    let reservation = &state.reservations()[&12];
+    assert_eq!((reservation.id, reservation.generation, reservation.len), (12, 12, 4097));
+    assert_eq!(reservation.extents, extents(&[(16384, 8192)]));
+    assert!(state.orphans().is_empty());
+    let free = [(8192, 8192), (24576, 2 * MIB - 24576), (4 * MIB, 2 * MIB), (6 * MIB + 4096, 2 * MIB - 4096)];
+    assert_eq!(state.free().extents().collect::<Vec<_>>(), extents(&free));
+
+    // Replay and what the live store had made of the same records agree in everything.
+    assert_eq!(state, golden_by_hand().1.state());
+}
+
+#[test]
+fn every_wrong_byte_is_an_error_or_changes_nothing() {
+    let expected = golden_by_hand().1;
+    let committed = usize::try_from(expected.catalog().committed()).unwrap();
+    let half = 4096 + 12 * 1024;
+    let live = (0..136).chain(half..half + committed);
+    let mut refused = 0;
+    for at in (0..GOLDEN.len()).filter(|at| at % 509 == 0).chain(live) {
+        for wrong in [0x01, 0x80, 0xff] {
+            let mut image = GOLDEN.to_vec();
+            image[at] ^= wrong;
+            match Ledger::replay(&MemMedia::from(image), PLACE, REGION, &pools()) {
+                Ok(found) => assert_eq!(found.state(), expected.state(), "byte {at:#x}"),
+                Err(StoreError::Catalog(_)) => refused += 1,
+                Err(error) => panic!("byte {at:#x}: {error}"),
+            }
+        }
+    }
+    // Nothing that counts is without a checksum or a second witness.
+    assert!(refused >= 3 * (136 + committed), "{refused}");
+}
+
+#[test]
+fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
+    const LENGTH: u64 = 0xffff_ffff;
+    let (media, mut ledger) = golden_by_hand();
+    let mut states = HashMap::from([(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone())]);
+    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 15 }, dropped("a/b", None)] {
+        ledger.record(&media, body).unwrap();
+        states.insert(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone());
+    }
+    let word = media.load_u64(128).unwrap();
+    let mut found = 0;
+    for length in (0..(word & LENGTH) + 4).chain([12 * 1024 / 8, 12 * 1024 / 8 + 1, LENGTH]) {
+        media.store_u64(128, (word & !LENGTH) | length).unwrap();
+        match Ledger::replay(&media, PLACE, REGION, &pools()) {
+            Ok(ledger) => assert_eq!(Some(ledger.state()), states.get(&length)),
+            Err(StoreError::Catalog(_)) => continue,
+            Err(error) => panic!("{error}"),
+        }
+        found += 1;
+    }
+    assert_eq!(found, states.len());
+}
+
+#[test]
+fn truncated_or_foreign_catalogs_are_refused() {
+    let replay = |image: &[u8], len: u64, region: Uuid| {
+        let media = MemMedia::from(image.to_vec());
+        match Ledger::replay(&media, (0, len), region, &pools()) {
+            Err(error) => error.to_string(),
+            Ok(_) => panic!("accepted"),
+        }
+    };
+    let other = Uuid::from_u128(7);
+    assert!(replay(GOLDEN, 32 * 1024, other).contains("belongs to region"));
+    assert!(replay(&[0; 40960], 40960, REGION).contains("magic 0x0000000000000000"));
+    assert!(replay(GOLDEN, 16 * 1024, REGION).contains("16384 bytes in 1 extents"));
+    let longer = [GOLDEN, &[0; 32768]].concat();
+    assert!(replay(&longer, 65536, REGION).contains("do not match a file of"));
+}
+
+#[test]
+fn a_store_that_was_overtaken_stops() {
+    let (media, mut first) = golden_by_hand();
+    let mut second = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
+    second.start_master(&media, HOST).unwrap();
+    let end = || Body::ReservationEnded { id: 12 };
+    let image = media.image();
+    assert!(matches!(first.record(&media, end()), Err(StoreError::Fenced { .. })));
+    assert!(matches!(first.record(&media, end()), Err(StoreError::Stopped)));
+    assert!(matches!(first.compact(&media), Err(StoreError::Stopped)));
+    assert_eq!(media.image(), image, "a fenced master writes nothing");
+    second.record(&media, end()).unwrap();
+}
+
+#[test]
+fn a_full_catalog_can_be_emptied() {
+    let media = MemMedia::new(32 * 1024);
+    CatalogFile::create(&media, 0, PLACE.1, REGION).unwrap();
+    let mut ledger = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
+    ledger.start_master(&media, HOST).unwrap();
+    let long = "n".repeat(250);
+    let mut names = Vec::new();
+    let full = loop {
+        let page = names.len() as u64 * 4096;
+        let id = match ledger.record(&media, taken(1, &[(page, 4096)])) {
+            Ok(id) => id,
+            Err(full) => break full,
+        };
+        let segment = Segment { id, generation: id, extents: extents(&[(page, 4096)]), ..tiny() };
+        let name = format!("{}{long}", names.len());
+        match ledger.record(&media, committed(&name, 1, 0, 0, &[id], segment)) {
+            Ok(_) => names.push((name, id)),
+            Err(full) => break full,
+        }
+    };
+    assert!(matches!(full, StoreError::CatalogFull { .. }), "{full}");
+    assert!(names.len() > 10, "{}", names.len());
+    for (name, id) in names {
+        ledger.record(&media, dropped(&name, None)).unwrap();
+        ledger.record(&media, Body::ExtentsFreed { segments: vec![id] }).unwrap();
+        let replayed = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
+        assert_eq!(replayed.state(), ledger.state());
+    }
+    assert_eq!((ledger.state().frames(), ledger.state().segments()), (0, 0));
+}

@@ -1,0 +1,52 @@
+//! The store of data frames in a famfs region: catalog, allocator, reservations, commit, replay, reclaim, check.
+//!
+//! A [`Store`] is the one writer of a region's catalog: the master host's agent has one. It is synchronous,
+//! knows neither Flight nor Arrow, and takes the time from its callers. Everything goes through
+//! [`farrow_region::Media`].
+//!
+//! A frame's life: [`Store::reserve`] gives a writer extents; it writes them; [`Store::commit`] makes them a
+//! version; readers [`acquire`](Store::acquire) and [`release`](Store::release) it; [`Store::drop_frame`]
+//! ends it, and its extents are free once nobody holds them.
+//!
+//! | module | job |
+//! |---|---|
+//! | `name`, `frame`, `reservation`, `usage` | the words |
+//! | `catalog` | bytes of the catalog to records and back |
+//! | `state` | what records mean: the one `apply` of replay and live commits |
+//! | `allocator` | free space of the pool files |
+//! | `ledger` | state and catalog, moved together |
+//! | `volume` | farrow's files in the famfs log |
+//! | `mkfs`, `store`, `check` | making, using and checking a region |
+//! | `host` | which host this is |
+//!
+#![doc = include_str!("../FORMAT.md")]
+#![forbid(unsafe_code)]
+
+mod allocator;
+mod catalog;
+mod check;
+mod error;
+mod frame;
+mod host;
+mod ledger;
+mod mkfs;
+mod name;
+mod reservation;
+mod size;
+mod state;
+mod store;
+mod usage;
+mod volume;
+
+pub use catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN, RecordFault};
+pub use check::{CatalogSummary, Problem, Report, check};
+pub use error::{Result, StoreError};
+pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
+pub use host::{HostId, HostIdFault};
+pub use mkfs::{FormatOptions, FormatReport};
+pub use name::{FrameName, FrameRef, MAX_NAME_LEN, NameFault};
+pub use reservation::Reservation;
+pub use state::StateFault;
+pub use store::Store;
+pub use usage::Usage;
+pub use volume::PoolFile;

@@ -1,0 +1,221 @@
+//! Making a region.
+
+use famfs_format::{
+    ALLOC_UNIT, EntryBody, FILE_FLAGS, FileEntry, FileMap, FormatError, FormatVersion, LOG_OFFSET, LogEntry,
+    LogHeader, MIN_LOG_LEN, MkdirEntry, Namespace, RelPath, SUPERBLOCK_LEN, Structure, Superblock,
+    entry_offset,
+};
+use farrow_region::Media;
+use uuid::Uuid;
+
+use crate::catalog::{CatalogFile, MIN_CATALOG_LEN};
+use crate::error::{Result, StoreError};
+use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, POOL_DIR, pool_path, read_superblock};
+
+/// Bytes of zeros written at a time.
+const ZEROS: usize = 1024 * 1024;
+
+/// The catalog gets one part in so many of the medium, unless something else is asked for.
+const CATALOG_SHARE: u64 = 128;
+
+/// The longest catalog that is made without being asked for: more than a million frames.
+const MOST_CATALOG: u64 = 1024 * 1024 * 1024;
+
+/// How to make a region. Lengths are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatOptions {
+    /// Length of the famfs log, a power of two from 8 MiB. 8 MiB hold 15,420 entries, of which farrow needs 5.
+    pub log_len: u64,
+    /// The famfs version whose tools are to read the region.
+    pub version: FormatVersion,
+    /// The host that is to be the master.
+    pub system_uuid: Uuid,
+    /// What the superblock names as the device; at most 64 bytes count.
+    pub device_path: Vec<u8>,
+    /// Length of the catalog: a multiple of 4096. `None` is 1/128 of the medium, from 2 MiB to 1 GiB; a
+    /// frame with one version needs about 300 bytes of one half.
+    pub catalog_len: Option<u64>,
+    /// Length of the file with a slot for each host: a multiple of 4096.
+    pub hosts_len: u64,
+    /// Make the region even if there is a famfs file system already, which is lost.
+    pub force: bool,
+}
+
+impl FormatOptions {
+    /// The usual region, of which this host is the master.
+    pub fn new(system_uuid: Uuid) -> Self {
+        Self {
+            log_len: MIN_LOG_LEN,
+            version: FormatVersion::V48,
+            system_uuid,
+            device_path: Vec::new(),
+            catalog_len: None,
+            hosts_len: ALLOC_UNIT,
+            force: false,
+        }
+    }
+}
+
+/// What was made. Lengths are bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FormatReport {
+    /// The superblock, with the UUIDs that were drawn.
+    pub superblock: Superblock,
+    /// Length of the catalog.
+    pub catalog_len: u64,
+    /// Length of the pool file.
+    pub pool_len: u64,
+    /// Entries in the famfs log.
+    pub log_entries: u64,
+    /// The file system that was there before and is lost.
+    pub replaced: Option<Uuid>,
+}
+
+pub(crate) fn format(media: &dyn Media, options: &FormatOptions) -> Result<FormatReport> {
+    let replaced = what_is_there(media, options.force)?;
+    let catalog_len = catalog_len(media, options)?;
+    let superblock = Superblock {
+        version: options.version,
+        log_len: options.log_len,
+        alloc_unit: ALLOC_UNIT,
+        uuid: Uuid::new_v4(),
+        dev_uuid: Uuid::new_v4(),
+        system_uuid: options.system_uuid,
+        device_len: media.len(),
+        device_path: options.device_path.clone(),
+    };
+    let plan = Plan::new(media, &superblock, catalog_len, options.hosts_len)?;
+
+    // From here on nothing of an earlier file system counts.
+    zero(media, 0, SUPERBLOCK_LEN as u64)?;
+    zero(media, LOG_OFFSET, options.log_len)?;
+    for entry in &plan.entries {
+        media.write_at(entry_offset(entry.seqnum), &entry.encode()?)?;
+    }
+    media.write_at(LOG_OFFSET, &plan.header.encode())?;
+    media.persist(LOG_OFFSET, options.log_len)?;
+
+    zero(media, plan.hosts, options.hosts_len)?;
+    CatalogFile::create(media, plan.catalog, catalog_len, superblock.uuid)?;
+    write_superblock(media, &superblock)?;
+
+    let log_entries = plan.header.next_index();
+    Ok(FormatReport { superblock, catalog_len, pool_len: plan.pool_len, log_entries, replaced })
+}
+
+/// What the log is to say, and where things lie.
+struct Plan {
+    entries: Vec<LogEntry>,
+    header: LogHeader,
+    catalog: u64,
+    hosts: u64,
+    pool_len: u64,
+    namespace: Namespace,
+}
+
+impl Plan {
+    fn new(media: &dyn Media, superblock: &Superblock, catalog_len: u64, hosts_len: u64) -> Result<Self> {
+        let header = LogHeader::new(superblock.log_len)?;
+        let too_small = || {
+            let files = catalog_len.div_ceil(ALLOC_UNIT) + hosts_len.div_ceil(ALLOC_UNIT) + 1;
+            let need = superblock.data_offset().saturating_add(files.saturating_mul(ALLOC_UNIT));
+            StoreError::MediaTooSmall { place: media.describe(), len: media.len(), need }
+        };
+        if media.len() < superblock.data_offset() {
+            return Err(too_small());
+        }
+        let namespace = Namespace::new(superblock);
+        let mut plan = Self { entries: Vec::new(), header, catalog: 0, hosts: 0, pool_len: 0, namespace };
+        plan.add_dir(FARROW_DIR)?;
+        plan.add_dir(POOL_DIR)?;
+        let full = |error| match error {
+            StoreError::Famfs(FormatError::NoSpace { .. }) => too_small(),
+            error => error,
+        };
+        plan.catalog = plan.add_file(CATALOG_FILE, catalog_len).map_err(full)?;
+        plan.hosts = plan.add_file(HOSTS_FILE, hosts_len).map_err(full)?;
+        // One file for all that is left.
+        plan.pool_len = plan.namespace.largest_free();
+        if plan.pool_len == 0 {
+            return Err(too_small());
+        }
+        plan.add_file(&pool_path(0), plan.pool_len)?;
+        Ok(plan)
+    }
+
+    fn add_dir(&mut self, path: &str) -> Result<()> {
+        self.add(EntryBody::Mkdir(MkdirEntry { path: RelPath::parse(path)?, uid: 0, gid: 0, mode: 0o755 }))
+    }
+
+    /// Returns where the file lies on the medium.
+    fn add_file(&mut self, path: &str, size: u64) -> Result<u64> {
+        let extent = self.namespace.allocate(size)?;
+        let (path, map) = (RelPath::parse(path)?, FileMap::Simple(vec![extent]));
+        let file = FileEntry { path, size, flags: FILE_FLAGS, uid: 0, gid: 0, mode: 0o600, map };
+        self.add(EntryBody::File(file))?;
+        Ok(extent.offset)
+    }
+
+    fn add(&mut self, body: EntryBody) -> Result<()> {
+        let entry = LogEntry { seqnum: self.header.next_index(), body };
+        self.namespace.apply(&entry)?;
+        self.header = self.header.advanced()?;
+        self.entries.push(entry);
+        Ok(())
+    }
+}
+
+/// The file system that is there, if it may be overwritten.
+fn what_is_there(media: &dyn Media, force: bool) -> Result<Option<Uuid>> {
+    if media.len() < SUPERBLOCK_LEN as u64 {
+        return Ok(None);
+    }
+    let place = || media.describe();
+    match read_superblock(media) {
+        Ok(found) if force => Ok(Some(found.uuid)),
+        Ok(found) => Err(StoreError::Occupied { place: place(), region: found.uuid }),
+        // Anything but a famfs superblock is taken for free memory: a fresh device holds whatever it held.
+        Err(StoreError::Famfs(FormatError::Magic { structure: Structure::Superblock, .. })) => Ok(None),
+        Err(StoreError::Famfs(_)) if force => Ok(None),
+        Err(StoreError::Famfs(fault)) => Err(StoreError::OccupiedUnreadable { place: place(), fault }),
+        Err(error) => Err(error),
+    }
+}
+
+fn catalog_len(media: &dyn Media, options: &FormatOptions) -> Result<u64> {
+    if options.hosts_len == 0 || !options.hosts_len.is_multiple_of(4096) {
+        return Err(StoreError::HostsLen { len: options.hosts_len });
+    }
+    let share = media.len() / CATALOG_SHARE / ALLOC_UNIT * ALLOC_UNIT;
+    let len = options.catalog_len.unwrap_or(share.clamp(ALLOC_UNIT, MOST_CATALOG));
+    if len < MIN_CATALOG_LEN || !len.is_multiple_of(4096) {
+        return Err(StoreError::CatalogLen { len });
+    }
+    Ok(len)
+}
+
+/// Writes the superblock so that it is valid with its last persist and not before: the line with the magic
+/// number comes after all others.
+fn write_superblock(media: &dyn Media, superblock: &Superblock) -> Result<()> {
+    const FIRST_LINE: usize = 64;
+    let bytes = superblock.encode()?;
+    let (first, rest) = bytes.split_at(FIRST_LINE);
+    media.write_at(FIRST_LINE as u64, rest)?;
+    media.persist(FIRST_LINE as u64, rest.len() as u64)?;
+    media.write_at(0, first)?;
+    media.persist(0, FIRST_LINE as u64)?;
+    Ok(())
+}
+
+fn zero(media: &dyn Media, offset: u64, len: u64) -> Result<()> {
+    let zeros = vec![0; ZEROS];
+    let mut done = 0;
+    while done < len {
+        let now = (len - done).min(ZEROS as u64);
+        let piece = usize::try_from(now).ok().and_then(|now| zeros.get(..now)).unwrap_or(&zeros);
+        media.write_at(offset + done, piece)?;
+        done += now;
+    }
+    media.persist(offset, len)?;
+    Ok(())
+}

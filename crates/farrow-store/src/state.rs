@@ -1,0 +1,323 @@
+//! What the records of a catalog mean: the one `apply` that replay and live commits share.
+//!
+//! Knows no media, no locks, no readers. A [`State`] is a function of the pools and the records applied to it.
+
+mod fault;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::allocator::FreeSpace;
+use crate::catalog::{
+    Body, Place, Record, VersionRecord, reservation_record_len, segment_record_len, version_record_len,
+};
+use crate::frame::{Extent, Segment, Version};
+use crate::name::FrameName;
+use crate::reservation::Reservation;
+
+pub use fault::StateFault;
+
+/// Everything that the catalog says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    epoch: u64,
+    seq: u64,
+    frames: HashMap<FrameName, Frame>,
+    /// The same names in order, for listing.
+    names: BTreeSet<FrameName>,
+    segments: HashMap<u64, Kept>,
+    /// Segments in no version, whose extents are not free yet.
+    orphans: BTreeSet<u64>,
+    reservations: BTreeMap<u64, Reservation>,
+    free: FreeSpace,
+    totals: Totals,
+}
+
+/// A frame with at least one version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Frame {
+    /// By number.
+    pub(crate) versions: BTreeMap<u64, Arc<Version>>,
+    /// The highest number given.
+    pub(crate) last_number: u64,
+}
+
+impl Frame {
+    /// The version with the highest number that is still there.
+    pub(crate) fn latest(&self) -> Option<&Arc<Version>> {
+        self.versions.last_key_value().map(|(_, version)| version)
+    }
+}
+
+/// Sums over the state, kept up to date by `apply`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Bytes of extents of segments in versions.
+    pub(crate) used: u64,
+    /// Bytes of extents of orphans.
+    pub(crate) held: u64,
+    /// Bytes of extents of reservations.
+    pub(crate) reserved: u64,
+    /// Versions of all frames.
+    pub(crate) versions: u64,
+    /// Bytes of the records that a checkpoint of this state holds.
+    pub(crate) checkpoint_len: u64,
+}
+
+/// A segment and the number of versions it is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Kept {
+    segment: Arc<Segment>,
+    versions: u64,
+}
+
+impl State {
+    /// Nothing but free space, before the record `seq + 1` of the given epoch.
+    pub(crate) fn new(free: FreeSpace, epoch: u64, seq: u64) -> Self {
+        Self { epoch, seq, free, ..Self::default() }
+    }
+
+    /// The epoch of the last record.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The sequence number of the last record.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(crate) fn free(&self) -> &FreeSpace {
+        &self.free
+    }
+
+    pub(crate) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    pub(crate) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    pub(crate) fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    pub(crate) fn frame(&self, name: &FrameName) -> Option<&Frame> {
+        self.frames.get(name)
+    }
+
+    /// The names of all frames, in the order of their bytes.
+    pub(crate) fn names(&self) -> &BTreeSet<FrameName> {
+        &self.names
+    }
+
+    pub(crate) fn segment(&self, id: u64) -> Option<&Arc<Segment>> {
+        self.segments.get(&id).map(|kept| &kept.segment)
+    }
+
+    /// Segments that are in no version and whose extents are not free yet.
+    pub(crate) fn orphans(&self) -> &BTreeSet<u64> {
+        &self.orphans
+    }
+
+    pub(crate) fn reservations(&self) -> &BTreeMap<u64, Reservation> {
+        &self.reservations
+    }
+
+    /// Verifies a record, then changes the state by it. After an error nothing has changed.
+    pub(crate) fn apply(&mut self, place: Place, record: &Record) -> Result<(), StateFault> {
+        self.verify(place, record)?;
+        if place == Place::Log {
+            (self.seq, self.epoch) = (record.seq, record.epoch);
+        }
+        match &record.body {
+            Body::VersionCommitted(version) => self.commit(record.seq, version),
+            Body::VersionDropped { name, number } => self.drop_versions(name, *number),
+            Body::ExtentsFreed { segments } => segments.iter().for_each(|id| self.free_segment(*id)),
+            Body::ReservationTaken { owner, len, extents } => {
+                self.take(extents);
+                self.totals.reserved += total_len(extents);
+                self.totals.checkpoint_len += reservation_record_len(extents.len());
+                let (id, generation) = (record.seq, record.seq);
+                let reservation =
+                    Reservation { id, owner: *owner, len: *len, generation, extents: extents.clone() };
+                self.reservations.insert(id, reservation);
+            }
+            Body::ReservationEnded { id } => {
+                if let Some(reservation) = self.end_reservation(*id) {
+                    self.give_back(&reservation.extents);
+                }
+            }
+            Body::MasterStarted { .. } => {}
+            Body::SegmentKept(segment) => {
+                self.take(&segment.extents);
+                self.keep(Arc::clone(segment));
+            }
+        }
+        Ok(())
+    }
+
+    /// The records of a checkpoint, in the order in which they can be applied.
+    pub(crate) fn checkpoint(&self) -> impl Iterator<Item = Record> + '_ {
+        let record = |seq, body| Record { seq, epoch: self.epoch, body };
+        let segments = self.segments.values().map(|kept| &kept.segment);
+        // Sorted, so that equal states have equal bytes.
+        let mut segments: Vec<_> = segments.collect();
+        segments.sort_unstable_by_key(|segment| segment.id);
+        let mut versions: Vec<_> = self
+            .frames
+            .values()
+            .flat_map(|frame| frame.versions.values().map(|version| (version, frame.last_number)))
+            .collect();
+        versions.sort_unstable_by_key(|(version, _)| version.seq);
+
+        let segments =
+            segments.into_iter().map(move |segment| record(self.seq, Body::SegmentKept(Arc::clone(segment))));
+        let reservations = self.reservations.values().map(move |reservation| {
+            let Reservation { id, owner, len, ref extents, .. } = *reservation;
+            record(id, Body::ReservationTaken { owner, len, extents: extents.clone() })
+        });
+        let versions = versions.into_iter().map(move |(version, last_number)| {
+            let segments = version.segments.iter().map(|segment| segment.id).collect();
+            let body = VersionRecord {
+                name: version.name.clone(),
+                number: version.number,
+                last_number,
+                schema_fingerprint: version.schema_fingerprint,
+                committed_at_micros: version.committed_at_micros,
+                owner: version.owner,
+                segments,
+                written: None,
+            };
+            record(version.seq, Body::VersionCommitted(body))
+        });
+        segments.chain(reservations).chain(versions)
+    }
+
+    fn commit(&mut self, seq: u64, record: &VersionRecord) {
+        if let Some(written) = &record.written
+            && let Some(reservation) = self.end_reservation(written.reservation)
+        {
+            if let Some((_, rest)) = split_extents(&reservation.extents, written.segment.len) {
+                self.give_back(&rest);
+            }
+            self.keep(Arc::clone(&written.segment));
+        }
+        let mut segments = Vec::with_capacity(record.segments.len());
+        for id in &record.segments {
+            let Some(kept) = self.segments.get_mut(id) else { continue };
+            kept.versions += 1;
+            let len = total_len(&kept.segment.extents);
+            segments.push(Arc::clone(&kept.segment));
+            if self.orphans.remove(id) {
+                self.totals.held -= len;
+                self.totals.used += len;
+            }
+        }
+        let version = Version {
+            name: record.name.clone(),
+            number: record.number,
+            seq,
+            schema_fingerprint: record.schema_fingerprint,
+            rows: segments.iter().map(|segment| segment.rows).sum(),
+            bytes: segments.iter().map(|segment| segment.len).sum(),
+            segments,
+            owner: record.owner,
+            committed_at_micros: record.committed_at_micros,
+        };
+        self.totals.versions += 1;
+        self.totals.checkpoint_len += version_record_len(&version.name, version.segments.len());
+        self.names.insert(record.name.clone());
+        let frame = self.frames.entry(record.name.clone()).or_default();
+        frame.last_number = record.last_number;
+        frame.versions.insert(record.number, Arc::new(version));
+    }
+
+    fn drop_versions(&mut self, name: &FrameName, number: Option<u64>) {
+        let Some(frame) = self.frames.get_mut(name) else { return };
+        let dropped = match number {
+            Some(number) => frame.versions.remove(&number).into_iter().collect(),
+            None => std::mem::take(&mut frame.versions).into_values().collect::<Vec<_>>(),
+        };
+        if frame.versions.is_empty() {
+            self.frames.remove(name);
+            self.names.remove(name);
+        }
+        for version in dropped {
+            self.totals.versions -= 1;
+            self.totals.checkpoint_len -= version_record_len(&version.name, version.segments.len());
+            for segment in &version.segments {
+                let Some(kept) = self.segments.get_mut(&segment.id) else { continue };
+                kept.versions -= 1;
+                if kept.versions == 0 {
+                    self.orphans.insert(segment.id);
+                    self.totals.used -= total_len(&segment.extents);
+                    self.totals.held += total_len(&segment.extents);
+                }
+            }
+        }
+    }
+
+    /// Adds a segment that is in no version yet. Its extents are taken.
+    fn keep(&mut self, segment: Arc<Segment>) {
+        self.totals.held += total_len(&segment.extents);
+        self.totals.checkpoint_len += segment_record_len(&segment);
+        self.orphans.insert(segment.id);
+        self.segments.insert(segment.id, Kept { segment, versions: 0 });
+    }
+
+    fn free_segment(&mut self, id: u64) {
+        self.orphans.remove(&id);
+        let Some(Kept { segment, .. }) = self.segments.remove(&id) else { return };
+        self.totals.held -= total_len(&segment.extents);
+        self.totals.checkpoint_len -= segment_record_len(&segment);
+        self.give_back(&segment.extents);
+    }
+
+    /// Forgets a reservation, but leaves its extents taken.
+    fn end_reservation(&mut self, id: u64) -> Option<Reservation> {
+        let reservation = self.reservations.remove(&id)?;
+        self.totals.reserved -= total_len(&reservation.extents);
+        self.totals.checkpoint_len -= reservation_record_len(reservation.extents.len());
+        Some(reservation)
+    }
+
+    fn take(&mut self, extents: &[Extent]) {
+        for extent in extents {
+            let taken = self.free.take(extent);
+            debug_assert!(taken, "verified before");
+        }
+    }
+
+    fn give_back(&mut self, extents: &[Extent]) {
+        extents.iter().for_each(|extent| self.free.give_back(extent));
+    }
+}
+
+/// Splits extents into those that hold `len` bytes, rounded up to whole pages, and the rest.
+/// `None` if they are shorter, or `len` is 0.
+pub(crate) fn split_extents(extents: &[Extent], len: u64) -> Option<(Vec<Extent>, Vec<Extent>)> {
+    let mut left = len.checked_next_multiple_of(crate::allocator::PAGE)?;
+    let (mut used, mut rest) = (Vec::new(), Vec::new());
+    for extent in extents {
+        let here = extent.len.min(left);
+        if here > 0 {
+            used.push(Extent { len: here, ..*extent });
+        }
+        if here < extent.len {
+            rest.push(Extent { offset: extent.offset + here, len: extent.len - here, ..*extent });
+        }
+        left -= here;
+    }
+    (left == 0 && len > 0).then_some((used, rest))
+}
+
+/// Bytes of all extents together.
+pub(crate) fn total_len(extents: &[Extent]) -> u64 {
+    extents.iter().map(|extent| extent.len).sum()
+}
+
+#[cfg(test)]
+mod tests;

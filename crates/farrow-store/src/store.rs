@@ -1,0 +1,195 @@
+//! The store of one region: what the master's agent asks.
+
+mod holds;
+mod readers;
+mod writers;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use famfs_format::{FormatError, LogHeader, Superblock};
+use farrow_region::Media;
+use uuid::Uuid;
+
+use crate::catalog::Body;
+use crate::error::{Result, StoreError};
+use crate::frame::Extent;
+use crate::ledger::Ledger;
+use crate::mkfs::{self, FormatOptions, FormatReport};
+use crate::reservation::Reservation;
+use crate::usage::Usage;
+use crate::volume::{self, PoolFile, Volume};
+use holds::Holds;
+
+/// The one writer of a region.
+///
+/// All methods may be called from any thread; they take one lock, and hold it while a record is written.
+pub struct Store {
+    media: Arc<dyn Media>,
+    superblock: Superblock,
+    log: LogHeader,
+    log_fault: Option<FormatError>,
+    pools: Vec<PoolFile>,
+    inner: Mutex<Inner>,
+}
+
+/// What the lock protects.
+struct Inner {
+    ledger: Ledger,
+    holds: Holds,
+    /// Reservations whose bytes are being persisted outside the lock.
+    committing: HashSet<u64>,
+}
+
+impl Store {
+    /// Makes a region: a famfs file system with farrow's files in it.
+    ///
+    /// The superblock is written last: until then there is no region. What the medium held is lost.
+    ///
+    /// # Errors
+    /// [`StoreError::Occupied`] if there is a famfs file system already, unless it is forced;
+    /// [`StoreError::MediaTooSmall`]; what the medium says.
+    pub fn format(media: &dyn Media, options: &FormatOptions) -> Result<FormatReport> {
+        mkfs::format(media, options)
+    }
+
+    /// Opens a region as its master, in the next epoch.
+    ///
+    /// Reservations are as they were. Extents of dropped versions wait for
+    /// [`lift_quarantine`](Self::lift_quarantine).
+    ///
+    /// # Errors
+    /// [`StoreError::NotMaster`] unless `host` is the one in the superblock; [`StoreError::NotFarrow`] for a
+    /// famfs file system without farrow's files; what is wrong with superblock, log or catalog.
+    pub fn open(media: Arc<dyn Media>, host: Uuid) -> Result<Self> {
+        let volume = Volume::read(&*media)?;
+        let master = volume.superblock.system_uuid;
+        if host != master {
+            return Err(StoreError::NotMaster { host, master });
+        }
+        let files = volume.farrow_files()?;
+        let mut ledger = Ledger::replay(&*media, files.catalog, volume.superblock.uuid, &files.pools)?;
+        let opened = ledger.start_master(&*media, host)?;
+        let inner = Inner { ledger, holds: Holds::new(opened), committing: HashSet::new() };
+        let Volume { superblock, log, log_fault, .. } = volume;
+        Ok(Self { media, superblock, log, log_fault, pools: files.pools, inner: Mutex::new(inner) })
+    }
+
+    /// The UUID of the region: that of its famfs file system.
+    pub fn region_uuid(&self) -> Uuid {
+        self.superblock.uuid
+    }
+
+    /// The famfs superblock.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// The medium.
+    pub fn media(&self) -> &Arc<dyn Media> {
+        &self.media
+    }
+
+    /// What is wrong with the famfs log, if anything is: the first entry that could not be read. Farrow's
+    /// files stand before it; others behind it are not served.
+    pub fn log_fault(&self) -> Option<&FormatError> {
+        self.log_fault.as_ref()
+    }
+
+    /// The pool files, by index.
+    pub fn pools(&self) -> &[PoolFile] {
+        &self.pools
+    }
+
+    /// Where extents lie on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchExtent`] for one that is not within a pool.
+    pub fn media_ranges(&self, extents: &[Extent]) -> Result<Vec<(u64, u64)>> {
+        volume::media_ranges(&self.pools, extents)
+    }
+
+    /// The master's epoch.
+    pub fn epoch(&self) -> u64 {
+        self.look().ledger.state().epoch()
+    }
+
+    /// The sequence number of the last record: it grows with every change.
+    pub fn seq(&self) -> u64 {
+        self.look().ledger.state().seq()
+    }
+
+    /// All reservations, oldest first.
+    pub fn reservations(&self) -> Vec<Reservation> {
+        self.look().ledger.state().reservations().values().cloned().collect()
+    }
+
+    /// What holds the space.
+    pub fn usage(&self) -> Usage {
+        Usage::new(&self.look().ledger, &self.pools, &self.log)
+    }
+
+    /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
+    ///
+    /// The agent calls it once no process that an earlier agent knew maps anything of the region, or each of
+    /// them has its holds again by [`acquire`](Self::acquire). Versions that were dropped cannot be acquired:
+    /// as long as one of those processes may map one, the quarantine stays.
+    ///
+    /// # Errors
+    /// As for every change: [`StoreError::Fenced`], [`StoreError::Stopped`], what the medium says.
+    pub fn lift_quarantine(&self) -> Result<u64> {
+        let mut inner = self.lock()?;
+        inner.holds.lift_quarantine();
+        let waiting = inner.ledger.state().orphans().iter().copied().collect();
+        inner.reclaim(&*self.media, waiting)
+    }
+
+    /// Rewrites the catalog without what is no longer of use. The store does so itself when it has to.
+    ///
+    /// # Errors
+    /// As for every change.
+    pub fn compact(&self) -> Result<()> {
+        self.lock()?.ledger.compact(&*self.media)
+    }
+
+    /// For a change, or for a reader that relies on the answer.
+    fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
+        // Whoever panicked while holding the lock may have left a change half done.
+        let inner = self.inner.lock().map_err(|_| StoreError::Stopped)?;
+        inner.ledger.check_running()?;
+        Ok(inner)
+    }
+
+    /// For figures, which are still of use after the store has stopped.
+    fn look(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = self.media.describe();
+        f.debug_struct("Store").field("region", &self.superblock.uuid).field("media", &place).finish()
+    }
+}
+
+impl Inner {
+    /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
+    /// Returns the bytes freed.
+    fn reclaim(&mut self, media: &dyn Media, segments: Vec<u64>) -> Result<u64> {
+        let state = self.ledger.state();
+        let mut freed = 0;
+        let mut ids = Vec::new();
+        for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
+            let Some(segment) = state.segment(id) else { continue };
+            if !self.holds.keep(segment) {
+                freed += crate::state::total_len(&segment.extents);
+                ids.push(id);
+            }
+        }
+        for segments in ids.chunks(self.ledger.most_freed()) {
+            self.ledger.record(media, Body::ExtentsFreed { segments: segments.to_vec() })?;
+        }
+        Ok(freed)
+    }
+}

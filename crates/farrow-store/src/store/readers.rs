@@ -1,0 +1,103 @@
+//! What readers ask: find, list, hold.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::Store;
+use crate::error::{Result, StoreError};
+use crate::frame::Version;
+use crate::name::FrameName;
+use crate::state::State;
+
+/// How many names a message suggests.
+const NEAR: usize = 3;
+
+impl Store {
+    /// A version of a frame; `None` is the latest. It is not held: its bytes may be reused at any time.
+    ///
+    /// # Errors
+    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Stopped`].
+    pub fn get(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
+        find(self.lock()?.ledger.state(), name, version)
+    }
+
+    /// A version of a frame, its bytes held until [`release`](Self::release). Holds count: each needs its own
+    /// release. They end with this store; after a restart everything is in quarantine instead.
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn acquire(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
+        let mut inner = self.lock()?;
+        let version = find(inner.ledger.state(), name, version)?;
+        inner.holds.acquire(&version);
+        Ok(version)
+    }
+
+    /// Takes back one hold. If the version was dropped and this was the last one, its extents are free.
+    ///
+    /// # Errors
+    /// [`StoreError::NotHeld`] if nobody has acquired it; as for every change if extents are freed.
+    pub fn release(&self, version: &Version) -> Result<()> {
+        let mut inner = self.lock()?;
+        if !inner.holds.release(version) {
+            return Err(StoreError::NotHeld { name: version.name.clone(), version: version.number });
+        }
+        let segments = version.segments.iter().map(|segment| segment.id).collect();
+        inner.reclaim(&*self.media, segments).map(|_| ())
+    }
+
+    /// All versions of a frame, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
+    pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
+        let inner = self.lock()?;
+        let state = inner.ledger.state();
+        let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
+        Ok(frame.versions.values().cloned().collect())
+    }
+
+    /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,
+    /// beginning behind `after`.
+    pub fn list(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
+        let inner = self.look();
+        let state = inner.ledger.state();
+        let start = match after.map(FrameName::as_str) {
+            Some(after) if after >= prefix => Bound::Excluded(after),
+            _ => Bound::Included(prefix),
+        };
+        state
+            .names()
+            .range::<str, _>((start, Bound::Unbounded))
+            .take_while(|name| name.as_str().starts_with(prefix))
+            .filter_map(|name| state.frame(name)?.latest().cloned())
+            .take(limit)
+            .collect()
+    }
+}
+
+pub(super) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
+    let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
+    let latest = frame.latest().ok_or_else(|| not_found(state, name))?;
+    match version {
+        None => Ok(Arc::clone(latest)),
+        Some(version) => frame.versions.get(&version).cloned().ok_or_else(|| StoreError::VersionGone {
+            name: name.clone(),
+            version,
+            latest: latest.number,
+        }),
+    }
+}
+
+/// The error, with the neighbours in the order of names that share at least half of the name's beginning.
+pub(super) fn not_found(state: &State, name: &FrameName) -> StoreError {
+    let alike = |other: &&FrameName| {
+        let pairs = name.as_str().chars().zip(other.as_str().chars());
+        pairs.take_while(|(a, b)| a == b).count() * 2 >= name.as_str().chars().count()
+    };
+    let names = state.names();
+    let after = names.range::<str, _>((Bound::Excluded(name.as_str()), Bound::Unbounded));
+    let before = names.range::<str, _>((Bound::Unbounded, Bound::Excluded(name.as_str()))).rev();
+    let near = after.take_while(alike).take(2).chain(before.take_while(alike).take(2));
+    StoreError::FrameNotFound { name: name.clone(), near: near.take(NEAR).cloned().collect() }
+}

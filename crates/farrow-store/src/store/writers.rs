@@ -1,0 +1,213 @@
+//! What writers ask: reserve, commit, abort, drop.
+
+use std::sync::Arc;
+
+use super::readers::{find, not_found};
+use super::{Inner, Store};
+use crate::allocator::PAGE;
+use crate::catalog::{Body, VersionRecord, Written};
+use crate::error::{Result, StoreError};
+use crate::frame::{Dropped, NewVersion, Owner, Segment, Version};
+use crate::name::FrameName;
+use crate::reservation::Reservation;
+use crate::state::{split_extents, total_len};
+
+impl Store {
+    /// Gives a writer extents for `len` bytes.
+    ///
+    /// Below 2 MiB they lie on 4 KiB pages; from 2 MiB on each begins on a 2 MiB boundary. There are several,
+    /// at most 16, where no single one is long enough.
+    ///
+    /// # Errors
+    /// [`StoreError::NoLength`], [`StoreError::RegionFull`], [`StoreError::CatalogFull`]; as for every change.
+    pub fn reserve(&self, owner: Owner, len: u64) -> Result<Reservation> {
+        if len == 0 {
+            return Err(StoreError::NoLength);
+        }
+        let mut inner = self.lock()?;
+        let extents = inner.ledger.state().free().find(len).ok_or_else(|| inner.region_full(len))?;
+        let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
+        let id = inner.ledger.record(&*self.media, taken)?;
+        Ok(Reservation { id, owner, len, generation: id, extents })
+    }
+
+    /// Makes what was written into a reservation the next version of a frame.
+    ///
+    /// The rest of the last page is zeroed, the bytes are persisted, then the record that says so. Pages
+    /// beyond `new.len` are free again.
+    ///
+    /// # Errors
+    /// [`StoreError::NoReservation`], [`StoreError::TooLong`], [`StoreError::NoLength`],
+    /// [`StoreError::Checksums`], [`StoreError::CatalogFull`]: the reservation stays. As for every change.
+    pub fn commit(&self, reservation: u64, new: NewVersion) -> Result<Arc<Version>> {
+        self.commit_onto(reservation, new, None)
+    }
+
+    /// Like [`commit`](Self::commit), but the version has all segments of the frame's latest one before the
+    /// new one; on a frame that does not exist it is the same.
+    ///
+    /// # Errors
+    /// [`StoreError::SchemaMismatch`], and those of [`commit`](Self::commit).
+    pub fn append(&self, reservation: u64, new: NewVersion) -> Result<Arc<Version>> {
+        self.commit_onto(reservation, new, Some(Append))
+    }
+
+    /// Ends a reservation without a version; its extents are free at once.
+    ///
+    /// The caller knows that nobody writes there any more: the writer said so, or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`]; as for every change.
+    pub fn abort(&self, reservation: u64) -> Result<()> {
+        let mut inner = self.lock()?;
+        inner.idle_reservation(reservation)?;
+        inner.ledger.record(&*self.media, Body::ReservationEnded { id: reservation })?;
+        Ok(())
+    }
+
+    /// Drops one version, or with `None` all versions of a frame. They are gone at once; their extents are
+    /// free when no other version has them and nobody holds them.
+    ///
+    /// # Errors
+    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`]; as for every change.
+    pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
+        let mut inner = self.lock()?;
+        let state = inner.ledger.state();
+        let dropped = match version {
+            Some(_) => vec![find(state, name, version)?],
+            None => {
+                let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
+                frame.versions.values().cloned().collect()
+            }
+        };
+        let mut segments: Vec<u64> =
+            dropped.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id)).collect();
+        segments.sort_unstable();
+        segments.dedup();
+
+        let held_before = state.totals().held;
+        inner.ledger.record(&*self.media, Body::VersionDropped { name: name.clone(), number: version })?;
+        let given_up = inner.ledger.state().totals().held - held_before;
+        let bytes_freed = inner.reclaim(&*self.media, segments)?;
+        let versions = dropped.len() as u64;
+        Ok(Dropped { versions, bytes_freed, bytes_held: given_up - bytes_freed })
+    }
+
+    fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
+        let reservation = self.begin_commit(id, &new)?;
+        // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
+        let persisted = self.persist_data(&reservation, new.len);
+
+        let mut inner = self.look();
+        inner.committing.remove(&id);
+        persisted?;
+        inner.ledger.check_running()?;
+        let name = new.name.clone();
+        let record = version_record(&inner, reservation, new, append)?;
+        let number = record.number;
+        inner.ledger.record(&*self.media, Body::VersionCommitted(record))?;
+        find(inner.ledger.state(), &name, Some(number))
+    }
+
+    /// Checks what can be checked before bytes are persisted, and marks the reservation.
+    fn begin_commit(&self, id: u64, new: &NewVersion) -> Result<Reservation> {
+        let mut inner = self.lock()?;
+        let reservation = inner.idle_reservation(id)?.clone();
+        if new.len == 0 {
+            return Err(StoreError::NoLength);
+        }
+        if new.len > reservation.len {
+            return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
+        }
+        let checksums = new.checksums.len();
+        if checksums != 0 && u32::try_from(checksums) != Ok(new.batches) {
+            return Err(StoreError::Checksums { checksums, batches: new.batches });
+        }
+        inner.committing.insert(id);
+        Ok(reservation)
+    }
+
+    /// Zeroes the rest of the last page, so that it shows nothing of what was there, and persists all pages.
+    fn persist_data(&self, reservation: &Reservation, len: u64) -> Result<()> {
+        let (used, _) = split_extents(&reservation.extents, len).ok_or(StoreError::NoLength)?;
+        let ranges = self.media_ranges(&used)?;
+        let tail = total_len(&used) - len;
+        if let (Some(&(offset, range_len)), Ok(tail_len)) = (ranges.last(), usize::try_from(tail)) {
+            debug_assert!(tail < PAGE, "extents are cut to whole pages");
+            self.media.write_at(offset + range_len - tail, &vec![0; tail_len])?;
+        }
+        for (offset, len) in ranges {
+            self.media.persist(offset, len)?;
+        }
+        Ok(())
+    }
+}
+
+/// The new version has the segments of the latest one, too.
+struct Append;
+
+impl Inner {
+    /// A reservation that is not being committed.
+    fn idle_reservation(&self, id: u64) -> Result<&Reservation> {
+        let reservation =
+            self.ledger.state().reservations().get(&id).ok_or(StoreError::NoReservation { id })?;
+        if self.committing.contains(&id) { Err(StoreError::ReservationBusy { id }) } else { Ok(reservation) }
+    }
+
+    fn region_full(&self, need: u64) -> StoreError {
+        let state = self.ledger.state();
+        StoreError::RegionFull {
+            need,
+            largest_free: state.free().largest(),
+            free: state.free().total(),
+            held: state.totals().held,
+            holds: state.orphans().iter().map(|&id| self.holds.count(id)).sum(),
+            quarantine: self.holds.quarantine(),
+        }
+    }
+}
+
+/// What the catalog is to say of a new version.
+fn version_record(
+    inner: &Inner,
+    reservation: Reservation,
+    new: NewVersion,
+    append: Option<Append>,
+) -> Result<VersionRecord> {
+    let frame = inner.ledger.state().frame(&new.name);
+    let mut segments = Vec::new();
+    if append.is_some()
+        && let Some(latest) = frame.and_then(|frame| frame.latest())
+    {
+        if latest.schema_fingerprint != new.schema_fingerprint {
+            let (latest, expected, found) =
+                (latest.number, latest.schema_fingerprint, new.schema_fingerprint);
+            return Err(StoreError::SchemaMismatch { name: new.name, latest, expected, found });
+        }
+        segments.extend(latest.segments.iter().map(|segment| segment.id));
+    }
+    segments.push(reservation.id);
+    let (extents, _) = split_extents(&reservation.extents, new.len).ok_or(StoreError::NoLength)?;
+    let segment = Segment {
+        id: reservation.id,
+        len: new.len,
+        generation: reservation.generation,
+        extents,
+        rows: new.rows,
+        batches: new.batches,
+        validation: new.validation,
+        metadata_digest: new.metadata_digest,
+        checksums: new.checksums,
+    };
+    let number = frame.map_or(0, |frame| frame.last_number).saturating_add(1);
+    Ok(VersionRecord {
+        name: new.name,
+        number,
+        last_number: number,
+        schema_fingerprint: new.schema_fingerprint,
+        committed_at_micros: new.committed_at_micros,
+        owner: reservation.owner,
+        segments,
+        written: Some(Written { reservation: reservation.id, segment: Arc::new(segment) }),
+    })
+}

@@ -1,0 +1,292 @@
+//! What writers and readers of frames are promised.
+
+use std::sync::Arc;
+
+use farrow_region::MemMedia;
+use farrow_store::{Dropped, Extent, NewVersion, Store, StoreError};
+
+use crate::region::{
+    HOST, MIB, OWNER, PAGE, fill, formatted, name, new_version, open, opened, pattern, put, read, view,
+};
+
+#[test]
+fn a_version_is_what_was_committed() {
+    let store = opened(4 * MIB);
+    let reservation = store.reserve(OWNER, 10_000).unwrap();
+    assert_eq!((reservation.len, reservation.owner, reservation.id), (10_000, OWNER, reservation.generation));
+    assert_eq!(reservation.extents, [Extent { pool: 0, offset: 0, len: 3 * PAGE }]);
+    assert_eq!(store.reservations(), std::slice::from_ref(&reservation));
+    fill(&store, &reservation);
+
+    let new = new_version("sales/orders", 5000);
+    let version = store.commit(reservation.id, new.clone()).unwrap();
+    assert_eq!((version.number, version.seq, version.bytes, version.rows), (1, store.seq(), 5000, new.rows));
+    assert_eq!((version.owner, version.committed_at_micros), (OWNER, new.committed_at_micros));
+    let segment = &version.segments[0];
+    assert_eq!((segment.id, segment.generation), (reservation.id, reservation.generation));
+    assert_eq!((segment.len, segment.batches, segment.validation), (5000, new.batches, new.validation));
+    assert_eq!((segment.metadata_digest, &segment.checksums), (new.metadata_digest, &new.checksums));
+
+    // The page that was not needed is free; the rest of the last one shows nothing.
+    assert_eq!(segment.extents, [Extent { pool: 0, offset: 0, len: 2 * PAGE }]);
+    let bytes = read(&store, &segment.extents);
+    assert!(bytes[..5000].iter().all(|&byte| byte == pattern(segment.id)));
+    assert!(bytes[5000..].iter().all(|&byte| byte == 0));
+    let usage = store.usage();
+    assert_eq!((usage.used, usage.reserved, usage.free), (2 * PAGE, 0, 4 * MIB - 2 * PAGE));
+    assert!(store.reservations().is_empty());
+    view(&store).check(&store);
+}
+
+#[test]
+fn versions_count_and_are_found() {
+    let store = opened(2 * MIB);
+    for number in 1..=3 {
+        assert_eq!(put(&store, "a", number).number, number);
+    }
+    assert_eq!(store.get(&name("a"), None).unwrap().number, 3);
+    assert_eq!(store.get(&name("a"), Some(2)).unwrap().bytes, 2);
+    assert_eq!(store.versions(&name("a")).unwrap().len(), 3);
+    // A number is not given twice, not even the latest one's.
+    store.drop_frame(&name("a"), Some(3)).unwrap();
+    match store.get(&name("a"), Some(3)) {
+        Err(StoreError::VersionGone { version: 3, latest: 2, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    store.compact().unwrap();
+    assert_eq!(put(&store, "a", 4).number, 4);
+    // All gone, the frame is a new one.
+    store.drop_frame(&name("a"), None).unwrap();
+    assert_eq!(put(&store, "a", 5).number, 1);
+}
+
+#[test]
+fn names_that_were_meant() {
+    let store = opened(2 * MIB);
+    for frame in ["sales/orders", "sales/orders_2024", "sales/returns", "zoo"] {
+        put(&store, frame, 1);
+    }
+    let error = store.get(&name("sales/order"), None).unwrap_err();
+    let expected = "no frame `sales/order`; there is `sales/orders`, `sales/orders_2024`";
+    assert_eq!(error.to_string(), expected);
+    let error = store.get(&name("x"), None).unwrap_err();
+    assert_eq!(error.to_string(), "no frame `x`");
+}
+
+#[test]
+fn listing_in_pages() {
+    let store = opened(2 * MIB);
+    for frame in ["b/2", "a", "b/1", "b", "c", "b/3", "b/1"] {
+        put(&store, frame, 1);
+    }
+    let list = |prefix, after: Option<&str>, limit| {
+        let after = after.map(name);
+        let page = store.list(prefix, after.as_ref(), limit);
+        page.iter().map(|version| format!("{}@{}", version.name, version.number)).collect::<Vec<_>>()
+    };
+    assert_eq!(list("", None, 99), ["a@1", "b@1", "b/1@2", "b/2@1", "b/3@1", "c@1"]);
+    assert_eq!(list("b/", None, 2), ["b/1@2", "b/2@1"]);
+    assert_eq!(list("b/", Some("b/2"), 2), ["b/3@1"]);
+    assert_eq!(list("b/", Some("a"), 99), ["b/1@2", "b/2@1", "b/3@1"]);
+    assert_eq!(list("b", Some("b"), 99), ["b/1@2", "b/2@1", "b/3@1"]);
+    assert!(list("b/", Some("c"), 99).is_empty());
+    assert!(list("d", None, 99).is_empty());
+    assert!(list("", None, 0).is_empty());
+}
+
+#[test]
+fn appended_versions_share_segments() {
+    let store = opened(2 * MIB);
+    let append = |frame: &str, len| {
+        let reservation = store.reserve(OWNER, len).unwrap();
+        fill(&store, &reservation);
+        store.append(reservation.id, new_version(frame, len)).unwrap()
+    };
+    let first = append("a", 100);
+    let second = append("a", 200);
+    assert_eq!((first.segments.len(), second.segments.len(), second.bytes), (1, 2, 300));
+    assert!(Arc::ptr_eq(&first.segments[0], &second.segments[0]), "shared, not copied");
+    assert_eq!(store.usage().used, 2 * PAGE);
+
+    let nothing = Dropped { versions: 1, bytes_freed: 0, bytes_held: 0 };
+    assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap(), nothing);
+    let third = append("a", 300);
+    assert_eq!(third.bytes, 600);
+    view(&store).check(&store);
+
+    let reservation = store.reserve(OWNER, 1).unwrap();
+    let other = NewVersion { schema_fingerprint: 2, ..new_version("a", 1) };
+    let error = store.append(reservation.id, other.clone()).unwrap_err();
+    assert!(matches!(error, StoreError::SchemaMismatch { latest: 3, expected: 0xf1, found: 2, .. }));
+    // What is committed anew may have another schema.
+    assert_eq!(store.commit(reservation.id, other).unwrap().segments.len(), 1);
+    let all = store.drop_frame(&name("a"), None).unwrap();
+    assert_eq!(all, Dropped { versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
+    assert_eq!(store.usage().free, 2 * MIB);
+}
+
+#[test]
+fn held_bytes_are_not_reused() {
+    let store = opened(2 * MIB);
+    let version = put(&store, "a", MIB);
+    let held = store.acquire(&name("a"), None).unwrap();
+    let again = store.acquire(&name("a"), Some(1)).unwrap();
+    let dropped = store.drop_frame(&name("a"), None).unwrap();
+    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: MIB });
+    assert!(matches!(store.acquire(&name("a"), None), Err(StoreError::FrameNotFound { .. })));
+
+    let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
+    let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free, 1.0 MiB held by 2 \
+                    leases and by the quarantine after the agent's start. Try: farrow leases";
+    assert_eq!(error.to_string(), expected);
+    store.lift_quarantine().unwrap();
+    let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
+    assert!(error.to_string().ends_with("1.0 MiB held by 2 leases. Try: farrow leases"), "{error}");
+
+    store.release(&held).unwrap();
+    assert_eq!((store.usage().held, store.usage().used), (MIB, 0));
+    store.release(&again).unwrap();
+    assert_eq!((store.usage().held, store.usage().free), (0, 2 * MIB));
+    assert!(matches!(store.release(&version), Err(StoreError::NotHeld { version: 1, .. })));
+
+    let next = put(&store, "a", MIB);
+    assert_eq!(next.segments[0].extents, version.segments[0].extents);
+    assert!(next.segments[0].generation > version.segments[0].generation, "the same bytes, given out anew");
+}
+
+#[test]
+fn a_release_of_what_is_still_there_frees_nothing() {
+    let store = opened(2 * MIB);
+    put(&store, "a", 100);
+    let held = store.acquire(&name("a"), None).unwrap();
+    store.release(&held).unwrap();
+    assert_eq!((store.usage().used, store.usage().held), (PAGE, 0));
+    assert!(matches!(store.release(&held), Err(StoreError::NotHeld { .. })));
+    let freed = store.drop_frame(&name("a"), None).unwrap().bytes_freed;
+    assert_eq!(freed, PAGE);
+}
+
+#[test]
+fn what_was_there_before_the_start_waits() {
+    let media = Arc::new(formatted(2 * MIB));
+    let reopen = || Store::open(media.clone(), HOST).unwrap();
+    let store = reopen();
+    put(&store, "old", 100);
+    put(&store, "gone", 100);
+    let held = store.acquire(&name("gone"), None).unwrap();
+    store.drop_frame(&name("gone"), None).unwrap();
+    let reserved = store.reserve(OWNER, 100).unwrap();
+    drop(held);
+    drop(store);
+
+    let store = reopen();
+    assert_eq!(store.epoch(), 2);
+    assert_eq!(store.usage().held, PAGE, "the holder may still be there");
+    let dropped = store.drop_frame(&name("old"), None).unwrap();
+    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: PAGE });
+    // What was reserved before the start can be committed, and then waits as well.
+    fill(&store, &reserved);
+    store.commit(reserved.id, new_version("late", 100)).unwrap();
+    assert_eq!(store.drop_frame(&name("late"), None).unwrap().bytes_held, PAGE);
+    // Nobody can have known of what came since.
+    put(&store, "new", 100);
+    assert_eq!(store.drop_frame(&name("new"), None).unwrap().bytes_freed, PAGE);
+    store.compact().unwrap();
+    drop(store);
+
+    let store = reopen();
+    assert_eq!(store.usage().held, 3 * PAGE, "another start, the same doubt");
+    assert_eq!(store.lift_quarantine().unwrap(), 3 * PAGE);
+    assert_eq!(store.lift_quarantine().unwrap(), 0);
+    assert_eq!((store.usage().held, store.usage().free), (0, 2 * MIB));
+}
+
+#[test]
+fn lifting_the_quarantine_leaves_what_is_held() {
+    let media = Arc::new(formatted(2 * MIB));
+    let store = Store::open(media.clone(), HOST).unwrap();
+    put(&store, "a", 100);
+    drop(store);
+    let store = Store::open(media, HOST).unwrap();
+    let held = store.acquire(&name("a"), None).unwrap();
+    store.drop_frame(&name("a"), None).unwrap();
+    assert_eq!(store.lift_quarantine().unwrap(), 0);
+    assert_eq!(store.usage().held, PAGE);
+    store.release(&held).unwrap();
+    assert_eq!(store.usage().held, 0);
+}
+
+#[test]
+fn reservations_end_once() {
+    let store = opened(2 * MIB);
+    let reservation = store.reserve(OWNER, 100).unwrap();
+    store.abort(reservation.id).unwrap();
+    assert_eq!(store.usage().free, 2 * MIB);
+    let gone = |result: Result<(), StoreError>| {
+        assert!(matches!(result, Err(StoreError::NoReservation { id }) if id == reservation.id));
+    };
+    gone(store.abort(reservation.id));
+    gone(store.commit(reservation.id, new_version("a", 1)).map(|_| ()));
+
+    let reservation = store.reserve(OWNER, 100).unwrap();
+    assert!(matches!(store.commit(reservation.id, new_version("a", 0)), Err(StoreError::NoLength)));
+    let long = store.commit(reservation.id, new_version("a", 101));
+    assert!(matches!(long, Err(StoreError::TooLong { len: 101, reserved: 100, .. })));
+    let odd = NewVersion { checksums: vec![1], ..new_version("a", 1) };
+    let odd = store.commit(reservation.id, odd);
+    assert!(matches!(odd, Err(StoreError::Checksums { checksums: 1, batches: 2 })));
+    // After all these it can still be committed.
+    store.commit(reservation.id, new_version("a", 100)).unwrap();
+    assert!(matches!(store.reserve(OWNER, 0), Err(StoreError::NoLength)));
+}
+
+#[test]
+fn a_large_segment_in_pieces() {
+    let store = opened(10 * MIB);
+    let kept: Vec<_> = (0..5).map(|i| put(&store, &format!("{i}"), 2 * MIB)).collect();
+    for i in [0, 2, 4] {
+        store.drop_frame(&name(&format!("{i}")), None).unwrap();
+    }
+    let version = put(&store, "large", 5 * MIB + 1);
+    let lens: Vec<_> = version.segments[0].extents.iter().map(|extent| extent.len).collect();
+    assert_eq!(lens, [2 * MIB, 2 * MIB, MIB + PAGE]);
+    assert_eq!(store.media_ranges(&version.segments[0].extents).unwrap().len(), 3);
+    view(&store).check(&store);
+    drop(kept);
+    assert!(matches!(store.reserve(OWNER, u64::MAX), Err(StoreError::RegionFull { .. })));
+}
+
+#[test]
+fn extents_that_are_not_in_a_pool() {
+    let store = opened(2 * MIB);
+    let ranges = store.media_ranges(&[
+        Extent { pool: 0, offset: 0, len: PAGE },
+        Extent { pool: 0, offset: PAGE, len: PAGE },
+        Extent { pool: 0, offset: 4 * PAGE, len: PAGE },
+    ]);
+    assert_eq!(ranges.unwrap(), [(14 * MIB, 2 * PAGE), (14 * MIB + 4 * PAGE, PAGE)]);
+    for (pool, offset, len) in [(1, 0, PAGE), (0, 2 * MIB, PAGE), (0, u64::MAX, PAGE), (0, PAGE, u64::MAX)] {
+        let bad = Extent { pool, offset, len };
+        let error = store.media_ranges(&[bad]).unwrap_err();
+        assert!(matches!(error, StoreError::NoSuchExtent { extent } if extent == bad));
+    }
+}
+
+#[test]
+fn a_store_reads_back_what_it_wrote() {
+    let media: Arc<MemMedia> = Arc::new(formatted(2 * MIB));
+    let store = Store::open(media.clone(), HOST).unwrap();
+    for i in 0..40 {
+        put(&store, &format!("frame/{}", i % 7), i + 1);
+        if i % 3 == 0 {
+            store.drop_frame(&name(&format!("frame/{}", i % 7)), None).unwrap();
+        }
+    }
+    store.reserve(OWNER, 5000).unwrap();
+    let (before, usage) = (view(&store), store.usage());
+    drop(store);
+    let store = open(MemMedia::from(media.image()));
+    assert_eq!(view(&store), before);
+    assert_eq!(store.usage().free, usage.free);
+    before.check(&store);
+}

@@ -1,0 +1,11 @@
+//! The store through its public face, on media in memory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
+
+mod crash;
+mod damage;
+mod format;
+mod frames;
+mod model;
+mod region;
+mod trouble;

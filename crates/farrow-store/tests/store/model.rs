@@ -1,0 +1,245 @@
+//! Random calls, against a model that knows nothing of catalogs and extents.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use farrow_region::MemMedia;
+use farrow_store::{Extent, Reservation, Store, StoreError, Version, check};
+use proptest::prelude::*;
+
+use crate::region::{HOST, MIB, OWNER, PAGE, assert_disjoint, fill, formatted, name, new_version, view};
+
+const POOL: u64 = 8 * MIB;
+const FRAMES: [&str; 4] = ["a", "b", "b/c", "ü"];
+
+#[derive(Clone, Debug)]
+enum Op {
+    Reserve { len: u64 },
+    Commit { which: usize, frame: usize, shorter: u64, append: bool },
+    Abort { which: usize },
+    Acquire { frame: usize, version: Option<u64> },
+    Release { which: usize },
+    Drop { frame: usize, version: Option<u64> },
+    Compact,
+    Lift,
+    Reopen,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let len = prop_oneof![4 => 1..6 * PAGE, 1 => MIB..5 * MIB];
+    let shorter = prop_oneof![2 => Just(0), 1 => 0..3 * PAGE];
+    let version = || prop::option::of(1..6_u64);
+    let frame = || 0..FRAMES.len();
+    prop_oneof![
+        6 => len.prop_map(|len| Op::Reserve { len }),
+        6 => (any::<usize>(), frame(), shorter, any::<bool>())
+            .prop_map(|(which, frame, shorter, append)| Op::Commit { which, frame, shorter, append }),
+        1 => any::<usize>().prop_map(|which| Op::Abort { which }),
+        3 => (frame(), version()).prop_map(|(frame, version)| Op::Acquire { frame, version }),
+        2 => any::<usize>().prop_map(|which| Op::Release { which }),
+        4 => (frame(), version()).prop_map(|(frame, version)| Op::Drop { frame, version }),
+        1 => Just(Op::Compact),
+        1 => Just(Op::Lift),
+        1 => Just(Op::Reopen),
+    ]
+}
+
+/// What must be there, told from what was asked and nothing else.
+#[derive(Default)]
+struct Model {
+    /// Versions by frame and number: ids of their segments.
+    frames: BTreeMap<usize, BTreeMap<u64, Vec<u64>>>,
+    last_numbers: BTreeMap<usize, u64>,
+    /// Where segments lie, as long as their bytes must not be reused.
+    segments: BTreeMap<u64, Vec<Extent>>,
+    /// Segments that were given out before the last start, while that matters.
+    quarantine: BTreeSet<u64>,
+    reservations: Vec<Reservation>,
+    holds: Vec<Arc<Version>>,
+}
+
+impl Model {
+    fn live(&self) -> BTreeSet<u64> {
+        self.frames.values().flat_map(BTreeMap::values).flatten().copied().collect()
+    }
+
+    /// Forgets segments that nobody can reach any more.
+    fn reclaim(&mut self) {
+        let mut kept = self.live();
+        kept.extend(self.holds.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id)));
+        kept.extend(&self.quarantine);
+        self.segments.retain(|id, _| kept.contains(id));
+    }
+
+    fn bytes(&self, ids: &BTreeSet<u64>) -> u64 {
+        ids.iter().filter_map(|id| self.segments.get(id)).flatten().map(|extent| extent.len).sum()
+    }
+
+    fn compare(&self, store: &Store) {
+        let seen = view(store);
+        assert_eq!(seen.reservations, self.reservations);
+        let numbers = self.frames.iter().flat_map(|(&frame, versions)| {
+            versions.iter().map(move |(&number, ids)| ((name(FRAMES[frame]), number), ids.clone()))
+        });
+        let found = seen.versions.iter().map(|(key, version)| {
+            (key.clone(), version.segments.iter().map(|segment| segment.id).collect::<Vec<_>>())
+        });
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), numbers.collect::<BTreeMap<_, _>>());
+        seen.check(store);
+
+        let live = self.live();
+        let waiting = self.segments.keys().copied().filter(|id| !live.contains(id)).collect();
+        let usage = store.usage();
+        assert_eq!((usage.used, usage.held), (self.bytes(&live), self.bytes(&waiting)));
+        let reserved: Vec<_> = self.reservations.iter().flat_map(|r| r.extents.clone()).collect();
+        assert_eq!(usage.reserved, reserved.iter().map(|extent| extent.len).sum::<u64>());
+        let all: Vec<_> = self.segments.values().flatten().copied().chain(reserved).collect();
+        assert_disjoint(&all, POOL);
+    }
+}
+
+struct Run {
+    media: Arc<MemMedia>,
+    store: Store,
+    model: Model,
+}
+
+impl Run {
+    fn new() -> Self {
+        let media = Arc::new(formatted(POOL));
+        let store = Store::open(media.clone(), HOST).unwrap();
+        Self { media, store, model: Model::default() }
+    }
+
+    fn step(&mut self, op: Op) {
+        let Self { media, store, model } = self;
+        match op {
+            Op::Reserve { len } => match store.reserve(OWNER, len) {
+                Ok(reservation) => {
+                    let got: u64 = reservation.extents.iter().map(|extent| extent.len).sum();
+                    assert_eq!((reservation.len, got), (len, len.next_multiple_of(PAGE)));
+                    let aligned = reservation.extents.iter().all(|extent| extent.offset % (2 * MIB) == 0);
+                    assert!(aligned || len < 2 * MIB);
+                    model.reservations.push(reservation);
+                }
+                Err(StoreError::RegionFull { largest_free, .. }) => {
+                    assert!(
+                        largest_free < len.next_multiple_of(2 * MIB) + 2 * MIB,
+                        "{largest_free} for {len}"
+                    );
+                }
+                Err(StoreError::CatalogFull { .. }) => {}
+                Err(error) => panic!("{error}"),
+            },
+            Op::Commit { which, frame, shorter, append } => {
+                let Some(which) = which.checked_rem(model.reservations.len()) else { return };
+                let reservation = &model.reservations[which];
+                fill(store, reservation);
+                let new = new_version(FRAMES[frame], reservation.len.saturating_sub(shorter).max(1));
+                let result = if append {
+                    store.append(reservation.id, new)
+                } else {
+                    store.commit(reservation.id, new)
+                };
+                let version = match result {
+                    Ok(version) => version,
+                    Err(StoreError::CatalogFull { .. }) => return,
+                    Err(error) => panic!("{error}"),
+                };
+                let id = model.reservations.remove(which).id;
+                let versions = model.frames.entry(frame).or_default();
+                let mut ids = match versions.last_key_value() {
+                    Some((_, latest)) if append => latest.clone(),
+                    _ => Vec::new(),
+                };
+                ids.push(id);
+                let last = model.last_numbers.entry(frame).or_default();
+                *last += 1;
+                assert_eq!(version.number, *last);
+                versions.insert(version.number, ids);
+                let segment = version.segments.last().unwrap();
+                assert_eq!(segment.id, id);
+                model.segments.insert(id, segment.extents.clone());
+            }
+            Op::Abort { which } => {
+                let Some(which) = which.checked_rem(model.reservations.len()) else { return };
+                store.abort(model.reservations.remove(which).id).unwrap();
+            }
+            Op::Acquire { frame, version } => {
+                let versions = model.frames.get(&frame);
+                match (store.acquire(&name(FRAMES[frame]), version), versions) {
+                    (Ok(found), Some(versions)) => {
+                        let expected = version.or(versions.last_key_value().map(|(&number, _)| number));
+                        assert_eq!(Some(found.number), expected);
+                        model.holds.push(found);
+                    }
+                    (Err(StoreError::VersionGone { version, .. }), Some(versions)) => {
+                        assert!(!versions.contains_key(&version));
+                    }
+                    (Err(StoreError::FrameNotFound { .. }), None) => {}
+                    (other, _) => panic!("{other:?}"),
+                }
+            }
+            Op::Release { which } => {
+                let Some(which) = which.checked_rem(model.holds.len()) else { return };
+                store.release(&model.holds.swap_remove(which)).unwrap();
+                model.reclaim();
+            }
+            Op::Drop { frame, version } => {
+                let before = store.usage();
+                let expected = match (model.frames.get_mut(&frame), version) {
+                    (None, _) => None,
+                    (Some(versions), Some(number)) => versions.remove(&number).map(|_| 1),
+                    (Some(versions), None) => Some(std::mem::take(versions).len() as u64),
+                };
+                if model.frames.get(&frame).is_some_and(BTreeMap::is_empty) {
+                    model.frames.remove(&frame);
+                    model.last_numbers.remove(&frame);
+                }
+                model.reclaim();
+                match store.drop_frame(&name(FRAMES[frame]), version) {
+                    Ok(dropped) => {
+                        assert_eq!(Some(dropped.versions), expected);
+                        let after = store.usage();
+                        assert_eq!(dropped.bytes_freed, after.free - before.free);
+                        assert_eq!(dropped.bytes_held, after.held - before.held);
+                    }
+                    Err(StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. }) => {
+                        assert_eq!(expected, None);
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Op::Compact => store.compact().unwrap(),
+            Op::Lift => {
+                let before = store.usage().held;
+                let freed = store.lift_quarantine().unwrap();
+                model.quarantine.clear();
+                model.reclaim();
+                assert_eq!(store.usage().held, before - freed);
+            }
+            Op::Reopen => {
+                assert!(check(&**media).unwrap().is_clean());
+                *store = Store::open(media.clone(), HOST).unwrap();
+                model.holds.clear();
+                model.quarantine = model.segments.keys().copied().collect();
+                model.quarantine.extend(model.reservations.iter().map(|reservation| reservation.id));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_model_does(ops in prop::collection::vec(op(), 1..150)) {
+        let mut run = Run::new();
+        for op in ops {
+            run.step(op);
+            run.model.compare(&run.store);
+        }
+        run.step(Op::Reopen);
+        run.model.compare(&run.store);
+    }
+}

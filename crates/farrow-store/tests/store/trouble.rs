@@ -1,0 +1,172 @@
+//! Media that fail, and calls at the wrong moment.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use farrow_region::{Media, MemMedia, RegionError};
+use farrow_store::{Store, StoreError};
+
+use crate::region::{HOST, MIB, OWNER, fill, formatted, name, new_version, open, put, view};
+
+/// A medium on which something happens, or goes wrong, at a persist.
+struct Troubled {
+    inner: Arc<MemMedia>,
+    /// Persists that still succeed.
+    persists_left: AtomicUsize,
+    during_persist: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Troubled {
+    fn new(inner: Arc<MemMedia>) -> Arc<Self> {
+        let persists_left = AtomicUsize::new(usize::MAX);
+        Arc::new(Self { inner, persists_left, during_persist: OnceLock::new() })
+    }
+}
+
+impl Media for Troubled {
+    fn len(&self) -> u64 {
+        self.inner.len()
+    }
+
+    fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError> {
+        self.inner.read_at(offset, out)
+    }
+
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), RegionError> {
+        self.inner.write_at(offset, data)
+    }
+
+    fn load_u64(&self, offset: u64) -> Result<u64, RegionError> {
+        self.inner.load_u64(offset)
+    }
+
+    fn store_u64(&self, offset: u64, value: u64) -> Result<(), RegionError> {
+        self.inner.store_u64(offset, value)
+    }
+
+    fn persist(&self, offset: u64, len: u64) -> Result<(), RegionError> {
+        if let Some(during) = self.during_persist.get() {
+            during();
+        }
+        let left = self.persists_left.load(Ordering::Relaxed);
+        if left == 0 {
+            return Err(RegionError::ReadOnly { what: "a broken medium".to_owned() });
+        }
+        self.persists_left.store(left - 1, Ordering::Relaxed);
+        self.inner.persist(offset, len)
+    }
+
+    fn refresh(&self, offset: u64, len: u64) -> Result<(), RegionError> {
+        self.inner.refresh(offset, len)
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+#[test]
+fn a_failed_write_stops_the_store() {
+    // A put is a record and a word for the reservation; data, record and word for the commit.
+    for persists in 0..5 {
+        let memory = Arc::new(formatted(2 * MIB));
+        let media = Troubled::new(memory.clone());
+        let store = Store::open(media.clone(), HOST).unwrap();
+        put(&store, "before", 10);
+        let before = view(&store);
+        media.persists_left.store(persists, Ordering::Relaxed);
+
+        let result = store.reserve(OWNER, 10).and_then(|reservation| {
+            fill(&store, &reservation);
+            store.commit(reservation.id, new_version("during", 10))
+        });
+        assert!(matches!(result, Err(StoreError::Media(_))), "{persists}: {result:?}");
+        if persists == 2 {
+            // The data could not be persisted, which says nothing of the catalog: the commit can be tried again.
+            media.persists_left.store(usize::MAX, Ordering::Relaxed);
+            let [reservation] = &store.reservations()[..] else { panic!("it is still there") };
+            store.commit(reservation.id, new_version("during", 10)).unwrap();
+            continue;
+        }
+        // It is open what the catalog says, so nothing that depends on it is answered …
+        assert!(matches!(store.get(&name("before"), None), Err(StoreError::Stopped)));
+        assert!(matches!(store.acquire(&name("before"), None), Err(StoreError::Stopped)));
+        assert!(matches!(store.reserve(OWNER, 1), Err(StoreError::Stopped)));
+        assert!(matches!(store.lift_quarantine(), Err(StoreError::Stopped)));
+        // … but figures are, and nobody sees what may not have happened.
+        assert_eq!(store.list("", None, 9).len(), 1);
+        assert_eq!(store.usage().versions, 1);
+
+        let reopened = open(MemMedia::from(memory.image()));
+        let after = view(&reopened);
+        after.check(&reopened);
+        assert!(after.versions.len() >= before.versions.len());
+    }
+}
+
+#[test]
+fn a_reservation_is_committed_by_one_at_a_time() {
+    let media = Troubled::new(Arc::new(formatted(2 * MIB)));
+    let store = Arc::new(Store::open(media.clone(), HOST).unwrap());
+    let reservation = store.reserve(OWNER, 10).unwrap();
+    fill(&store, &reservation);
+
+    // The first persist of a commit is that of the data, outside the lock.
+    let seen = Arc::new(Mutex::new(None));
+    let during = {
+        let (store, seen, id) = (Arc::downgrade(&store), seen.clone(), reservation.id);
+        move || {
+            let mut seen = seen.lock().unwrap();
+            if seen.is_none() {
+                let store = store.upgrade().unwrap();
+                let results =
+                    (store.abort(id), store.commit(id, new_version("b", 1)), store.usage().reserved);
+                *seen = Some(results);
+            }
+        }
+    };
+    assert!(media.during_persist.set(Box::new(during)).is_ok());
+    let version = store.commit(reservation.id, new_version("a", 10)).unwrap();
+    assert_eq!(version.name, name("a"));
+    let seen = seen.lock().unwrap().take().unwrap();
+    assert!(matches!(seen.0, Err(StoreError::ReservationBusy { .. })));
+    assert!(matches!(seen.1, Err(StoreError::ReservationBusy { .. })));
+    assert_eq!(seen.2, 4096);
+}
+
+#[test]
+fn a_second_master_stops_the_first() {
+    let media = Arc::new(formatted(2 * MIB));
+    let first = Store::open(media.clone(), HOST).unwrap();
+    put(&first, "a", 1);
+    let second = Store::open(media, HOST).unwrap();
+    assert_eq!((first.epoch(), second.epoch()), (1, 2));
+    assert!(matches!(first.reserve(OWNER, 1), Err(StoreError::Fenced { .. })));
+    assert!(matches!(first.get(&name("a"), None), Err(StoreError::Stopped)));
+    put(&second, "a", 1);
+}
+
+#[test]
+fn a_store_is_shared_by_threads() {
+    let store = open(formatted(4 * MIB));
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                let frame = format!("thread/{thread}");
+                for number in 1..=20 {
+                    assert_eq!(put(store, &frame, 100 + number).number, number);
+                    let held = store.acquire(&name(&frame), None).unwrap();
+                    // The latest stays, so that the numbers go on.
+                    if number > 1 {
+                        store.drop_frame(&name(&frame), Some(number - 1)).unwrap();
+                    }
+                    store.release(&held).unwrap();
+                }
+            });
+        }
+    });
+    let seen = view(&store);
+    seen.check(&store);
+    assert_eq!((seen.versions.len(), store.usage().held), (4, 0));
+}
