@@ -1,0 +1,53 @@
+//! Arrow IPC files written once into place, checked, and opened without copies.
+//!
+//! A farrow segment is a complete [Arrow IPC file]: uncompressed, every buffer on a 64-byte boundary, one
+//! dictionary per column. This crate makes such files, decides whether given bytes are one, and turns mapped
+//! ones into record batches whose buffers point into the mapping. It knows nothing of regions, agents and
+//! leases: bytes come in as a slice or an [`arrow_buffer::Buffer`], and whoever made the buffer keeps its
+//! owner (a mapping, a lease) alive with it.
+//!
+//! - Writing: [`prepare`] joins small batches and unifies dictionaries, [`Plan`] tells the exact size,
+//!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once.
+//! - Checking: [`Layout::verify`] reads the metadata alone and proves that every buffer lies where and is as
+//!   long as the schema needs it; [`Layout::validate_values`] reads everything.
+//! - Opening: [`SegmentReader`] decodes batches lazily; [`Trust`] says whether their values were validated
+//!   before. The structure is checked always.
+//! - Sending: [`slices`] cuts batches by their logical size.
+//!
+//! # Limits
+//!
+//! Besides what Arrow itself demands, a segment keeps to these; a file beyond them is an error, never a
+//! panic: metadata version V5, little-endian; at most 2^31 - 1 elements in an array (what the Arrow format
+//! asks every implementation to support); at most 60 levels of nesting; at most 4,194,304 flatbuffer tables
+//! in a footer, which is about two million columns; 256 MiB of metadata in a piece; one dictionary batch per
+//! dictionary, and one field per dictionary; no dictionary of list views.
+//!
+//! [Arrow IPC file]: https://arrow.apache.org/docs/format/Columnar.html#ipc-file-format
+
+// One call is excepted, in `decode.rs`: telling the decoder that values were validated before.
+#![deny(unsafe_code)]
+
+mod columns;
+mod compact;
+mod decode;
+mod error;
+mod footer;
+mod layout;
+mod logical;
+mod message;
+mod plan;
+mod prepare;
+mod problem;
+mod reader;
+mod schema;
+mod slices;
+
+pub use error::IpcError;
+pub use layout::{Layout, MessageBlock};
+pub use logical::logical_bytes;
+pub use plan::{Plan, write};
+pub use prepare::{DEFAULT_TARGET_BYTES, prepare};
+pub use problem::{ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, Part, Place, TypeProblem};
+pub use reader::{SegmentReader, Trust};
+pub use schema::{MAX_ARRAY_LEN, MAX_NESTING, schema_fingerprint};
+pub use slices::slices;

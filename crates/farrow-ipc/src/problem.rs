@@ -1,0 +1,291 @@
+//! Where something is wrong, and what. Lengths and positions are bytes unless said otherwise.
+
+use std::fmt;
+
+/// A piece of a file. Numbers count from 0, in the footer's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The footer.
+    Footer,
+    /// A dictionary batch.
+    Dictionary(usize),
+    /// A record batch.
+    Batch(usize),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Footer => f.write_str("footer"),
+            Self::Dictionary(index) => write!(f, "dictionary batch {index}"),
+            Self::Batch(index) => write!(f, "record batch {index}"),
+        }
+    }
+}
+
+/// A part of the metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Part {
+    /// The footer's schema.
+    Schema,
+    /// The footer's list of record batches.
+    RecordBatches,
+    /// The header of a message.
+    Header,
+    /// The values within a dictionary batch.
+    DictionaryValues,
+    /// The field nodes of a batch.
+    Nodes,
+    /// The buffers of a batch.
+    Buffers,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Schema => "schema",
+            Self::RecordBatches => "list of record batches",
+            Self::Header => "header",
+            Self::DictionaryValues => "dictionary values",
+            Self::Nodes => "field nodes",
+            Self::Buffers => "buffers",
+        })
+    }
+}
+
+/// What makes a type unfit for a segment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TypeProblem {
+    /// Nested too deeply.
+    #[error("nested deeper than {max} levels")]
+    Nesting {
+        /// Levels allowed.
+        max: usize,
+    },
+    /// A negative width or list length.
+    #[error("negative size {size}")]
+    NegativeSize {
+        /// The width or length.
+        size: i32,
+    },
+    /// A map whose entries are not a non-null struct of a non-null key and a value.
+    #[error("map entries must be a non-null struct of a non-null key and a value")]
+    MapEntries,
+    /// Run ends that are not non-null 16, 32 or 64-bit signed integers.
+    #[error("run ends must be non-null Int16, Int32 or Int64")]
+    RunEnds,
+    /// A dictionary whose keys are not integers.
+    #[error("dictionary keys must be integers")]
+    DictionaryKeys,
+    /// A dictionary whose values are a dictionary: the format cannot say that.
+    #[error("a dictionary directly within a dictionary cannot be written to a file")]
+    NestedDictionary,
+    /// A dictionary with list views among its values: checking them costs each batch a pass over all of them.
+    #[error("list views within a dictionary are not supported; use lists")]
+    ListViewInDictionary,
+    /// A decimal whose precision or scale its width cannot have.
+    #[error("precision {precision} and scale {scale} for at most {max} digits")]
+    Decimal {
+        /// Digits in all.
+        precision: u8,
+        /// Digits after the point.
+        scale: i8,
+        /// Digits the width can hold.
+        max: u8,
+    },
+    /// A union with more children than type ids, or with type ids beyond 0 to 127.
+    #[error(
+        "union of {children} children with type ids that are not {children} different numbers from 0 to 127"
+    )]
+    UnionIds {
+        /// Children the union has.
+        children: usize,
+    },
+}
+
+/// What is wrong with a block of the footer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockProblem {
+    /// Not between the first magic and the footer.
+    #[error("is not within bytes 8 to {end}")]
+    OutOfBounds {
+        /// Where the footer begins.
+        end: u64,
+    },
+    /// Not on the boundary the format or farrow demands.
+    #[error("does not begin and end on {need}-byte boundaries")]
+    Misaligned {
+        /// The boundary.
+        need: u64,
+    },
+    /// Begins before the one before it ends.
+    #[error("overlaps the block before it, which ends at {end}")]
+    Overlaps {
+        /// Where that one ends.
+        end: u64,
+    },
+}
+
+/// What is wrong with a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageProblem {
+    /// No continuation marker and length before the metadata.
+    #[error("its prefix is not the continuation marker and {expected}")]
+    Prefix {
+        /// The length of metadata the block leaves room for.
+        expected: i64,
+    },
+    /// Neither a record batch nor a dictionary batch, or the wrong one of them.
+    #[error("holds a message of kind {found}, not of kind {expected} as the footer says")]
+    Kind {
+        /// `MessageHeader` in the message.
+        found: u8,
+        /// `MessageHeader` by the footer's list.
+        expected: u8,
+    },
+    /// Message and footer disagree.
+    #[error("body of {found} bytes, {expected} by the footer")]
+    BodyLength {
+        /// In the message.
+        found: i64,
+        /// In the footer.
+        expected: u64,
+    },
+    /// Compressed buffers cannot be used in place.
+    #[error("its buffers are compressed and cannot be used in place; write the file without compression")]
+    Compressed,
+    /// A row count that is negative or too large.
+    #[error("{found} rows, 0 to {max} are allowed")]
+    Rows {
+        /// As given.
+        found: i64,
+        /// The largest array length.
+        max: i64,
+    },
+}
+
+/// What is wrong with a dictionary.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DictionaryProblem {
+    /// No field has it.
+    #[error("belongs to no field of the schema")]
+    Unknown,
+    /// Two fields have it.
+    #[error("belongs to more than one field; give each its own")]
+    Shared,
+    /// A second batch for the same dictionary.
+    #[error("comes a second time; a file holds one batch for each")]
+    Replaced,
+    /// A delta.
+    #[error("is a delta; write it with unified dictionaries")]
+    Delta,
+}
+
+/// What is wrong with an array.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ArrayProblem {
+    /// The message has fewer field nodes than the schema needs.
+    #[error("has no field node")]
+    NoNode,
+    /// The message has fewer buffers than the schema needs.
+    #[error("has no buffer {buffer}")]
+    NoBuffer {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+    },
+    /// A view column without its count of data buffers, or with an impossible one.
+    #[error("has {count:?} variadic buffers, with {left} buffers left in the message")]
+    Variadic {
+        /// The count as given.
+        count: Option<i64>,
+        /// Buffers left.
+        left: usize,
+    },
+    /// A length that is negative or too large.
+    #[error("{found} elements, 0 to {max} are allowed")]
+    Length {
+        /// As given.
+        found: i64,
+        /// The largest array length.
+        max: i64,
+    },
+    /// Not as long as its parent or its batch needs.
+    #[error("{found} elements where {expected} are needed")]
+    OtherLength {
+        /// As given.
+        found: u64,
+        /// What the parent needs.
+        expected: u64,
+    },
+    /// A null count its length or its type does not allow.
+    #[error("{found} nulls of {len} elements are not allowed here")]
+    Nulls {
+        /// As given.
+        found: i64,
+        /// The array's length.
+        len: u64,
+    },
+    /// A buffer that is not within the body.
+    #[error("buffer {buffer} at {offset}, {len} bytes, is not within the body of {body_len} bytes")]
+    OutOfBody {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+        /// Where it begins in the body.
+        offset: i64,
+        /// Its length.
+        len: i64,
+        /// The body's length.
+        body_len: u64,
+    },
+    /// A buffer that begins before the one before it ends.
+    #[error("buffer {buffer} at {offset} of the body overlaps the one before it, which ends at {end}")]
+    Overlap {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+        /// Where it begins in the body.
+        offset: u64,
+        /// Where the one before it ends.
+        end: u64,
+    },
+    /// A buffer off its boundary.
+    #[error(
+        "buffer {buffer} begins at byte {position}, not on a {need}-byte boundary; write with 64-byte alignment"
+    )]
+    Misaligned {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+        /// Where it begins in the file.
+        position: u64,
+        /// The boundary.
+        need: u64,
+    },
+    /// A buffer shorter than the array needs.
+    #[error("buffer {buffer} has {len} bytes, {need} are needed")]
+    TooShort {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+        /// Its length.
+        len: u64,
+        /// What the array's length asks for.
+        need: u64,
+    },
+    /// A buffer that ends within an element.
+    #[error("buffer {buffer} has {len} bytes, not a whole number of {width}-byte elements")]
+    PartOfElement {
+        /// The buffer's number in the message, from 0.
+        buffer: usize,
+        /// Its length.
+        len: u64,
+        /// Bytes of an element.
+        width: u64,
+    },
+    /// Keys without a dictionary.
+    #[error("has keys, but its dictionary does not come before it")]
+    NoDictionary,
+}

@@ -1,0 +1,14 @@
+//! One binary: segments written, checked, opened, broken.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+mod corruption;
+mod foreign;
+mod forge;
+mod hostile;
+mod limits;
+mod prepare;
+mod round_trip;
+mod samples;
+mod sending;
+mod zero_copy;
