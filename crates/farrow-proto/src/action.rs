@@ -1,0 +1,87 @@
+//! The actions of DoAction.
+
+/// An action that the agent offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// `farrow.Reserve`
+    Reserve,
+    /// `farrow.Commit`
+    Commit,
+    /// `farrow.Abort`
+    Abort,
+    /// `farrow.Release`
+    Release,
+    /// `farrow.Drop`
+    Drop,
+    /// `farrow.List`
+    List,
+    /// `farrow.Stat`
+    Stat,
+    /// `farrow.Leases`
+    Leases,
+    /// `farrow.Usage`
+    Usage,
+}
+
+impl Action {
+    /// Every action, in the order of `proto/README.md`.
+    pub const ALL: [Self; 9] = [
+        Self::Reserve,
+        Self::Commit,
+        Self::Abort,
+        Self::Release,
+        Self::Drop,
+        Self::List,
+        Self::Stat,
+        Self::Leases,
+        Self::Usage,
+    ];
+
+    /// The action's type on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserve => "farrow.Reserve",
+            Self::Commit => "farrow.Commit",
+            Self::Abort => "farrow.Abort",
+            Self::Release => "farrow.Release",
+            Self::Drop => "farrow.Drop",
+            Self::List => "farrow.List",
+            Self::Stat => "farrow.Stat",
+            Self::Leases => "farrow.Leases",
+            Self::Usage => "farrow.Usage",
+        }
+    }
+
+    /// One line for ListActions.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Reserve => "ReserveRequest -> Reservation: space to write a version in place (unix socket)",
+            Self::Commit => "CommitRequest -> FrameInfo: check what was written and publish it",
+            Self::Abort => "AbortRequest -> nothing: give a reservation back",
+            Self::Release => "ReleaseRequest -> ReleaseResult: mapped bytes are no longer used",
+            Self::Drop => "DropRequest -> DropResult: remove a version or a frame",
+            Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
+            Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
+            Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
+            Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
+        }
+    }
+
+    /// The action of that type.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_names_its_action() {
+        for action in Action::ALL {
+            assert_eq!(Action::parse(action.as_str()), Some(action));
+        }
+        assert_eq!(Action::parse("farrow.Unknown"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! Magic bytes before protobuf bytes that travel in fields of Flight messages.
+
+use bytes::Bytes;
+use prost::Message;
+
+use crate::v1::{BatchDescriptor, MapDescriptor, Ticket};
+
+/// Name of the request header by which a client announces that it understands mapping descriptors.
+pub const ANNOUNCE_HEADER: &str = "x-farrow";
+/// Value of [`ANNOUNCE_HEADER`] for the protocol described by `proto/`.
+pub const ANNOUNCE_VALUE: &str = "v=1";
+
+const VERSION: u8 = 1;
+const MAP_DESCRIPTOR: &[u8; 4] = b"FRRW";
+const BATCH_DESCRIPTOR: &[u8; 4] = b"FRRB";
+const TICKET: &[u8; 4] = b"FRRT";
+
+/// Bytes that are not the framed message that was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FramingError {
+    /// The first four bytes are another protocol's, or there are fewer than five.
+    #[error(
+        "{what}: expected it to begin with {expected:?}, found {found:02x?} ({len} bytes in all): not made by farrow"
+    )]
+    Magic {
+        /// The message that was expected.
+        what: &'static str,
+        /// The magic of that message, as text.
+        expected: &'static str,
+        /// The first bytes found, at most five.
+        found: Vec<u8>,
+        /// Length of what was given, in bytes.
+        len: usize,
+    },
+    /// The magic fits, the version of the framing does not.
+    #[error(
+        "{what}: framing version {found}, this program reads version {VERSION}: use programs of one release"
+    )]
+    Version {
+        /// The message that was expected.
+        what: &'static str,
+        /// The version byte found.
+        found: u8,
+    },
+    /// The protobuf bytes after the magic do not parse.
+    #[error("{what}: the {len} bytes after its magic are no protobuf message")]
+    Protobuf {
+        /// The message that was expected.
+        what: &'static str,
+        /// Length of the protobuf part, in bytes.
+        len: usize,
+        /// The decoder's reason.
+        #[source]
+        source: prost::DecodeError,
+    },
+}
+
+/// A mapping descriptor as the bytes of `FlightEndpoint.app_metadata`.
+pub fn encode_map_descriptor(descriptor: &MapDescriptor) -> Bytes {
+    encode(MAP_DESCRIPTOR, descriptor)
+}
+
+/// The mapping descriptor in `app_metadata`.
+pub fn decode_map_descriptor(bytes: &[u8]) -> Result<MapDescriptor, FramingError> {
+    decode("mapping descriptor", MAP_DESCRIPTOR, "FRRW", bytes)
+}
+
+/// A batch descriptor as the `app_metadata` of one message of a mapped DoGet.
+pub fn encode_batch_descriptor(descriptor: &BatchDescriptor) -> Bytes {
+    encode(BATCH_DESCRIPTOR, descriptor)
+}
+
+/// The batch descriptor in `app_metadata`.
+pub fn decode_batch_descriptor(bytes: &[u8]) -> Result<BatchDescriptor, FramingError> {
+    decode("batch descriptor", BATCH_DESCRIPTOR, "FRRB", bytes)
+}
+
+/// A ticket's bytes.
+pub fn encode_ticket(ticket: &Ticket) -> Bytes {
+    encode(TICKET, ticket)
+}
+
+/// The ticket in a Flight ticket's bytes.
+pub fn decode_ticket(bytes: &[u8]) -> Result<Ticket, FramingError> {
+    decode("ticket", TICKET, "FRRT", bytes)
+}
+
+fn encode(magic: &[u8; 4], message: &impl Message) -> Bytes {
+    let mut out = Vec::with_capacity(5 + message.encoded_len());
+    out.extend_from_slice(magic);
+    out.push(VERSION);
+    out.extend_from_slice(&message.encode_to_vec());
+    out.into()
+}
+
+fn decode<M: Message + Default>(
+    what: &'static str,
+    magic: &[u8; 4],
+    expected: &'static str,
+    bytes: &[u8],
+) -> Result<M, FramingError> {
+    let Some((&[m0, m1, m2, m3, version], body)) = bytes.split_first_chunk::<5>() else {
+        return Err(FramingError::Magic { what, expected, found: bytes.to_vec(), len: bytes.len() });
+    };
+    if [m0, m1, m2, m3] != *magic {
+        return Err(FramingError::Magic {
+            what,
+            expected,
+            found: vec![m0, m1, m2, m3, version],
+            len: bytes.len(),
+        });
+    }
+    if version != VERSION {
+        return Err(FramingError::Version { what, found: version });
+    }
+    M::decode(body).map_err(|source| FramingError::Protobuf { what, len: body.len(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_survives_its_framing_and_no_other() {
+        let ticket = Ticket { region_uuid: vec![7; 16].into(), name: "sales/orders".into(), version: 3 };
+        let bytes = encode_ticket(&ticket);
+        assert_eq!(&bytes[..5], b"FRRT\x01");
+        assert_eq!(decode_ticket(&bytes).unwrap(), ticket);
+        assert!(matches!(decode_map_descriptor(&bytes), Err(FramingError::Magic { .. })));
+    }
+
+    #[test]
+    fn foreign_truncated_and_future_bytes_are_refused() {
+        assert!(matches!(decode_ticket(b""), Err(FramingError::Magic { len: 0, .. })));
+        assert!(matches!(decode_ticket(b"FRRT"), Err(FramingError::Magic { len: 4, .. })));
+        assert!(matches!(decode_ticket(b"FRRT\x02"), Err(FramingError::Version { found: 2, .. })));
+        assert!(matches!(decode_ticket(b"FRRT\x01\xff\xff\xff"), Err(FramingError::Protobuf { len: 3, .. })));
+    }
+}

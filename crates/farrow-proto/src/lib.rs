@@ -1,0 +1,24 @@
+//! Protobuf messages of farrow's Flight control plane, and the framing they travel in.
+//!
+//! The messages are specified in `proto/farrow/v1`; the generated code is committed under `src/gen`, so that nobody
+//! needs a protobuf compiler, and a test keeps the two the same. `proto/README.md` says who sends what, in order.
+#![forbid(unsafe_code)]
+
+mod action;
+mod framing;
+mod places;
+mod reason;
+
+pub use action::Action;
+pub use framing::{
+    ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, decode_batch_descriptor, decode_map_descriptor,
+    decode_ticket, encode_batch_descriptor, encode_map_descriptor, encode_ticket,
+};
+pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, own_directory};
+pub use reason::{REASON_HEADER, Reason};
+
+/// Generated from `proto/farrow/v1`; do not edit.
+#[expect(missing_docs, reason = "generated: prost documents what proto/ documents, but not enum conversions")]
+pub mod v1 {
+    include!("gen/farrow.v1.rs");
+}

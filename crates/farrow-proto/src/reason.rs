@@ -1,0 +1,79 @@
+//! The words by which an agent tells programs why it refused.
+
+/// Name of the response header (trailer) that carries a [`Reason`] beside the gRPC status.
+pub const REASON_HEADER: &str = "x-farrow-reason";
+
+/// Why a request was refused, for programs. `proto/README.md` lists them with their gRPC codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// No frame of that name, or no such version of it.
+    NotFound,
+    /// A name that is no path of plain components, or a version that is no number.
+    InvalidName,
+    /// Bytes that are not what they claim: no Arrow file, no protobuf message, no ticket of this service.
+    InvalidData,
+    /// Not enough free space in the region, or no room in its catalog.
+    RegionFull,
+    /// What was named is not the caller's, or no longer exists: a reservation or lease.
+    NotHeld,
+    /// Only possible over the unix socket, where the kernel names the calling process.
+    NeedsUnixSocket,
+    /// Another master writes this region: this agent must not.
+    Fenced,
+    /// The region's bytes are damaged.
+    Corrupt,
+    /// The medium or the system failed.
+    Failed,
+    /// The verb or action is not offered.
+    Unimplemented,
+}
+
+impl Reason {
+    /// Every reason, in the order of `proto/README.md`.
+    pub const ALL: [Self; 10] = [
+        Self::NotFound,
+        Self::InvalidName,
+        Self::InvalidData,
+        Self::RegionFull,
+        Self::NotHeld,
+        Self::NeedsUnixSocket,
+        Self::Fenced,
+        Self::Corrupt,
+        Self::Failed,
+        Self::Unimplemented,
+    ];
+
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotFound => "not-found",
+            Self::InvalidName => "invalid-name",
+            Self::InvalidData => "invalid-data",
+            Self::RegionFull => "region-full",
+            Self::NotHeld => "not-held",
+            Self::NeedsUnixSocket => "needs-unix-socket",
+            Self::Fenced => "fenced",
+            Self::Corrupt => "corrupt",
+            Self::Failed => "failed",
+            Self::Unimplemented => "unimplemented",
+        }
+    }
+
+    /// The reason that a word names; `None` for a word of a later release.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_names_its_reason() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::parse("no-such-reason"), None);
+    }
+}
