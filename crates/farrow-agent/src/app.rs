@@ -1,0 +1,150 @@
+//! The agent as a whole: built (everything opened and bound), then run until it is told to stop.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use arrow_flight::flight_service_server::FlightServiceServer;
+use farrow_store::HostId;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+use tonic::transport::Server;
+use tonic::transport::server::Router;
+
+use crate::args::Args;
+use crate::holders::Holders;
+use crate::leases::Leases;
+use crate::listen::{SocketFile, TcpConnections, UnixConnections};
+use crate::region::Region;
+use crate::service::Service;
+
+/// How long requests may go on after the agent was told to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often processes that hold nothing are taken off the record.
+const TIDY: Duration = Duration::from_secs(1);
+
+/// Bytes of the largest message taken: a name and some numbers.
+const MAX_REQUEST: usize = 1 << 20;
+
+/// An agent that holds its region and its sockets.
+pub struct App {
+    service: Service,
+    leases: Arc<Leases>,
+    socket: SocketFile,
+    unix: UnixListener,
+    tcp: Option<TcpListener>,
+}
+
+impl App {
+    /// Opens the region, takes up what an earlier agent left, and binds the sockets, in this order: a socket that
+    /// exists belongs to an agent that serves.
+    pub async fn build(args: &Args) -> anyhow::Result<Self> {
+        args.check()?;
+        let host = HostId::discover(args.system_uuid_file.as_deref())?;
+        let region = Arc::new(Region::open(&args.region, host, args.validate)?);
+
+        let state_dir = args.state_dir();
+        own_directory(&state_dir)?;
+        let holders = Holders::open(&state_dir.join(format!("{}.holders", region.uuid())))?;
+        let leases = Leases::take_up(region.store().clone(), host, holders)?;
+
+        let tcp = match args.listen {
+            Some(address) => {
+                Some(TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?)
+            }
+            None => None,
+        };
+        let (socket, unix) = SocketFile::bind(&args.socket())?;
+        Ok(Self { service: Service::new(region, leases.clone()), leases, socket, unix, tcp })
+    }
+
+    /// The address of the TCP listener, if there is one.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp.as_ref()?.local_addr().ok()
+    }
+
+    /// The path of the unix socket.
+    pub fn socket(&self) -> &Path {
+        self.socket.path()
+    }
+
+    /// Serves until `stop` is done, then lets requests under way end.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let Self { service, leases, socket, unix, tcp } = self;
+        let (stopping, stopped) = watch::channel(false);
+        let over_unix = router(&service)
+            .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
+        let over_tcp = async {
+            match tcp {
+                Some(listener) => {
+                    router(&service)
+                        .serve_with_incoming_shutdown(
+                            TcpConnections::new(listener),
+                            told_to_stop(stopped.clone()),
+                        )
+                        .await
+                }
+                None => Ok(()),
+            }
+        };
+        let serve = async {
+            tokio::select! {
+                ended = futures::future::try_join(over_unix, over_tcp) => ended,
+                never = tidy(&leases) => match never {},
+            }
+        };
+        tokio::pin!(serve);
+        tokio::select! {
+            ended = &mut serve => {
+                ended.context("serve")?;
+            }
+            () = stop => {
+                // The name goes first: who connects from now on is told at once that nobody serves here.
+                drop(socket);
+                stopping.send_replace(true);
+                match tokio::time::timeout(DRAIN, serve).await {
+                    Ok(ended) => { ended.context("serve")?; }
+                    Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut off after the time to drain"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes a directory, or checks that nobody else can change what is in it.
+fn own_directory(path: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
+    let owner = std::fs::metadata(path).with_context(|| path.display().to_string())?.uid();
+    let me = rustix::process::geteuid().as_raw();
+    if owner != me && owner != 0 {
+        bail!(
+            "{} belongs to user {owner}, who could change what user {me} keeps there: choose another place with \
+             --state-dir",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
+fn router(service: &Service) -> Router {
+    let flight = FlightServiceServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST);
+    Server::builder().add_service(flight)
+}
+
+async fn tidy(leases: &Leases) -> std::convert::Infallible {
+    let mut interval = tokio::time::interval(TIDY);
+    loop {
+        interval.tick().await;
+        leases.tidy();
+    }
+}
+
+async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, and with it whoever could stop the agent.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}

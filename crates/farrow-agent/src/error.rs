@@ -1,0 +1,129 @@
+//! What can go wrong while a request is served.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use arrow_schema::ArrowError;
+use bytes::Bytes;
+use farrow_ipc::IpcError;
+use farrow_proto::FramingError;
+use farrow_region::RegionError;
+use farrow_store::StoreError;
+use uuid::Uuid;
+
+/// Why a request was refused or failed. `status.rs` says what each becomes for the caller.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgentError {
+    /// The store refused or failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Bytes that are no Arrow IPC file that farrow takes.
+    #[error(transparent)]
+    Ipc(#[from] IpcError),
+    /// The medium failed.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// A ticket or descriptor that is none of farrow's.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The region's path cannot be resolved.
+    #[error("region {}: {source}", path.display())]
+    Medium {
+        /// The path.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// Arrow could not encode what is stored.
+    #[error("encode for the wire: {0}")]
+    Arrow(#[source] ArrowError),
+    /// The body of an action is no message of that action.
+    #[error(
+        "action {action}: its body of {len} bytes is not the message that proto/farrow/v1/actions.proto names for it"
+    )]
+    Body {
+        /// The action's type.
+        action: &'static str,
+        /// Bytes of the body.
+        len: usize,
+        /// The decoder's reason.
+        #[source]
+        source: prost::DecodeError,
+    },
+    /// A Flight descriptor that names no frame.
+    #[error(
+        "descriptor of type {found}: a frame is named by a PATH descriptor, its components joined by '/'"
+    )]
+    Descriptor {
+        /// The type found.
+        found: &'static str,
+    },
+    /// A ticket of another region.
+    #[error("ticket for region {}, this agent serves region {here}: ask this agent for a ticket", hex(found))]
+    ForeignTicket {
+        /// The UUID in the ticket.
+        found: Bytes,
+        /// This region's.
+        here: Uuid,
+    },
+    /// A request that gives something to a process came from nowhere the kernel knows.
+    #[error(
+        "{verb} gives memory to a process of this host, and only the agent's unix socket tells which one{}: \
+         connect to the unix socket",
+        address.map(|address| format!(" (this came from {address})")).unwrap_or_default()
+    )]
+    NeedsUnixSocket {
+        /// The verb or action.
+        verb: &'static str,
+        /// Where the request came from, over TCP.
+        address: Option<SocketAddr>,
+    },
+    /// A reservation that is not the caller's.
+    #[error("{what} {id} is not held by pid {pid}: it ended, or it is another process's")]
+    NotHeld {
+        /// What was named.
+        what: &'static str,
+        /// Its number.
+        id: u64,
+        /// The caller.
+        pid: u32,
+    },
+    /// A commit of more than was reserved.
+    #[error("commit of {len} bytes into a reservation of {reserved}: reserve the exact size first")]
+    LongerThanReserved {
+        /// Bytes to be committed.
+        len: u64,
+        /// Bytes reserved.
+        reserved: u64,
+    },
+    /// A version without bytes: the catalog must not hold one.
+    #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]
+    NoSegments,
+    /// An action that is not offered.
+    #[error("action {name:?} is not offered: ListActions tells which are")]
+    UnknownAction {
+        /// The type asked for.
+        name: String,
+    },
+    /// A Flight verb that is not offered.
+    #[error("{verb} is not offered: use {instead}")]
+    Unimplemented {
+        /// The verb.
+        verb: &'static str,
+        /// What to use.
+        instead: &'static str,
+    },
+    /// The record of processes that hold something could not be written.
+    #[error("the record of processes that map this region could not be written, so nothing is granted: {0}")]
+    Holders(#[source] std::io::Error),
+    /// The kernel does not tell of the end of processes.
+    #[error("the end of a process cannot be watched, so nothing is granted to it: {0}")]
+    Watch(#[source] std::io::Error),
+    /// A worker ended without an answer: the agent is stopping, or the request hit a bug.
+    #[error("the request was cut off: {0}")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Uuid::from_slice(bytes).map_or_else(|_| format!("of {} bytes", bytes.len()), |uuid| uuid.to_string())
+}

@@ -1,0 +1,23 @@
+//! The daemon of one host: an Arrow Flight control plane over one region.
+//!
+//! [`Args`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
+//! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
+//! bytes, `listen` accepts connections and asks the kernel who sent them. What goes wrong is an `AgentError`, and
+//! `status` alone says what that is on the wire.
+#![forbid(unsafe_code)]
+
+mod app;
+mod args;
+mod end_watch;
+mod error;
+mod holders;
+mod leases;
+mod listen;
+mod process;
+mod region;
+mod service;
+mod status;
+
+pub use app::App;
+pub use args::Args;
+pub use region::CommitCheck;

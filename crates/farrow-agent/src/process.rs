@@ -1,0 +1,93 @@
+//! Processes of this host that hold leases and reservations, and their end.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// A process, so that a pid given out again is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ProcessId {
+    /// Its number, in the agent's pid namespace.
+    pub(crate) pid: u32,
+    /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
+    pub(crate) start_time: u64,
+}
+
+/// A process that was alive when this was made, and a descriptor by which the kernel tells of its end.
+#[derive(Debug)]
+pub(crate) struct Process {
+    id: ProcessId,
+    uid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Process {
+    /// The process with number `pid` now, of user `uid`.
+    ///
+    /// # Errors
+    /// `ESRCH` if there is none, or what the system says.
+    pub(crate) fn open(pid: i32, uid: u32) -> std::io::Result<Self> {
+        let gone = || std::io::Error::from(rustix::io::Errno::SRCH);
+        let number = Pid::from_raw(pid).ok_or_else(gone)?;
+        let pidfd = pidfd_open(number, PidfdFlags::empty())?;
+        // Read after the descriptor was opened: it holds the number, so this is the same process or none.
+        let pid = u32::try_from(pid).map_err(|_| gone())?;
+        let id = ProcessId { pid, start_time: start_time(pid)? };
+        Ok(Self { id, uid, pidfd })
+    }
+
+    /// The process `id`, if it still runs.
+    pub(crate) fn reopen(id: ProcessId, uid: u32) -> Option<Self> {
+        let process = Self::open(i32::try_from(id.pid).ok()?, uid).ok()?;
+        (process.id == id).then_some(process)
+    }
+
+    /// Which process this is.
+    pub(crate) fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// The user it ran as when it connected.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Becomes readable when the process ends (pidfd_open(2)).
+    pub(crate) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}
+
+/// Field 22 of `/proc/PID/stat` (proc(5)): clock ticks between boot and the start of the process.
+fn start_time(pid: u32) -> std::io::Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The command's name, in parentheses, may hold anything: count from its end. What follows is field 3.
+    stat.rsplit_once(')')
+        .and_then(|(_, fields)| fields.split_ascii_whitespace().nth(22 - 3))
+        .and_then(|field| field.parse().ok())
+        .ok_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("/proc/{pid}/stat: no start time"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ended_cannot_be_opened_again() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let process = Process::open(i32::try_from(child.id()).unwrap(), 0).unwrap();
+        assert!(Process::reopen(process.id(), 0).is_some());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(Process::reopen(process.id(), 0).is_none());
+    }
+
+    #[test]
+    fn another_process_with_the_same_number_is_another() {
+        let me = Process::open(std::process::id().try_into().unwrap(), 0).unwrap();
+        let earlier = ProcessId { start_time: me.id().start_time - 1, ..me.id() };
+        assert!(Process::reopen(earlier, 0).is_none());
+    }
+}

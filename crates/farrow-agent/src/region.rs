@@ -1,0 +1,297 @@
+//! The region as the service sees it: the store, and the bytes of its frames mapped read-only.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arrow_buffer::Buffer;
+use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use farrow_ipc::{Layout, SegmentReader, Trust};
+use farrow_proto::v1;
+use farrow_region::{Access, FileMedia, FileRange, ReadMapping, SealedBytes};
+use farrow_store::{
+    Extent, FrameName, NewVersion, PoolFile, Reservation, Segment, Store, Validation, Version,
+};
+use uuid::Uuid;
+
+use crate::error::AgentError;
+
+/// How far what was written is checked before it is published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum CommitCheck {
+    /// The structure of the Arrow file: O(metadata); readers validate values.
+    Structure,
+    /// Structure and values: reads all offsets, strings and keys once, so that no reader has to.
+    Values,
+}
+
+/// A region that this agent is the master of.
+pub(crate) struct Region {
+    store: Arc<Store>,
+    /// The medium, as clients on this host open it.
+    medium: PathBuf,
+    file: File,
+    /// Each pool file mapped whole, once.
+    pools: HashMap<u32, Arc<ReadMapping>>,
+    check: CommitCheck,
+}
+
+/// A version that cannot lose its bytes as long as this exists.
+pub(crate) struct HeldVersion {
+    store: Arc<Store>,
+    version: Arc<Version>,
+}
+
+impl Region {
+    /// Opens the region at `medium` as the master agent of `host`.
+    pub(crate) fn open(medium: &Path, host: Uuid, check: CommitCheck) -> Result<Self, AgentError> {
+        let media = FileMedia::open(medium, Access::ReadWrite)?;
+        let medium = std::fs::canonicalize(medium)
+            .map_err(|source| AgentError::Medium { path: medium.to_owned(), source })?;
+        let file =
+            File::open(&medium).map_err(|source| AgentError::Medium { path: medium.clone(), source })?;
+        let store = Arc::new(Store::open(Arc::new(media), host)?);
+        let pools = store
+            .pools()
+            .iter()
+            .map(|pool| {
+                let ranges: Vec<FileRange> = ranges_of(pool).collect();
+                Ok((pool.index, ReadMapping::map(&file, &ranges)?))
+            })
+            .collect::<Result<_, AgentError>>()?;
+        Ok(Self { store, medium, file, pools, check })
+    }
+
+    /// The catalog and its allocator.
+    pub(crate) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// The region's famfs UUID.
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.store.region_uuid()
+    }
+
+    /// A version for this agent's own use: it is no process's lease.
+    pub(crate) fn hold(&self, name: &FrameName, number: Option<u64>) -> Result<HeldVersion, AgentError> {
+        let version = self.store.acquire(name, number)?;
+        Ok(HeldVersion { store: self.store.clone(), version })
+    }
+
+    /// The schema of a version, from its first segment's footer.
+    pub(crate) fn schema(&self, version: &Version) -> Result<SchemaRef, AgentError> {
+        let segment = version.segments.first().ok_or(AgentError::NoSegments)?;
+        Ok(self.reader(segment)?.schema().clone())
+    }
+
+    /// A reader of each segment, in row order. The caller holds the version as long as it uses them.
+    pub(crate) fn readers(&self, version: &Version) -> Result<Vec<SegmentReader>, AgentError> {
+        version.segments.iter().map(|segment| self.reader(segment)).collect()
+    }
+
+    /// Checks what a writer left in its reservation and publishes it as the next version of `name`.
+    pub(crate) fn commit(
+        &self,
+        reservation: &Reservation,
+        name: FrameName,
+        len: u64,
+    ) -> Result<Arc<Version>, AgentError> {
+        if len > reservation.len {
+            return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
+        }
+        let bytes = Bytes::from_owner(self.bytes(&reservation.extents, len)?);
+        let layout = Layout::verify(&bytes)?;
+        let validation = match self.check {
+            CommitCheck::Structure => Validation::Structure,
+            CommitCheck::Values => {
+                layout.validate_values(Buffer::from(bytes))?;
+                Validation::Values
+            }
+        };
+        let version = NewVersion {
+            name,
+            len,
+            rows: layout.rows(),
+            batches: u32::try_from(layout.batches().len()).unwrap_or(u32::MAX),
+            validation,
+            metadata_digest: layout.metadata_digest(),
+            checksums: Vec::new(),
+            schema_fingerprint: layout.schema_fingerprint(),
+            committed_at_micros: micros_since_epoch(),
+        };
+        Ok(self.store.commit(reservation.id, version)?)
+    }
+
+    /// The ticket of a version.
+    pub(crate) fn ticket(&self, version: &Version) -> Bytes {
+        farrow_proto::encode_ticket(&v1::Ticket {
+            region_uuid: self.uuid_bytes(),
+            name: version.name.as_str().to_owned(),
+            version: version.number,
+        })
+    }
+
+    /// Where a version lies, under `lease`.
+    pub(crate) fn map_descriptor(&self, version: &Version, lease: u64) -> v1::MapDescriptor {
+        let extents = version.segments.iter().flat_map(|segment| &segment.extents);
+        v1::MapDescriptor {
+            region_uuid: self.uuid_bytes(),
+            name: version.name.as_str().to_owned(),
+            version: version.number,
+            segments: version.segments.iter().map(|segment| segment_message(segment)).collect(),
+            pools: self.pool_files(extents),
+            lease,
+            rows: version.rows,
+            bytes: version.bytes,
+            coherency: v1::Coherency::Coherent.into(),
+        }
+    }
+
+    /// Where a writer may write.
+    pub(crate) fn reservation(&self, reservation: &Reservation) -> v1::Reservation {
+        v1::Reservation {
+            region_uuid: self.uuid_bytes(),
+            id: reservation.id,
+            generation: reservation.generation,
+            extents: reservation.extents.iter().map(extent_message).collect(),
+            pools: self.pool_files(&reservation.extents),
+            len: reservation.len,
+        }
+    }
+
+    /// A version for listings.
+    pub(crate) fn frame_info(&self, version: &Version) -> v1::FrameInfo {
+        let validation = version.segments.iter().map(|segment| segment.validation).min().unwrap_or_default();
+        v1::FrameInfo {
+            name: version.name.as_str().to_owned(),
+            version: version.number,
+            rows: version.rows,
+            bytes: version.bytes,
+            segments: u32::try_from(version.segments.len()).unwrap_or(u32::MAX),
+            committed_at_micros: version.committed_at_micros,
+            validation: validation_message(validation).into(),
+            region_uuid: self.uuid_bytes(),
+        }
+    }
+
+    /// What holds the region's space; `leases` is how many there are.
+    pub(crate) fn usage(&self, leases: usize) -> v1::Usage {
+        let usage = self.store.usage();
+        v1::Usage {
+            region_uuid: self.uuid_bytes(),
+            pool_bytes: usage.pool_bytes,
+            used: usage.used,
+            held: usage.held,
+            reserved: usage.reserved,
+            free: usage.free,
+            largest_free: usage.largest_free,
+            frames: usage.frames,
+            versions: usage.versions,
+            leases: u64::try_from(leases).unwrap_or(u64::MAX),
+            catalog_bytes: usage.catalog_bytes,
+            catalog_committed: usage.catalog_committed,
+            log_entries: usage.log_entries,
+            log_capacity: usage.log_capacity,
+        }
+    }
+
+    fn reader(&self, segment: &Segment) -> Result<SegmentReader, AgentError> {
+        let trust = match segment.validation {
+            Validation::Values => Trust::Validated,
+            Validation::Structure | Validation::None => Trust::Untrusted,
+        };
+        let bytes = self.bytes(&segment.extents, segment.len)?;
+        Ok(SegmentReader::open(Bytes::from_owner(bytes), trust)?)
+    }
+
+    /// The first `len` bytes of `extents`, side by side.
+    fn bytes(&self, extents: &[Extent], len: u64) -> Result<SealedBytes, AgentError> {
+        let too_long =
+            || AgentError::LongerThanReserved { len, reserved: extents.iter().map(|e| e.len).sum() };
+        let len = usize::try_from(len).map_err(|_| too_long())?;
+        if let &[extent] = extents
+            && let Some(pool) = self.pools.get(&extent.pool)
+        {
+            let offset = usize::try_from(extent.offset).map_err(|_| too_long())?;
+            return Ok(pool.sealed(offset, len, ())?);
+        }
+        let ranges = self.store.media_ranges(extents)?;
+        let ranges: Vec<FileRange> =
+            ranges.into_iter().map(|(offset, len)| FileRange { offset, len }).collect();
+        Ok(ReadMapping::map(&self.file, &ranges)?.sealed(0, len, ())?)
+    }
+
+    fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
+        let mut used: Vec<u32> = extents.into_iter().map(|extent| extent.pool).collect();
+        used.sort_unstable();
+        used.dedup();
+        let pools = self.store.pools().iter().filter(|pool| used.binary_search(&pool.index).is_ok());
+        pools
+            .map(|pool| v1::PoolFile {
+                index: pool.index,
+                path: self.medium.to_string_lossy().into_owned(),
+                ranges: ranges_of(pool)
+                    .map(|FileRange { offset, len }| v1::MediumRange { offset, length: len })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn uuid_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.uuid().as_bytes())
+    }
+}
+
+impl Deref for HeldVersion {
+    type Target = Version;
+
+    fn deref(&self) -> &Version {
+        &self.version
+    }
+}
+
+impl Drop for HeldVersion {
+    fn drop(&mut self) {
+        if let Err(error) = self.store.release(&self.version) {
+            tracing::error!(frame = %self.version.name, version = self.version.number, %error, "release failed");
+        }
+    }
+}
+
+fn ranges_of(pool: &PoolFile) -> impl Iterator<Item = FileRange> {
+    pool.extents.iter().map(|&(offset, len)| FileRange { offset, len })
+}
+
+fn segment_message(segment: &Segment) -> v1::Segment {
+    v1::Segment {
+        id: segment.id,
+        generation: segment.generation,
+        extents: segment.extents.iter().map(extent_message).collect(),
+        len: segment.len,
+        rows: segment.rows,
+        batches: segment.batches,
+        validation: validation_message(segment.validation).into(),
+        metadata_digest: segment.metadata_digest,
+    }
+}
+
+fn extent_message(extent: &Extent) -> v1::Extent {
+    v1::Extent { pool: extent.pool, offset: extent.offset, length: extent.len }
+}
+
+fn validation_message(validation: Validation) -> v1::Validation {
+    match validation {
+        Validation::None => v1::Validation::None,
+        Validation::Structure => v1::Validation::Structure,
+        Validation::Values => v1::Validation::Values,
+    }
+}
+
+fn micros_since_epoch() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
+}

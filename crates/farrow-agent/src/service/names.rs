@@ -1,0 +1,25 @@
+//! Frames as Flight names them.
+
+use arrow_flight::FlightDescriptor;
+use arrow_flight::flight_descriptor::DescriptorType;
+use farrow_store::{FrameName, FrameRef};
+
+use crate::error::AgentError;
+
+/// The frame that a descriptor's path names: components joined by `/`, `@version` at the end.
+pub(super) fn frame_ref(descriptor: &FlightDescriptor) -> Result<FrameRef, AgentError> {
+    match descriptor.r#type() {
+        DescriptorType::Path => Ok(FrameRef::parse(&descriptor.path.join("/"))?),
+        found => Err(AgentError::Descriptor { found: found.as_str_name() }),
+    }
+}
+
+/// The descriptor of a frame.
+pub(super) fn descriptor(name: &FrameName) -> FlightDescriptor {
+    FlightDescriptor::new_path(name.as_str().split('/').map(str::to_owned).collect())
+}
+
+/// A version as it stands in messages: 0 is the latest.
+pub(super) fn version(number: u64) -> Option<u64> {
+    (number != 0).then_some(number)
+}

@@ -1,0 +1,105 @@
+//! What each error is for a caller: one table from error to reason, one from reason to gRPC code.
+//!
+//! The only place that makes a [`Status`]. Neither table has a catch-all: a new error does not compile before somebody
+//! has decided what it means.
+
+use farrow_proto::{REASON_HEADER, Reason};
+use farrow_store::StoreError;
+use tonic::metadata::MetadataValue;
+use tonic::{Code, Status};
+
+use crate::error::AgentError;
+
+impl From<AgentError> for Status {
+    fn from(error: AgentError) -> Self {
+        let reason = reason(&error);
+        let code = code(reason);
+        if matches!(code, Code::Internal | Code::DataLoss) {
+            tracing::error!(error = %chain(&error), "request failed");
+        } else {
+            tracing::debug!(error = %chain(&error), "request refused");
+        }
+        let mut status = Status::new(code, chain(&error));
+        status.metadata_mut().insert(REASON_HEADER, MetadataValue::from_static(reason.as_str()));
+        status
+    }
+}
+
+fn reason(error: &AgentError) -> Reason {
+    match error {
+        AgentError::Store(error) => store_reason(error),
+        AgentError::Ipc(_)
+        | AgentError::Framing(_)
+        | AgentError::Body { .. }
+        | AgentError::ForeignTicket { .. }
+        | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
+        AgentError::Descriptor { .. } => Reason::InvalidName,
+        AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
+        AgentError::NotHeld { .. } => Reason::NotHeld,
+        AgentError::NoSegments => Reason::Corrupt,
+        AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
+        AgentError::Region(_)
+        | AgentError::Medium { .. }
+        | AgentError::Arrow(_)
+        | AgentError::Holders(_)
+        | AgentError::Watch(_)
+        | AgentError::Interrupted(_) => Reason::Failed,
+    }
+}
+
+fn store_reason(error: &StoreError) -> Reason {
+    match error {
+        StoreError::BadName { .. } => Reason::InvalidName,
+        StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } => Reason::NotFound,
+        StoreError::NoReservation { .. }
+        | StoreError::ReservationBusy { .. }
+        | StoreError::NotHeld { .. } => Reason::NotHeld,
+        StoreError::NoLength
+        | StoreError::TooLong { .. }
+        | StoreError::Checksums { .. }
+        | StoreError::RecordTooLong { .. }
+        | StoreError::SchemaMismatch { .. } => Reason::InvalidData,
+        StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } => Reason::RegionFull,
+        StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
+        StoreError::Catalog(_)
+        | StoreError::Famfs(_)
+        | StoreError::NoSuchExtent { .. }
+        | StoreError::NotFarrow { .. } => Reason::Corrupt,
+        StoreError::Stopped
+        | StoreError::Unreadable { .. }
+        | StoreError::Internal { .. }
+        | StoreError::HostId { .. }
+        | StoreError::Occupied { .. }
+        | StoreError::OccupiedUnreadable { .. }
+        | StoreError::MediaTooSmall { .. }
+        | StoreError::CatalogLen { .. }
+        | StoreError::HostsLen { .. }
+        | StoreError::Media(_) => Reason::Failed,
+    }
+}
+
+fn code(reason: Reason) -> Code {
+    match reason {
+        Reason::NotFound => Code::NotFound,
+        Reason::InvalidName | Reason::InvalidData => Code::InvalidArgument,
+        Reason::RegionFull => Code::ResourceExhausted,
+        Reason::NotHeld | Reason::NeedsUnixSocket | Reason::Fenced => Code::FailedPrecondition,
+        Reason::Corrupt => Code::DataLoss,
+        Reason::Failed => Code::Internal,
+        Reason::Unimplemented => Code::Unimplemented,
+    }
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
+}
