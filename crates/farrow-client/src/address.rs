@@ -1,0 +1,85 @@
+//! Where an agent is found.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use farrow_proto::{SOCKET_NAME, SYSTEM_DIRECTORY};
+
+use crate::error::ClientError;
+
+/// Environment variable that names the agent's address.
+const VARIABLE: &str = "FARROW_ADDRESS";
+
+/// Where an agent is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Address {
+    /// The path of its unix socket: frames can be mapped and published.
+    Unix(PathBuf),
+    /// `http://HOST:PORT`: rows are streamed.
+    Tcp(String),
+}
+
+impl Address {
+    /// `explicit` if given, else `$FARROW_ADDRESS`, else the socket of this user's own agent if there is one (see
+    /// [`farrow_proto::own_directory`]), else the host's, `/run/farrow/agent.sock`.
+    pub fn find(explicit: Option<&str>) -> Result<Self, ClientError> {
+        if let Some(address) = explicit {
+            return address.parse();
+        }
+        if let Ok(address) = std::env::var(VARIABLE) {
+            return address.parse();
+        }
+        let own = farrow_proto::own_directory().join(SOCKET_NAME);
+        Ok(Self::Unix(if own.exists() { own } else { Path::new(SYSTEM_DIRECTORY).join(SOCKET_NAME) }))
+    }
+}
+
+impl FromStr for Address {
+    type Err = ClientError;
+
+    /// A path, `unix:PATH`, `grpc+unix://PATH`, `http://HOST:PORT`, `grpc://HOST:PORT` or `grpc+tcp://HOST:PORT`.
+    fn from_str(text: &str) -> Result<Self, ClientError> {
+        let invalid = || ClientError::Address { found: text.to_owned() };
+        let after = |schemes: &[&str]| schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
+        if let Some(path) = after(&["grpc+unix://", "unix://", "unix:"]) {
+            return if path.starts_with('/') { Ok(Self::Unix(path.into())) } else { Err(invalid()) };
+        }
+        if let Some(host) = after(&["http://", "grpc://", "grpc+tcp://"]) {
+            return if host.contains(':') { Ok(Self::Tcp(format!("http://{host}"))) } else { Err(invalid()) };
+        }
+        if text.is_empty() || text.contains("://") { Err(invalid()) } else { Ok(Self::Unix(text.into())) }
+    }
+}
+
+impl std::fmt::Display for Address {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unix(path) => path.display().fmt(f),
+            Self::Tcp(uri) => uri.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_uris_are_told_apart() {
+        let unix = |path: &str| Address::Unix(path.into());
+        let tcp = |uri: &str| Address::Tcp(uri.into());
+        for (text, expected) in [
+            ("/run/a.sock", unix("/run/a.sock")),
+            ("a.sock", unix("a.sock")),
+            ("unix:/run/a.sock", unix("/run/a.sock")),
+            ("grpc+unix:///run/a.sock", unix("/run/a.sock")),
+            ("http://127.0.0.1:1", tcp("http://127.0.0.1:1")),
+            ("grpc://[::1]:5", tcp("http://[::1]:5")),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap(), expected, "{text}");
+        }
+        for text in ["", "unix:relative", "ftp://x:1", "http://noport"] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The client for programs that are not async: the same calls, each waiting for its answer.
+
+use std::sync::OnceLock;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use tokio::runtime::Runtime;
+
+use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage};
+
+/// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
+#[derive(Debug, Clone)]
+pub struct Client(crate::Client);
+
+impl Client {
+    /// See [`crate::Client::connect`].
+    pub fn connect(address: Address) -> Result<Self, ClientError> {
+        runtime().block_on(crate::Client::connect(address)).map(Self)
+    }
+
+    /// See [`crate::Client::get`].
+    pub fn get(&self, name: &str) -> Result<Frame, ClientError> {
+        runtime().block_on(self.0.get(name))
+    }
+
+    /// See [`crate::Client::put`].
+    pub fn put(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.put(name, schema, batches))
+    }
+
+    /// See [`crate::Client::list`].
+    pub fn list(&self, prefix: &str) -> Result<Vec<Info>, ClientError> {
+        runtime().block_on(self.0.list(prefix))
+    }
+
+    /// See [`crate::Client::stat`].
+    pub fn stat(&self, name: &str) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.stat(name))
+    }
+
+    /// See [`crate::Client::drop`].
+    pub fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.drop(name))
+    }
+
+    /// See [`crate::Client::leases`].
+    pub fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
+        runtime().block_on(self.0.leases())
+    }
+
+    /// See [`crate::Client::usage`].
+    pub fn usage(&self) -> Result<Usage, ClientError> {
+        runtime().block_on(self.0.usage())
+    }
+}
+
+/// One runtime for the process, never shut down: leases are released on it after the last client is gone.
+fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("farrow")
+            .enable_all()
+            .build()
+            .expect("a thread for farrow can be started")
+    })
+}

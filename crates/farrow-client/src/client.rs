@@ -1,0 +1,220 @@
+//! The client: one connection to the agent of this host, or to one over TCP.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use farrow_proto::{Action, v1};
+
+use crate::address::Address;
+use crate::connection::Connection;
+use crate::error::ClientError;
+use crate::frame::Frame;
+use crate::lease::Releases;
+use crate::regions::Regions;
+
+/// A connection to an agent. Clones share it, and what it maps.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub(crate) connection: Connection,
+    pub(crate) regions: Arc<Regions>,
+    pub(crate) releases: Releases,
+}
+
+/// A version of a frame, as a listing tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// The frame's name, without version.
+    pub name: String,
+    /// The version's number, from 1.
+    pub version: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Bytes of its Arrow IPC files.
+    pub bytes: u64,
+    /// Segments: one for each put or append that it consists of.
+    pub segments: u32,
+    /// Microseconds since the Unix epoch, by the agent's clock.
+    pub committed_at_micros: i64,
+    /// How far the agent has checked it.
+    pub validation: v1::Validation,
+}
+
+/// What dropping did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Versions removed.
+    pub versions: u64,
+    /// Bytes free again.
+    pub bytes_freed: u64,
+    /// Bytes that somebody still maps; they are free with the last lease.
+    pub bytes_held: u64,
+}
+
+/// A lease of some process on a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// Its number.
+    pub lease: u64,
+    /// The process that holds it, as the agent's host numbers it.
+    pub pid: u32,
+    /// That process's user.
+    pub uid: u32,
+    /// The frame.
+    pub name: String,
+    /// The version.
+    pub version: u64,
+    /// Bytes of the version.
+    pub bytes: u64,
+    /// Time since the grant.
+    pub age: std::time::Duration,
+}
+
+/// What holds the space of the region; bytes of its pool files, where nothing else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// All pool files.
+    pub pool_bytes: u64,
+    /// Live versions.
+    pub used: u64,
+    /// Dropped versions that somebody still maps.
+    pub held: u64,
+    /// Reservations of writers.
+    pub reserved: u64,
+    /// Free.
+    pub free: u64,
+    /// The longest free extent.
+    pub largest_free: u64,
+    /// Frames (a count).
+    pub frames: u64,
+    /// Versions (a count).
+    pub versions: u64,
+    /// Leases (a count).
+    pub leases: u64,
+    /// Room in one half of the catalog.
+    pub catalog_bytes: u64,
+    /// Of which is taken.
+    pub catalog_committed: u64,
+    /// Entries in the famfs log (a count).
+    pub log_entries: u64,
+    /// Entries that the famfs log can hold (a count).
+    pub log_capacity: u64,
+}
+
+impl Client {
+    /// Connects to the agent at `address`.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAgent`] if nobody serves there.
+    pub async fn connect(address: Address) -> Result<Self, ClientError> {
+        let connection = Connection::open(address).await?;
+        let releases = Releases::start(connection.clone());
+        Ok(Self { connection, regions: Arc::new(Regions::default()), releases })
+    }
+
+    /// A frame by its name, or one version of it by `name@version`: mapped where that is possible, else streamed.
+    pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
+        crate::get::get(self, name).await
+    }
+
+    /// Publishes `batches` as the next version of the frame `name`. The buffers are copied once, straight into the
+    /// shared memory; nobody sees any of it before all of it is there.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], with [`Reason::RegionFull`](crate::Reason::RegionFull) where there is no room;
+    /// [`ClientError::Ipc`] for batches that do not fit the schema or that farrow does not store.
+    pub async fn put(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Info, ClientError> {
+        crate::put::put(self, name, schema, batches).await
+    }
+
+    /// The latest version of each frame whose name begins with `prefix`, by name.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Info>, ClientError> {
+        let mut infos: Vec<Info> = Vec::new();
+        loop {
+            let after = infos.last().map(|info| info.name.clone()).unwrap_or_default();
+            let request = v1::ListRequest { prefix: prefix.to_owned(), after, limit: 0 };
+            let page: Vec<v1::FrameInfo> = self.connection.action(Action::List, &request).await?;
+            if page.is_empty() {
+                return Ok(infos);
+            }
+            infos.extend(page.into_iter().map(Info::from));
+        }
+    }
+
+    /// What is known of a frame's latest version, or of `name@version`, without mapping it.
+    pub async fn stat(&self, name: &str) -> Result<Info, ClientError> {
+        let request = v1::StatRequest { name: name.to_owned(), version: 0 };
+        Ok(self.connection.action_result::<v1::FrameInfo>(Action::Stat, &request).await?.into())
+    }
+
+    /// Removes a frame, or one version of it (`name@version`), from all look-ups at once. Who has it mapped keeps it.
+    pub async fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
+        // The agent parses names; only the version has to be told apart here.
+        let (name, version) = match name.rsplit_once('@') {
+            Some((frame, version)) => match version.parse::<u64>() {
+                Ok(version @ 1..) => (frame, version),
+                _ => (name, 0),
+            },
+            None => (name, 0),
+        };
+        let request = v1::DropRequest { name: name.to_owned(), version };
+        let v1::DropResult { versions, bytes_freed, bytes_held } =
+            self.connection.action_result(Action::Drop, &request).await?;
+        Ok(Dropped { versions, bytes_freed, bytes_held })
+    }
+
+    /// Who maps what, oldest lease first.
+    pub async fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
+        let leases: Vec<v1::LeaseInfo> = self.connection.action(Action::Leases, &()).await?;
+        let leases = leases.into_iter().map(|lease| LeaseInfo {
+            lease: lease.lease,
+            pid: lease.pid,
+            uid: lease.uid,
+            name: lease.name,
+            version: lease.version,
+            bytes: lease.bytes,
+            age: std::time::Duration::from_millis(lease.age_millis),
+        });
+        Ok(leases.collect())
+    }
+
+    /// What holds the region's space.
+    pub async fn usage(&self) -> Result<Usage, ClientError> {
+        let usage: v1::Usage = self.connection.action_result(Action::Usage, &()).await?;
+        Ok(Usage {
+            pool_bytes: usage.pool_bytes,
+            used: usage.used,
+            held: usage.held,
+            reserved: usage.reserved,
+            free: usage.free,
+            largest_free: usage.largest_free,
+            frames: usage.frames,
+            versions: usage.versions,
+            leases: usage.leases,
+            catalog_bytes: usage.catalog_bytes,
+            catalog_committed: usage.catalog_committed,
+            log_entries: usage.log_entries,
+            log_capacity: usage.log_capacity,
+        })
+    }
+}
+
+impl From<v1::FrameInfo> for Info {
+    fn from(info: v1::FrameInfo) -> Self {
+        let validation = info.validation();
+        Self {
+            name: info.name,
+            version: info.version,
+            rows: info.rows,
+            bytes: info.bytes,
+            segments: info.segments,
+            committed_at_micros: info.committed_at_micros,
+            validation,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! One connection to an agent, and requests over it.
+
+use arrow_flight::flight_service_client::FlightServiceClient;
+use arrow_flight::{Action as Call, FlightDescriptor, FlightInfo, Ticket};
+use bytes::Bytes;
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
+use futures::{StreamExt, TryStreamExt};
+use prost::Message;
+use tokio::net::UnixStream;
+use tonic::metadata::MetadataValue;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+
+use crate::address::Address;
+use crate::error::ClientError;
+
+/// A connection; clones share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    flight: FlightServiceClient<Channel>,
+    address: Address,
+    pid: u32,
+}
+
+impl Connection {
+    pub(crate) async fn open(address: Address) -> Result<Self, ClientError> {
+        let no_agent = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::NoAgent {
+            address: address.to_string(),
+            source,
+        };
+        let endpoint = match &address {
+            Address::Unix(path) => {
+                // Tried by hand first: the transport's own error would not say more than "transport error".
+                drop(UnixStream::connect(path).await.map_err(|error| no_agent(error.into()))?);
+                let path = path.to_str().ok_or_else(|| no_agent("its path is not UTF-8".into()))?;
+                Endpoint::from_shared(format!("unix:{path}"))
+            }
+            Address::Tcp(uri) => Endpoint::from_shared(uri.clone()),
+        };
+        let endpoint = endpoint.map_err(|error| no_agent(root_cause(error)))?;
+        let channel = endpoint.tcp_nodelay(true).connect().await;
+        let channel = channel.map_err(|error| no_agent(root_cause(error)))?;
+        let flight = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        Ok(Self { flight, address, pid: std::process::id() })
+    }
+
+    /// Whether the agent can know this process, and so give it memory.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) async fn flight_info(&self, path: Vec<String>) -> Result<FlightInfo, ClientError> {
+        let mut request = Request::new(FlightDescriptor::new_path(path));
+        if self.is_local() {
+            request.metadata_mut().insert(ANNOUNCE_HEADER, MetadataValue::from_static(ANNOUNCE_VALUE));
+        }
+        let answer = self.flight()?.get_flight_info(request).await;
+        Ok(answer.map_err(|status| self.error(&status))?.into_inner())
+    }
+
+    /// The messages of a plain DoGet.
+    pub(crate) async fn do_get(
+        &self,
+        ticket: Ticket,
+    ) -> Result<
+        impl futures::Stream<Item = Result<arrow_flight::FlightData, Status>> + Send + 'static,
+        ClientError,
+    > {
+        let answer = self.flight()?.do_get(ticket).await;
+        Ok(answer.map_err(|status| self.error(&status))?.into_inner())
+    }
+
+    /// All results of an action.
+    pub(crate) async fn action<M: Message + Default>(
+        &self,
+        action: Action,
+        body: &impl Message,
+    ) -> Result<Vec<M>, ClientError> {
+        let call = Call::new(action.as_str(), Bytes::from(body.encode_to_vec()));
+        let results =
+            self.flight()?.do_action(call).await.map_err(|status| self.error(&status))?.into_inner();
+        let results: Vec<_> = results.boxed().try_collect().await.map_err(|status| self.error(&status))?;
+        let decoded = results.into_iter().map(|result| M::decode(result.body));
+        decoded
+            .collect::<Result<_, _>>()
+            .map_err(|error| ClientError::Answer { what: format!("{}: {error}", action.as_str()) })
+    }
+
+    /// The one result of an action that has one.
+    pub(crate) async fn action_result<M: Message + Default>(
+        &self,
+        action: Action,
+        body: &impl Message,
+    ) -> Result<M, ClientError> {
+        let results = self.action(action, body).await?;
+        let count = results.len();
+        results.into_iter().next().filter(|_| count == 1).ok_or_else(|| ClientError::Answer {
+            what: format!("{}: {count} results, not one", action.as_str()),
+        })
+    }
+
+    pub(crate) fn error(&self, status: &Status) -> ClientError {
+        ClientError::from_status(status, &self.address)
+    }
+
+    fn flight(&self) -> Result<FlightServiceClient<Channel>, ClientError> {
+        match std::process::id() {
+            pid if pid == self.pid => Ok(self.flight.clone()),
+            child => Err(ClientError::Forked { parent: self.pid, child }),
+        }
+    }
+}
+
+/// The innermost reason: gRPC's own words say only that the transport failed.
+fn root_cause(error: tonic::transport::Error) -> Box<dyn std::error::Error + Send + Sync> {
+    let mut innermost: &dyn std::error::Error = &error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string().into()
+}

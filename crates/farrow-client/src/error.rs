@@ -1,0 +1,134 @@
+//! What can go wrong for a client.
+
+use std::path::PathBuf;
+
+use arrow_schema::ArrowError;
+use farrow_ipc::IpcError;
+use farrow_proto::{FramingError, REASON_HEADER, Reason};
+use farrow_region::RegionError;
+use tonic::{Code, Status};
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// An address that is neither a path nor a URI of a kind that agents serve.
+    #[error("address {found:?}: expected the path of a unix socket or http://HOST:PORT")]
+    Address {
+        /// What was given.
+        found: String,
+    },
+    /// Nobody serves at the address.
+    #[error(
+        "no agent at {address}: {source}. Start one (farrow-agent --region PATH), or name another \
+         (--address, $FARROW_ADDRESS)"
+    )]
+    NoAgent {
+        /// Where it was looked for.
+        address: String,
+        /// The connection's error, its cause at the end.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent refused, and says why.
+    #[error("{message}")]
+    Refused {
+        /// The reason, for programs; `None` if the agent gave none, or one of a later release.
+        reason: Option<Reason>,
+        /// The gRPC status code.
+        code: Code,
+        /// The agent's words.
+        message: String,
+    },
+    /// The connection broke, or the agent is gone.
+    #[error("the agent at {address} does not answer: {message}")]
+    Unavailable {
+        /// Where the agent was.
+        address: String,
+        /// gRPC's words.
+        message: String,
+    },
+    /// The agent's answer is not what `proto/` says.
+    #[error("the agent's answer cannot be understood: {what}. Use an agent and a client of one release")]
+    Answer {
+        /// What was found.
+        what: String,
+    },
+    /// A descriptor that is none of farrow's.
+    #[error(transparent)]
+    Framing(#[from] FramingError),
+    /// The region cannot be opened by this process.
+    #[error("region {}: {source}", path.display())]
+    Open {
+        /// The medium's path, as the agent names it.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// What is at the path is another region than the agent's.
+    #[error(
+        "region {}: holds region {found}, the agent speaks of {expected}: this process sees another file there than \
+         the agent does (a container's mount, perhaps)",
+        path.display()
+    )]
+    OtherRegion {
+        /// The medium's path.
+        path: PathBuf,
+        /// The UUID that the agent named.
+        expected: String,
+        /// The UUID in the superblock found.
+        found: String,
+    },
+    /// What is mapped is not what the agent committed.
+    #[error(
+        "segment {segment}: metadata digest {found:#018x}, the agent committed {expected:#018x}: the region was \
+         changed behind the agent's back. Try: farrow fsck"
+    )]
+    OtherBytes {
+        /// The segment's id.
+        segment: u64,
+        /// The digest in the descriptor.
+        expected: u64,
+        /// The digest of what is mapped.
+        found: u64,
+    },
+    /// Memory could not be mapped.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// The data is no Arrow that farrow takes, or what is stored is damaged.
+    #[error(transparent)]
+    Ipc(#[from] IpcError),
+    /// Arrow could not decode what was streamed.
+    #[error("decode the streamed rows: {0}")]
+    Arrow(#[source] ArrowError),
+    /// A client was used in a forked child: its connection and leases are the parent's.
+    #[error("connected in process {parent}, used in its forked child {child}: connect again in the child")]
+    Forked {
+        /// The process that connected.
+        parent: u32,
+        /// This one.
+        child: u32,
+    },
+    /// A thread of this process that did the work ended early.
+    #[error("the work was cut off: {0}")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+impl ClientError {
+    /// The agent's reason, where it refused and gave one.
+    pub fn reason(&self) -> Option<Reason> {
+        match self {
+            Self::Refused { reason, .. } => *reason,
+            _ => None,
+        }
+    }
+
+    /// What a status from the agent at `address` means.
+    pub(crate) fn from_status(status: &Status, address: &crate::Address) -> Self {
+        let reason =
+            status.metadata().get(REASON_HEADER).and_then(|word| word.to_str().ok()).and_then(Reason::parse);
+        if reason.is_none() && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled) {
+            return Self::Unavailable { address: address.to_string(), message: status.message().to_owned() };
+        }
+        Self::Refused { reason, code: status.code(), message: status.message().to_owned() }
+    }
+}

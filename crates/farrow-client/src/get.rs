@@ -1,0 +1,120 @@
+//! Getting a frame: by mapping, and by streaming where mapping is not possible.
+
+use std::sync::Arc;
+
+use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::error::FlightError;
+use arrow_flight::{FlightEndpoint, Ticket};
+use bytes::Bytes;
+use farrow_ipc::{SegmentReader, Trust};
+use farrow_proto::v1;
+use futures::TryStreamExt;
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::frame::{Frame, Source};
+use crate::lease::Lease;
+
+pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientError> {
+    let path = name.split('/').map(str::to_owned).collect();
+    let mut info = client.connection.flight_info(path).await?;
+    let endpoint = match (info.endpoint.pop(), info.endpoint.len()) {
+        (Some(endpoint), 0) => endpoint,
+        (_, others) => {
+            return Err(ClientError::Answer {
+                what: format!("GetFlightInfo: {} endpoints, not one", others + 1),
+            });
+        }
+    };
+    let why = match map(client, &endpoint) {
+        Ok(frame) => return Ok(frame),
+        Err(why) => why,
+    };
+    tracing::debug!(frame = name, why, "not mapped");
+    stream(client, &endpoint, why).await
+}
+
+/// The frame mapped, or why it is not.
+fn map(client: &Client, endpoint: &FlightEndpoint) -> Result<Frame, String> {
+    if endpoint.app_metadata.is_empty() {
+        return Err(if client.connection.is_local() {
+            "the agent gave no mapping descriptor".to_owned()
+        } else {
+            format!("{} is not the unix socket of an agent on this host", client.connection.address())
+        });
+    }
+    let descriptor =
+        farrow_proto::decode_map_descriptor(&endpoint.app_metadata).map_err(|error| error.to_string())?;
+    // From here on the lease is released whatever happens.
+    let lease = Arc::new(Lease::new(descriptor.lease, client.releases.clone()));
+    open(client, descriptor, &lease).map_err(|error| error.to_string())
+}
+
+fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> Result<Frame, ClientError> {
+    let mut readers = Vec::with_capacity(descriptor.segments.len());
+    let mut mappings = Vec::with_capacity(descriptor.segments.len());
+    for segment in &descriptor.segments {
+        let sealed =
+            client.regions.segment(&descriptor.region_uuid, &descriptor.pools, segment, lease.clone())?;
+        let bytes = Bytes::from_owner(sealed);
+        mappings.push((bytes.as_ptr().addr(), bytes.len()));
+        let trust = match segment.validation() {
+            v1::Validation::Values => Trust::Validated,
+            v1::Validation::Structure | v1::Validation::None => Trust::Untrusted,
+        };
+        let reader = SegmentReader::open(bytes, trust)?;
+        let found = reader.layout().metadata_digest();
+        if found != segment.metadata_digest {
+            return Err(ClientError::OtherBytes {
+                segment: segment.id,
+                expected: segment.metadata_digest,
+                found,
+            });
+        }
+        readers.push(reader);
+    }
+    let first =
+        readers.first().ok_or_else(|| ClientError::Answer { what: "a version without segments".into() })?;
+    Ok(Frame {
+        name: descriptor.name,
+        version: descriptor.version,
+        schema: first.schema().clone(),
+        rows: descriptor.rows,
+        bytes: descriptor.bytes,
+        source: Source::Mapped { readers, mappings },
+    })
+}
+
+/// The same rows by DoGet, with the same ticket.
+async fn stream(client: &Client, endpoint: &FlightEndpoint, why: String) -> Result<Frame, ClientError> {
+    let Ticket { ticket } = endpoint
+        .ticket
+        .clone()
+        .ok_or_else(|| ClientError::Answer { what: "an endpoint without a ticket".to_owned() })?;
+    let named = farrow_proto::decode_ticket(&ticket)?;
+    let messages = client.connection.do_get(Ticket { ticket }).await?;
+    let mut stream = FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
+    let failed = |error| match error {
+        FlightError::Tonic(status) => client.connection.error(&status),
+        FlightError::Arrow(error) => ClientError::Arrow(error),
+        other => ClientError::Answer { what: other.to_string() },
+    };
+    let mut batches = Vec::new();
+    while let Some(batch) = stream.try_next().await.map_err(failed)? {
+        batches.push(batch);
+    }
+    let schema = stream
+        .schema()
+        .cloned()
+        .ok_or_else(|| ClientError::Answer { what: "DoGet: a stream without schema".to_owned() })?;
+    let rows: usize = batches.iter().map(arrow_array::RecordBatch::num_rows).sum();
+    let bytes: usize = batches.iter().map(arrow_array::RecordBatch::get_array_memory_size).sum();
+    Ok(Frame {
+        name: named.name,
+        version: named.version,
+        schema,
+        rows: u64::try_from(rows).unwrap_or(u64::MAX),
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        source: Source::Streamed { batches, why },
+    })
+}

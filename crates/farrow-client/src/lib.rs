@@ -1,0 +1,42 @@
+//! The Rust client of farrow: data frames published into, and mapped out of, memory that processes share.
+//!
+//! ```no_run
+//! # async fn example(schema: arrow_schema::SchemaRef, batch: arrow_array::RecordBatch)
+//! # -> Result<(), farrow_client::ClientError> {
+//! use farrow_client::{Address, Client};
+//!
+//! let client = Client::connect(Address::find(None)?).await?;
+//! client.put("sales/orders", schema, vec![batch]).await?;
+//!
+//! let frame = client.get("sales/orders").await?;
+//! for batch in frame.batches() {
+//!     println!("{} rows, mapped: {}", batch?.num_rows(), frame.zero_copy());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Frame`] got over the agent's unix socket is mapped: its batches' buffers lie in the shared memory itself. They
+//! keep the version's lease, and the last buffer's end releases it. Whatever stands in the way of mapping, the rows
+//! are streamed instead and [`Frame::why`] says so.
+//!
+//! [`blocking`] offers the same to programs that are not async.
+#![forbid(unsafe_code)]
+
+mod address;
+pub mod blocking;
+mod client;
+mod connection;
+mod error;
+mod frame;
+mod get;
+mod lease;
+mod put;
+mod regions;
+
+pub use address::Address;
+pub use client::{Client, Dropped, Info, LeaseInfo, Usage};
+pub use error::ClientError;
+pub use farrow_proto::Reason;
+pub use farrow_proto::v1::Validation;
+pub use frame::Frame;

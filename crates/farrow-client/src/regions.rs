@@ -1,0 +1,184 @@
+//! The shared memory as this process maps it: each pool file once, kept mapped.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use farrow_proto::v1;
+use farrow_region::{FileRange, ReadMapping, SealedBytes, WriteMapping};
+
+use crate::error::ClientError;
+
+/// Where a famfs superblock holds the file system's UUID (16 bytes).
+const SUPERBLOCK_UUID_OFFSET: u64 = 48;
+
+/// Regions that this process has opened.
+#[derive(Debug, Default)]
+pub(crate) struct Regions {
+    pools: Mutex<HashMap<PoolKey, Arc<ReadMapping>>>,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct PoolKey {
+    region: Bytes,
+    index: u32,
+}
+
+impl Regions {
+    /// The bytes of a segment, readable as long as `holder` is kept by them.
+    pub(crate) fn segment<H: Send + Sync + 'static>(
+        &self,
+        region: &Bytes,
+        pools: &[v1::PoolFile],
+        segment: &v1::Segment,
+        holder: H,
+    ) -> Result<SealedBytes, ClientError> {
+        let len = number(segment.len, "segment length")?;
+        if let [extent] = segment.extents.as_slice() {
+            let pool = pool_file(pools, extent.pool)?;
+            let mapping = self.pool(region, pool)?;
+            return Ok(mapping.sealed(number(extent.offset, "extent offset")?, len, holder)?);
+        }
+        let (path, ranges) = medium_ranges(pools, &segment.extents)?;
+        let file = open(&path, region, OpenOptions::new().read(true))?;
+        Ok(ReadMapping::map(&file, &ranges)?.sealed(0, len, holder)?)
+    }
+
+    /// The extents of a reservation, writable.
+    pub(crate) fn writable(&self, reservation: &v1::Reservation) -> Result<WriteMapping, ClientError> {
+        let (path, ranges) = medium_ranges(&reservation.pools, &reservation.extents)?;
+        let file = open(&path, &reservation.region_uuid, OpenOptions::new().read(true).write(true))?;
+        Ok(WriteMapping::map(&file, &ranges)?)
+    }
+
+    fn pool(&self, region: &Bytes, pool: &v1::PoolFile) -> Result<Arc<ReadMapping>, ClientError> {
+        let key = PoolKey { region: region.clone(), index: pool.index };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(mapping) = pools.get(&key) {
+            return Ok(mapping.clone());
+        }
+        let file = open(Path::new(&pool.path), region, OpenOptions::new().read(true))?;
+        let mapping = ReadMapping::map(&file, &ranges_of(pool))?;
+        pools.insert(key, mapping.clone());
+        Ok(mapping)
+    }
+}
+
+/// Opens the medium at `path` if it holds `region`.
+fn open(path: &Path, region: &Bytes, options: &OpenOptions) -> Result<File, ClientError> {
+    let failed = |source| ClientError::Open { path: path.to_owned(), source };
+    let file = options.open(path).map_err(failed)?;
+    let mut found = [0; 16];
+    file.read_exact_at(&mut found, SUPERBLOCK_UUID_OFFSET).map_err(failed)?;
+    if found[..] != region[..] {
+        let text =
+            |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map_or_else(|_| "?".into(), |uuid| uuid.to_string());
+        return Err(ClientError::OtherRegion {
+            path: path.to_owned(),
+            expected: text(region),
+            found: text(&found),
+        });
+    }
+    Ok(file)
+}
+
+/// The medium, and where in it `extents` lie.
+fn medium_ranges(
+    pools: &[v1::PoolFile],
+    extents: &[v1::Extent],
+) -> Result<(PathBuf, Vec<FileRange>), ClientError> {
+    let mut medium: Option<&str> = None;
+    let mut ranges = Vec::new();
+    for extent in extents {
+        let pool = pool_file(pools, extent.pool)?;
+        if *medium.get_or_insert(&pool.path) != pool.path {
+            return Err(answer("extents of one segment on several media"));
+        }
+        add_ranges(pool, extent, &mut ranges)?;
+    }
+    let medium = medium.ok_or_else(|| answer("a segment without extents"))?;
+    Ok((PathBuf::from(medium), ranges))
+}
+
+/// Adds where `extent`, which counts from the start of `pool`, lies in the medium.
+fn add_ranges(
+    pool: &v1::PoolFile,
+    extent: &v1::Extent,
+    ranges: &mut Vec<FileRange>,
+) -> Result<(), ClientError> {
+    let (mut skip, mut left) = (extent.offset, extent.length);
+    for range in &pool.ranges {
+        if left == 0 {
+            break;
+        }
+        if skip >= range.length {
+            skip -= range.length;
+            continue;
+        }
+        let len = left.min(range.length - skip);
+        let offset =
+            range.offset.checked_add(skip).ok_or_else(|| answer("a range past the end of 64 bits"))?;
+        ranges.push(FileRange { offset, len });
+        left -= len;
+        skip = 0;
+    }
+    if left > 0 { Err(answer("an extent past the end of its pool file")) } else { Ok(()) }
+}
+
+fn ranges_of(pool: &v1::PoolFile) -> Vec<FileRange> {
+    pool.ranges.iter().map(|&v1::MediumRange { offset, length }| FileRange { offset, len: length }).collect()
+}
+
+fn pool_file(pools: &[v1::PoolFile], index: u32) -> Result<&v1::PoolFile, ClientError> {
+    let pool = pools.iter().find(|pool| pool.index == index);
+    pool.ok_or_else(|| answer("an extent in a pool file that is not listed"))
+}
+
+fn number(value: u64, what: &'static str) -> Result<usize, ClientError> {
+    usize::try_from(value).map_err(|_| answer(what))
+}
+
+fn answer(what: &str) -> ClientError {
+    ClientError::Answer { what: what.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool() -> v1::PoolFile {
+        let range = |offset, length| v1::MediumRange { offset, length };
+        v1::PoolFile {
+            index: 3,
+            path: "/m".into(),
+            ranges: vec![range(0x10000, 0x3000), range(0x90000, 0x2000)],
+        }
+    }
+
+    fn ranges(offset: u64, length: u64) -> Result<Vec<FileRange>, ClientError> {
+        let extent = v1::Extent { pool: 3, offset, length };
+        medium_ranges(&[pool()], &[extent]).map(|(_, ranges)| ranges)
+    }
+
+    #[test]
+    fn an_extent_lies_where_its_pool_file_does() {
+        assert_eq!(ranges(0, 0x3000).unwrap(), [FileRange { offset: 0x10000, len: 0x3000 }]);
+        assert_eq!(
+            ranges(0x2000, 0x2000).unwrap(),
+            [FileRange { offset: 0x12000, len: 0x1000 }, FileRange { offset: 0x90000, len: 0x1000 }]
+        );
+        assert_eq!(ranges(0x4000, 0x1000).unwrap(), [FileRange { offset: 0x91000, len: 0x1000 }]);
+    }
+
+    #[test]
+    fn what_lies_past_the_end_is_refused() {
+        for (offset, length) in [(0, 0x5001), (0x5000, 1), (u64::MAX, 1), (1, u64::MAX)] {
+            assert!(matches!(ranges(offset, length), Err(ClientError::Answer { .. })), "{offset} {length}");
+        }
+        assert!(medium_ranges(&[pool()], &[v1::Extent { pool: 4, offset: 0, length: 1 }]).is_err());
+        assert!(medium_ranges(&[pool()], &[]).is_err());
+    }
+}
