@@ -1,0 +1,10 @@
+//! One file for each verb.
+
+pub(crate) mod df;
+pub(crate) mod fsck;
+pub(crate) mod get;
+pub(crate) mod leases;
+pub(crate) mod ls;
+pub(crate) mod mkfs;
+pub(crate) mod put;
+pub(crate) mod rm;

@@ -1,0 +1,49 @@
+//! `farrow leases`
+
+use serde::Serialize;
+
+use crate::args::Leases;
+use crate::output;
+
+pub(crate) fn run(args: &Leases) -> anyhow::Result<()> {
+    let leases = args.agent.connect()?.leases()?;
+    if args.json {
+        for lease in &leases {
+            output::json(&Line {
+                lease: lease.lease,
+                pid: lease.pid,
+                uid: lease.uid,
+                name: &lease.name,
+                version: lease.version,
+                bytes: lease.bytes,
+                age_seconds: lease.age.as_secs_f64(),
+            })?;
+        }
+        return Ok(());
+    }
+    let rows: Vec<[String; 5]> = leases
+        .iter()
+        .map(|lease| {
+            let frame = format!("{}@{}", lease.name, lease.version);
+            [
+                lease.pid.to_string(),
+                lease.uid.to_string(),
+                frame,
+                output::size(lease.bytes),
+                output::age(lease.age),
+            ]
+        })
+        .collect();
+    Ok(output::table(["pid", "uid", "frame", "bytes", "age"], [true, true, false, true, true], &rows)?)
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    lease: u64,
+    pid: u32,
+    uid: u32,
+    name: &'a str,
+    version: u64,
+    bytes: u64,
+    age_seconds: f64,
+}

@@ -1,0 +1,72 @@
+//! `farrow mkfs`
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use famfs_format::MIN_DEVICE_LEN;
+use farrow_region::{Access, FileMedia, Media};
+use farrow_store::{FormatOptions, FormatReport, HostId, Store};
+
+use crate::args::Mkfs;
+use crate::output;
+
+pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
+    let options = FormatOptions {
+        log_len: args.log_len.as_u64(),
+        device_path: args.path.as_os_str().as_encoded_bytes().to_vec(),
+        force: args.force,
+        ..FormatOptions::new(HostId::discover(args.system_uuid_file.as_deref())?)
+    };
+    let size = args.size.map(|size| size.as_u64());
+    let (media_len, report) = match std::fs::metadata(&args.path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let size = size.context("there is no such file: say with --size how large to make it")?;
+            let media = FileMedia::create(&args.path, size, false)?;
+            let report = Store::format(&media, &options).inspect_err(|_| remove(&args.path))?;
+            (media.len(), report)
+        }
+        Err(error) => return Err(error).with_context(|| args.path.display().to_string()),
+        Ok(found) if !found.is_file() || size.is_none_or(|size| size == found.len()) => {
+            let media = FileMedia::open(&args.path, Access::ReadWrite)?;
+            (media.len(), Store::format(&media, &options)?)
+        }
+        Ok(found) if !args.force => bail!(
+            "{} has {}, and {} was asked for: say --force to replace it with everything in it",
+            args.path.display(),
+            output::size(found.len()),
+            output::size(size.unwrap_or_default())
+        ),
+        Ok(_) => {
+            let media = FileMedia::create(&args.path, size.unwrap_or_default(), true)?;
+            (media.len(), Store::format(&media, &options)?)
+        }
+    };
+    tell(&args.path, media_len, &report);
+    Ok(())
+}
+
+fn tell(path: &Path, media_len: u64, report: &FormatReport) {
+    if let Some(replaced) = report.replaced {
+        output::note(format_args!("region {replaced} is gone"));
+    }
+    output::note(format_args!(
+        "{}: region {} of {}, {} of them for frames",
+        path.display(),
+        report.superblock.uuid,
+        output::size(media_len),
+        output::size(report.pool_len),
+    ));
+    if media_len < MIN_DEVICE_LEN {
+        output::note(format_args!(
+            "note: famfs's own tools take no device under {}; farrow does",
+            output::size(MIN_DEVICE_LEN)
+        ));
+    }
+}
+
+/// A file that could not be made into a region is not left behind.
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        output::note(format_args!("{}: left behind: {error}", path.display()));
+    }
+}

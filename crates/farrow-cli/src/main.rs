@@ -1,0 +1,38 @@
+//! `farrow`: data frames in shared memory, from the command line.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (or, for fsck, problems found), 2 not
+//! understood (or, for fsck, cannot read).
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let result = match args.command {
+        Command::Mkfs(command) => commands::mkfs::run(&command),
+        Command::Fsck(command) => return commands::fsck::run(&command),
+        Command::Put(command) => commands::put::run(&command),
+        Command::Get(command) => commands::get::run(&command),
+        Command::Ls(command) => commands::ls::run(&command),
+        Command::Rm(command) => commands::rm::run(&command),
+        Command::Leases(command) => commands::leases::run(&command),
+        Command::Df(command) => commands::df::run(&command),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever read our output has seen enough.
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
