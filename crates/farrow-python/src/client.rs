@@ -1,0 +1,109 @@
+//! `farrow.Client`.
+
+use arrow_array::ffi_stream::RecordBatchStreamReader;
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_pyarrow::FromPyArrow;
+use farrow_client::{Address, blocking};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+use crate::errors::{InvalidData, exception};
+use crate::frame::Frame;
+
+type InfoTuple = (String, u64, u64, u64);
+type LeaseTuple = (u32, String, u64, u64, f64);
+
+/// A connection to an agent. The Python package wraps its plain tuples into named ones.
+#[pyclass(frozen, module = "farrow._farrow")]
+pub(crate) struct Client(std::sync::Mutex<Option<blocking::Client>>);
+
+#[pymethods]
+impl Client {
+    #[new]
+    #[pyo3(signature = (address=None))]
+    fn new(py: Python<'_>, address: Option<&str>) -> PyResult<Self> {
+        let address = Address::find(address).map_err(|error| exception(&error))?;
+        let client = py.detach(|| blocking::Client::connect(address)).map_err(|error| exception(&error))?;
+        Ok(Self(std::sync::Mutex::new(Some(client))))
+    }
+
+    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Frame> {
+        let frame = self.call(py, |client| client.get(name))?;
+        Ok(Frame::new(frame))
+    }
+
+    /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`.
+    fn put(&self, py: Python<'_>, name: &str, data: &Bound<'_, PyAny>) -> PyResult<InfoTuple> {
+        let (schema, batches) = if data.hasattr("__arrow_c_stream__")? {
+            let reader = RecordBatchStreamReader::from_pyarrow_bound(data)?;
+            let schema = reader.schema();
+            let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|error| {
+                InvalidData::new_err(format!("put {name}: the data's stream failed: {error}"))
+            })?;
+            (schema, batches)
+        } else {
+            let batch = RecordBatch::from_pyarrow_bound(data)?;
+            (batch.schema(), vec![batch])
+        };
+        let info = self.call(py, move |client| client.put(name, schema, batches))?;
+        Ok((info.name, info.version, info.rows, info.bytes))
+    }
+
+    fn list(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<InfoTuple>> {
+        let infos = self.call(py, |client| client.list(prefix))?;
+        Ok(infos.into_iter().map(|info| (info.name, info.version, info.rows, info.bytes)).collect())
+    }
+
+    fn stat(&self, py: Python<'_>, name: &str) -> PyResult<InfoTuple> {
+        let info = self.call(py, |client| client.stat(name))?;
+        Ok((info.name, info.version, info.rows, info.bytes))
+    }
+
+    fn drop(&self, py: Python<'_>, name: &str) -> PyResult<(u64, u64, u64)> {
+        let dropped = self.call(py, |client| client.drop(name))?;
+        Ok((dropped.versions, dropped.bytes_freed, dropped.bytes_held))
+    }
+
+    fn leases(&self, py: Python<'_>) -> PyResult<Vec<LeaseTuple>> {
+        let leases = self.call(py, |client| client.leases())?;
+        let tuple = |lease: farrow_client::LeaseInfo| {
+            (lease.pid, lease.name, lease.version, lease.bytes, lease.age.as_secs_f64())
+        };
+        Ok(leases.into_iter().map(tuple).collect())
+    }
+
+    fn usage(&self, py: Python<'_>) -> PyResult<[u64; 8]> {
+        let usage = self.call(py, |client| client.usage())?;
+        Ok([
+            usage.pool_bytes,
+            usage.used,
+            usage.held,
+            usage.reserved,
+            usage.free,
+            usage.largest_free,
+            usage.frames,
+            usage.versions,
+        ])
+    }
+
+    fn close(&self) {
+        self.slot().take();
+    }
+}
+
+impl Client {
+    /// Runs a call without Python's lock, so that other threads of the program go on.
+    fn call<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&blocking::Client) -> Result<T, farrow_client::ClientError> + Send,
+    ) -> PyResult<T> {
+        let client = self.slot().clone();
+        let client = client.ok_or_else(|| PyValueError::new_err("this client is closed: connect again"))?;
+        py.detach(|| call(&client)).map_err(|error| exception(&error))
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<blocking::Client>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

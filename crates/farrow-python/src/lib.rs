@@ -1,0 +1,28 @@
+//! The native module of the `farrow` Python package: a thin layer over `farrow-client`.
+//!
+//! It adds nothing but Python's shapes: exceptions, named tuples, and the Arrow C stream interface, which lends
+//! mapped memory to any Arrow library in the process. pyarrow makes the streams and tables.
+
+mod client;
+mod errors;
+mod frame;
+
+use pyo3::prelude::*;
+
+/// See `python/farrow/_farrow.pyi` for what each class offers.
+#[pymodule]
+mod _farrow {
+    #[pymodule_export]
+    use crate::client::Client;
+    #[pymodule_export]
+    use crate::errors::{Error, InvalidData, InvalidName, NotFound, RegionFull, Unavailable};
+    #[pymodule_export]
+    use crate::frame::Frame;
+
+    use super::{Bound, PyModule, PyModuleMethods as _, PyResult};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
