@@ -1,0 +1,186 @@
+//! Regions and agents.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use farrow_client::{Address, Client};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::{eventually, farrow, program};
+
+/// A region in shared memory, and a directory for what its agents keep on their host.
+pub struct Region {
+    directory: TempDir,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// A running agent; dropping it kills it.
+pub struct Agent {
+    child: Child,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Region {
+    /// Makes a region of `size`, as `farrow mkfs --size` takes it.
+    ///
+    /// # Panics
+    /// If mkfs fails.
+    pub fn new(size: &str) -> Self {
+        let region = Self::unmade();
+        let made = farrow(&["mkfs", "--size", size, region.path.to_str().expect("a plain path")]);
+        assert!(made.status.success(), "mkfs: {}", String::from_utf8_lossy(&made.stderr));
+        region
+    }
+
+    /// A place for a region where there is none yet.
+    ///
+    /// # Panics
+    /// If no directory can be made.
+    pub fn unmade() -> Self {
+        let memory = Path::new("/dev/shm");
+        let place = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+        let directory = TempDir::with_prefix_in("farrow-it-", place).expect("a directory can be made");
+        let path = directory.path().join("region");
+        Self { directory, path }
+    }
+
+    /// A path beside the region's file.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// Starts an agent and waits until it serves.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent(&self) -> Agent {
+        self.agent_with(&[])
+    }
+
+    /// Starts an agent with more arguments.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent_with(&self, args: &[&str]) -> Agent {
+        let socket = self.beside("agent.sock");
+        let log = self.beside("agent.log");
+        // A killed agent leaves its socket behind; here its existence shall mean that the new one serves.
+        let _ = std::fs::remove_file(&socket);
+        let mut child =
+            self.command(args).stderr(std::fs::File::create(&log).expect("a log")).spawn().expect("starts");
+        let ended = eventually("an agent serves", || match child.try_wait() {
+            Ok(Some(status)) => Some(Some(status)),
+            _ => socket.exists().then_some(None),
+        });
+        let agent = Agent { child, socket, log };
+        assert!(ended.is_none(), "the agent ended ({ended:?}): {}", agent.log());
+        agent
+    }
+
+    /// The command that starts an agent, for tests of its refusals.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(program("farrow-agent"));
+        command
+            .arg("--region")
+            .arg(&self.path)
+            .arg("--socket")
+            .arg(self.beside("agent.sock"))
+            .arg("--state-dir")
+            .arg(self.beside("state"))
+            .args(args)
+            .env("RUST_LOG", "info")
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Reads which processes the agent has on record as holders, by pid.
+    pub fn holders(&self) -> impl Fn() -> Vec<u32> + use<> {
+        let state = self.beside("state");
+        move || {
+            let files =
+                std::fs::read_dir(&state).expect("a state directory").flatten().map(|entry| entry.path());
+            let texts = files.filter(|path| path.extension().is_some_and(|found| found == "holders"));
+            let text: String = texts.map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect();
+            let pids =
+                text.lines().filter_map(|line| line.strip_prefix("pid ")?.split(' ').next()?.parse().ok());
+            pids.collect()
+        }
+    }
+
+    /// Checks that `farrow fsck` finds nothing wrong.
+    ///
+    /// # Panics
+    /// If it does.
+    #[track_caller]
+    pub fn assert_clean(&self) {
+        let checked = farrow(&["fsck", self.path.to_str().expect("a plain path")]);
+        assert_eq!(checked.status.code(), Some(0), "{}", String::from_utf8_lossy(&checked.stdout));
+    }
+}
+
+impl Agent {
+    /// Its unix socket.
+    pub fn socket(&self) -> &str {
+        self.socket.to_str().expect("a plain path")
+    }
+
+    /// A client over the unix socket.
+    ///
+    /// # Panics
+    /// If it cannot connect.
+    pub async fn client(&self) -> Client {
+        Client::connect(Address::Unix(self.socket.clone())).await.expect("the agent takes connections")
+    }
+
+    /// `http://127.0.0.1:PORT`, if it was started with `--listen 127.0.0.1:0`.
+    ///
+    /// # Panics
+    /// If it does not say where it listens.
+    pub fn tcp(&self) -> String {
+        let log = eventually("the agent tells its address", || {
+            Some(self.log()).filter(|log| log.contains("listen="))
+        });
+        let (_, rest) = log.split_once("listen=\"").expect("the log tells the address");
+        let (address, _) = rest.split_once('"').expect("the address ends");
+        format!("http://{address}")
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Kills it without a chance to tidy up.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the agent can be killed");
+        self.child.wait().expect("the agent ends");
+    }
+
+    /// Tells it to stop; returns its exit code.
+    ///
+    /// # Panics
+    /// If it does not end.
+    pub fn terminate(mut self) -> Option<i32> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("the agent can be told to stop");
+        eventually("the agent stops", || self.child.try_wait().expect("can be waited for")).code()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What needs a human must not happen in a test.
+        let log = self.log();
+        if !std::thread::panicking() {
+            assert!(!log.contains("ERROR"), "the agent logged an error:\n{log}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Holds a frame mapped, or space reserved, until it is killed: `hold SOCKET get FRAME`, `hold SOCKET reserve BYTES`.
+//!
+//! Says `held` once it does, and answers each line `sum` on stdin with the sum of the frame's numbers.
+#![forbid(unsafe_code)]
+
+use std::io::{BufRead, Write};
+
+use arrow_flight::Action as Call;
+use arrow_flight::flight_service_client::FlightServiceClient;
+use farrow_client::{Address, Client};
+use farrow_integration_tests::sum;
+use farrow_proto::{Action, v1};
+use futures::TryStreamExt;
+use prost::Message;
+
+#[tokio::main]
+async fn main() {
+    let args: Vec<String> = std::env::args().collect();
+    let [_, socket, verb, what] = args.as_slice() else {
+        panic!("usage: hold SOCKET get|reserve FRAME|BYTES")
+    };
+    match verb.as_str() {
+        "get" => {
+            let client = Client::connect(Address::Unix(socket.into())).await.expect("an agent");
+            let frame = client.get(what).await.expect("a frame");
+            assert!(frame.zero_copy(), "not mapped: {:?}", frame.why());
+            say("held");
+            for line in std::io::stdin().lock().lines() {
+                assert_eq!(line.expect("stdin"), "sum");
+                say(&sum(&frame).expect("sealed batches decode").to_string());
+            }
+        }
+        "reserve" => {
+            let channel =
+                tonic::transport::Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
+            let mut flight = FlightServiceClient::new(channel.connect().await.expect("an agent"));
+            let request = v1::ReserveRequest { len: what.parse().expect("bytes") };
+            let call = Call::new(Action::Reserve.as_str(), request.encode_to_vec());
+            let results = flight.do_action(call).await.expect("a reservation").into_inner();
+            assert_eq!(results.try_collect::<Vec<_>>().await.expect("a reservation").len(), 1);
+            say("held");
+            // Returns when nobody can tell us anything any more.
+            std::io::stdin().lock().lines().for_each(drop);
+        }
+        other => panic!("unknown verb {other}"),
+    }
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").expect("stdout");
+}

@@ -1,0 +1,32 @@
+//! Frames for tests.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use farrow_client::{ClientError, Frame};
+
+/// A batch of `rows` numbers from `first` on, and each as text.
+///
+/// # Panics
+/// Never: the columns have one length.
+pub fn batch(first: i64, rows: i64) -> RecordBatch {
+    let numbers: Int64Array = (first..first + rows).collect();
+    let texts: StringArray = (first..first + rows).map(|number| Some(format!("row {number}"))).collect();
+    let columns: [(&str, ArrayRef); 2] = [("number", Arc::new(numbers)), ("text", Arc::new(texts))];
+    RecordBatch::try_from_iter(columns).expect("two columns of one length")
+}
+
+/// The numbers of a batch.
+pub fn numbers(batch: &RecordBatch) -> &[i64] {
+    batch.column(0).as_primitive::<Int64Type>().values()
+}
+
+/// Reads all numbers of a frame.
+///
+/// # Errors
+/// If a batch cannot be decoded.
+pub fn sum(frame: &Frame) -> Result<i64, ClientError> {
+    frame.batches().map(|batch| Ok(numbers(&batch?).iter().sum::<i64>())).sum()
+}

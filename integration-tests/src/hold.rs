@@ -1,0 +1,78 @@
+//! Another process that holds something.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use crate::program;
+
+/// A process that holds a lease or a reservation (the program `hold`); dropping it kills it.
+pub struct Holder {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Holder {
+    /// A process that has `frame` mapped.
+    ///
+    /// # Panics
+    /// If it cannot map it.
+    pub fn of_frame(socket: &str, frame: &str) -> Self {
+        Self::start(&[socket, "get", frame])
+    }
+
+    /// A process that has `len` bytes reserved.
+    ///
+    /// # Panics
+    /// If it cannot reserve them.
+    pub fn of_reservation(socket: &str, len: u64) -> Self {
+        Self::start(&[socket, "reserve", &len.to_string()])
+    }
+
+    fn start(args: &[&str]) -> Self {
+        let mut command = Command::new(program("hold"));
+        let mut child =
+            command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("hold starts");
+        let input = child.stdin.take().expect("stdin is a pipe");
+        let output = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
+        let mut holder = Self { child, input, output };
+        assert_eq!(holder.line(), "held");
+        holder
+    }
+
+    /// Its pid.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads everything that it has mapped; returns the sum of the numbers.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    pub fn sum(&mut self) -> i64 {
+        self.input.write_all(b"sum\n").expect("the holder still runs");
+        self.line().parse().expect("a sum")
+    }
+
+    /// Kills it without a chance to tidy up.
+    ///
+    /// # Panics
+    /// If it cannot be killed.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the holder can be killed");
+        self.child.wait().expect("the holder ends");
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the holder answers");
+        line.trim_end().to_owned()
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,14 @@
+//! Harness: regions in shared memory, and real agents, clients and commands as processes around them.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod data;
+mod eventually;
+mod hold;
+mod programs;
+
+pub use agent::{Agent, Region};
+pub use data::{batch, numbers, sum};
+pub use eventually::eventually;
+pub use hold::Holder;
+pub use programs::{farrow, program};

@@ -1,0 +1,47 @@
+//! The programs under test, built by the same cargo in the same profile as the tests.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+/// The path of a program of the workspace, which is built if need be.
+///
+/// # Panics
+/// If it cannot be built.
+pub fn program(name: &str) -> PathBuf {
+    static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+    DIRECTORY.get_or_init(build).join(name)
+}
+
+/// Runs the `farrow` command with `args` and returns what it said.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn farrow(args: &[&str]) -> Output {
+    let mut command = Command::new(program("farrow"));
+    command.env_remove("FARROW_ADDRESS").args(args).output().expect("farrow can be started")
+}
+
+fn build() -> PathBuf {
+    // Tests run from TARGET/PROFILE/deps.
+    let test = std::env::current_exe().expect("the test knows its own path");
+    let directory = test.parent().and_then(|deps| deps.parent()).expect("a test lies in TARGET/PROFILE/deps");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--quiet",
+        "--bins",
+        "-p",
+        "farrow-agent",
+        "-p",
+        "farrow-cli",
+        "-p",
+        env!("CARGO_PKG_NAME"),
+    ]);
+    if directory.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.arg("--target-dir").arg(directory.parent().expect("a profile lies in a target directory"));
+    assert!(cargo.status().expect("cargo can be started").success(), "the programs under test do not build");
+    directory.to_owned()
+}

@@ -1,0 +1,125 @@
+//! The `farrow` command.
+
+use std::process::Output;
+
+use arrow_array::RecordBatch;
+use farrow_integration_tests::{Region, batch, farrow};
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn put_ls_get_rm() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("source", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let run = |args: &[&str]| farrow(&[args, &["--address", agent.socket()]].concat());
+
+    let file = region.beside("out.arrow");
+    let file = file.to_str().unwrap();
+    assert_eq!(stdout(&run(&["get", "source", "-o", file])), "");
+    assert!(stderr(&run(&["put", "copies/one", file])).contains("copies/one@1: 1000 rows"));
+    let stream = region.beside("out.stream");
+    std::fs::write(&stream, run(&["get", "copies/one"]).stdout).unwrap();
+    stdout(&run(&["put", "copies/one", stream.to_str().unwrap()]));
+    let frame = client.get("copies/one@2").await.unwrap();
+    assert_eq!(frame.batches().map(Result::unwrap).collect::<Vec<RecordBatch>>(), [rows]);
+
+    assert_eq!(stdout(&run(&["ls"])), "copies/one\nsource\n");
+    assert_eq!(stdout(&run(&["ls", "cop"])), "copies/one\n");
+    let long = stdout(&run(&["ls", "-l"]));
+    assert!(long.starts_with("frame") && long.contains("copies/one@2  1000"), "{long}");
+    let json: serde_json::Value =
+        serde_json::from_str(stdout(&run(&["ls", "--json", "cop"])).trim()).unwrap();
+    assert_eq!((json["name"].as_str(), json["version"].as_u64()), (Some("copies/one"), Some(2)));
+
+    assert!(stdout(&run(&["leases"])).contains("copies/one@2"));
+    assert!(stderr(&run(&["rm", "copies/one@2"])).contains("still mapped"));
+    drop(frame);
+    assert!(stderr(&run(&["rm", "copies/one"])).contains("1 version removed"));
+    assert_eq!(stdout(&run(&["ls"])), "source\n");
+    let df: serde_json::Value = serde_json::from_str(&stdout(&run(&["df", "--json"]))).unwrap();
+    assert_eq!(df["frames"].as_u64(), Some(1));
+    let parts: u64 = ["used", "held", "reserved", "free"].iter().map(|part| df[part].as_u64().unwrap()).sum();
+    assert_eq!(df["pool_bytes"].as_u64(), Some(parts));
+
+    let missing = run(&["get", "copies/one"]);
+    assert_eq!(missing.status.code(), Some(1));
+    assert!(stderr(&missing).contains("no frame `copies/one`"), "{}", stderr(&missing));
+    let garbage = region.beside("garbage");
+    std::fs::write(&garbage, "not arrow").unwrap();
+    let refused = run(&["put", "x", garbage.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("garbage"), "{}", stderr(&refused));
+}
+
+#[test]
+fn mkfs_destroys_nothing_without_force() {
+    let region = Region::new("64MiB");
+    let path = region.path.to_str().unwrap();
+    let uuid = || std::fs::read(&region.path).unwrap()[48..64].to_vec();
+    let before = uuid();
+    for args in [&["mkfs", path][..], &["mkfs", "--size", "64MiB", path], &["mkfs", "--size", "128MiB", path]]
+    {
+        let refused = farrow(args);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+        assert_eq!(uuid(), before);
+    }
+    stdout(&farrow(&["mkfs", "--force", "--size", "128MiB", path]));
+    assert_ne!(uuid(), before);
+    region.assert_clean();
+}
+
+#[test]
+fn mkfs_of_what_cannot_be_leaves_nothing_behind() {
+    let region = Region::unmade();
+    let path = region.path.to_str().unwrap();
+    for args in
+        [&["mkfs", path][..], &["mkfs", "--size", "4MiB", path], &["mkfs", "--size", "1000000TiB", path]]
+    {
+        let refused = farrow(args);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        assert!(!region.path.exists(), "{args:?}: {}", stderr(&refused));
+    }
+}
+
+#[test]
+fn fsck_tells_clean_from_damaged_from_unreadable() {
+    let region = Region::new("64MiB");
+    let path = region.path.to_str().unwrap();
+    assert!(stdout(&farrow(&["fsck", path])).contains("clean"));
+    let report: serde_json::Value =
+        serde_json::from_str(&stdout(&farrow(&["fsck", "--json", path]))).unwrap();
+    assert_eq!((report["clean"].as_bool(), report["files"].as_u64()), (Some(true), Some(3)));
+
+    // One bit of the first entry's path.
+    let mut image = std::fs::read(&region.path).unwrap();
+    image[0x20_0000 + 48 + 28] ^= 1;
+    std::fs::write(&region.path, &image).unwrap();
+    let damaged = farrow(&["fsck", path]);
+    assert_eq!(damaged.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&damaged.stdout).into_owned();
+    assert!(told.contains("log entry 0 at 0x200030"), "{told}");
+    assert_eq!(std::fs::read(&region.path).unwrap(), image, "fsck wrote");
+
+    let unreadable = farrow(&["fsck", region.beside("nothing").to_str().unwrap()]);
+    assert_eq!(unreadable.status.code(), Some(2));
+}
+
+#[test]
+fn usage_errors_are_told_apart() {
+    assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
+    let help = farrow(&["--help"]);
+    for verb in ["mkfs", "fsck", "put", "ls", "get", "rm", "leases", "df"] {
+        assert!(stdout(&help).contains(verb), "{verb}");
+    }
+}
