@@ -1,0 +1,110 @@
+//! Tasks of the repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask python`, `cargo xtask regen`.
+//!
+//! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
+
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a task reports its progress, and its failure"
+)]
+
+mod programs;
+mod python;
+mod rust;
+mod steps;
+mod tally;
+mod tree;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::steps::{Step, run};
+use crate::tree::Tree;
+
+#[derive(Parser)]
+#[command(about = "Tasks of the repository", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Show farrow at work on real data: publish, map, query, kill, drop, measure
+    Demo {
+        /// Scale factor of the TPC-H tables: 1 is about a gigabyte
+        #[arg(long, default_value_t = DEMO_SCALE, value_parser = scale_factor)]
+        scale: f64,
+    },
+    /// Run every check: format, lints, docs, Rust tests, Python tests, examples, demo
+    Test,
+    /// Make a Python environment with the farrow package
+    Python,
+    /// Generate the protobuf code that farrow-proto commits
+    Regen,
+}
+
+const DEMO_SCALE: f64 = 0.1;
+
+fn scale_factor(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(scale) if scale > 0.0 && scale <= 10.0 => Ok(scale),
+        _ => Err("expected a number above 0 and at most 10".to_owned()),
+    }
+}
+
+const TEST: &[Step] = &[
+    Step { title: "format", run: rust::format },
+    Step { title: "lints", run: rust::lints },
+    Step { title: "docs", run: rust::docs },
+    Step { title: "Rust programs and tests, built", run: rust::build_tests },
+    Step { title: "Rust tests", run: rust::tests },
+    Step { title: "Python environment", run: python::environment },
+    Step { title: "release programs and the Python module, built", run: programs::build },
+    Step { title: "Python tests", run: programs::python_tests },
+    Step { title: "examples", run: programs::examples },
+    Step { title: "demo", run: programs::demo },
+];
+
+const DEMO: &[Step] = &[
+    Step { title: "Python environment", run: python::environment },
+    Step { title: "release programs and the Python module, built", run: programs::build },
+    Step { title: "demo", run: programs::demo },
+];
+
+const PYTHON: &[Step] = &[
+    Step { title: "Python environment", run: python::environment },
+    Step { title: "release programs and the Python module, built", run: programs::build },
+];
+
+const REGEN: &[Step] = &[Step { title: "protobuf code", run: rust::regenerate }];
+
+fn main() -> ExitCode {
+    match run_task(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Test => {
+            let run = run(TEST, &Tree::find(DEMO_SCALE)?);
+            run.print_summary();
+            run.result
+        }
+        Task::Demo { scale } => run(DEMO, &Tree::find(scale)?).result,
+        Task::Python => {
+            let tree = Tree::find(DEMO_SCALE)?;
+            run(PYTHON, &tree).result?;
+            python::print_usage(&tree);
+            Ok(())
+        }
+        Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
+    }
+}

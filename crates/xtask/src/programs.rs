@@ -1,0 +1,32 @@
+//! What runs whole programs: Python tests, examples and demo. All use one release build.
+
+use anyhow::Context;
+
+use crate::python;
+use crate::tally::Tally;
+use crate::tree::Tree;
+
+/// Builds the agent, the command line, the example programs and the Python module.
+pub(crate) fn build(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
+    let build = tree.cargo("build").arg("--release");
+    let packages = ["farrow-agent", "farrow-cli", "farrow-examples", "farrow-python"];
+    build.args(packages.iter().flat_map(|package| ["--package", package])).run()?;
+    python::install_module(tree)
+}
+
+pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    let cache = format!("cache_dir={}", tree.target.join("pytest").display());
+    let pytest = tree.python().args(["-m", "pytest", "-rs", "--strict-markers", "-o", &cache]);
+    tally.tests(pytest.arg("crates/farrow-python/tests"), Tally::read_pytest)
+}
+
+pub(crate) fn examples(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    tally.tests(tree.python().arg("examples/run_all.py"), Tally::read_examples)
+}
+
+pub(crate) fn demo(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    let scale = tree.demo_scale.to_string();
+    tally
+        .check(&tree.python().args(["examples/demo/demo.py", "--scale", &scale]).quiet())
+        .context("the demo found something wrong; its last lines say what")
+}

@@ -1,0 +1,123 @@
+//! The Python side's set-up: a virtual environment with pinned packages, and the farrow package in it.
+
+use std::path::Path;
+use std::{env, fs};
+
+use anyhow::{Context, bail};
+
+use crate::tally::Tally;
+use crate::tree::Tree;
+
+/// The oldest Python that the native module and the pinned packages work with.
+const OLDEST: (u32, u32) = (3, 9);
+
+const REQUIREMENTS: &str = "crates/xtask/requirements.txt";
+const DATA_REQUIREMENTS: &str = "crates/xtask/requirements-data.txt";
+
+/// Makes the virtual environment unless it is there and was made by the same Python from the same requirements.
+pub(crate) fn environment(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
+    let python = find_python(tree)?;
+    let venv = tree.venv();
+    let mut stamp = format!("{} {}\n", python.program, python.version);
+    for file in [REQUIREMENTS, DATA_REQUIREMENTS] {
+        stamp += &tree.shell.read_file(file)?;
+    }
+    let stamp_file = venv.join("farrow-stamp.txt");
+    if fs::read_to_string(&stamp_file).is_ok_and(|made| made == stamp) {
+        println!("{} is up to date (Python {})", venv.display(), python.version);
+        return Ok(());
+    }
+
+    println!("making {} with {} (Python {})", venv.display(), python.program, python.version);
+    tree.shell.cmd(&python.program).args(["-m", "venv", "--clear"]).arg(&venv).run().context(
+        "this Python cannot make virtual environments: it needs its modules venv and ensurepip \
+         (on Debian and Ubuntu: apt install python3-venv)",
+    )?;
+    let pip = || tree.python().args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]);
+    pip().args(["--only-binary", ":all:", "--requirement", REQUIREMENTS]).run()?;
+    // Data alone: its dependencies, which only its own code needs, stay out.
+    let data = pip().args(["--no-deps", "--no-build-isolation", "--use-pep517"]);
+    data.args(["--requirement", DATA_REQUIREMENTS]).run()?;
+    fs::write(&stamp_file, stamp).with_context(|| format!("write {}", stamp_file.display()))
+}
+
+/// Puts the farrow package into the environment: links to its Python files beside the native module.
+pub(crate) fn install_module(tree: &Tree) -> anyhow::Result<()> {
+    let site = tree.python().args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).read()?;
+    let path = tree.target.join("python");
+    let package = path.join("farrow");
+    tree.shell.remove_path(&package)?;
+    tree.shell.create_dir(&package)?;
+    for source in tree.shell.read_dir("crates/farrow-python/python/farrow")? {
+        if source.is_file() {
+            let name = source.file_name().context("a listed file has a name")?;
+            std::os::unix::fs::symlink(&source, package.join(name))?;
+        }
+    }
+    tree.shell.copy_file(tree.release().join("lib_farrow.so"), package.join("_farrow.abi3.so"))?;
+    tree.shell.write_file(Path::new(&site).join("farrow.pth"), path.display().to_string())?;
+    let version = tree.python().args(["-c", "import farrow; print(farrow.__version__)"]).read()?;
+    println!("the farrow package {version} is in {}", tree.venv().display());
+    Ok(())
+}
+
+/// Prints how to use what was made.
+pub(crate) fn print_usage(tree: &Tree) {
+    println!("\nA Python with farrow, pyarrow, polars and duckdb, and the programs beside it:\n");
+    println!("    source {}/bin/activate", tree.venv().display());
+    println!("    export PATH={}:$PATH", tree.release().display());
+}
+
+struct Python {
+    program: String,
+    version: String,
+}
+
+/// `PYTHON` if it is set; else the first of `python3`, `python3.14` … `python3.9` and `python` that is new enough.
+fn find_python(tree: &Tree) -> anyhow::Result<Python> {
+    let candidates = match env::var("PYTHON") {
+        Ok(program) => vec![program],
+        Err(_) => ["python3".to_owned()]
+            .into_iter()
+            .chain((OLDEST.1..=14).rev().map(|minor| format!("python3.{minor}")))
+            .chain(["python".to_owned()])
+            .collect(),
+    };
+    let mut found = Vec::new();
+    for program in &candidates {
+        let script = "import platform; print(platform.python_version())";
+        let Ok(version) = tree.shell.cmd(program).args(["-c", script]).quiet().ignore_stderr().read() else {
+            continue;
+        };
+        if is_new_enough(&version) {
+            return Ok(Python { program: program.clone(), version });
+        }
+        found.push(format!("{program} is {version}"));
+    }
+    let (major, minor) = OLDEST;
+    let found = if found.is_empty() { "none was found".to_owned() } else { found.join(", ") };
+    bail!(
+        "need Python {major}.{minor} or newer: tried {}; {found}. Try: PYTHON=/path/to/python cargo xtask …",
+        candidates.join(", ")
+    )
+}
+
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.split('.').map_while(|part| part.parse::<u32>().ok());
+    matches!((numbers.next(), numbers.next()), (Some(major), Some(minor)) if (major, minor) >= OLDEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_new_enough;
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(is_new_enough("3.9.18"));
+        assert!(is_new_enough("3.13.0"));
+        assert!(is_new_enough("3.15.0a1"));
+        assert!(!is_new_enough("3.8.20"));
+        assert!(!is_new_enough("2.7.18"));
+        assert!(!is_new_enough("command not found"));
+    }
+}

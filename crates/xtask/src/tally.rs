@@ -1,0 +1,115 @@
+//! What passed, failed and was skipped, read from the test runners' own lines.
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use xshell::Cmd;
+
+/// Counts of one run, and why something was skipped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+    /// One line for each test or group of tests that was skipped.
+    pub(crate) reasons: Vec<String>,
+}
+
+impl Tally {
+    /// Runs a check that is no test and counts it as one.
+    pub(crate) fn check(&mut self, command: &Cmd<'_>) -> anyhow::Result<()> {
+        command.run()?;
+        self.passed += 1;
+        Ok(())
+    }
+
+    /// Runs tests: passes their output through and counts what `read` finds in it, whether they succeed or not.
+    pub(crate) fn tests(&mut self, command: Cmd<'_>, read: fn(&mut Self, &str)) -> anyhow::Result<()> {
+        let shown = command.to_string();
+        println!("$ {shown}");
+        let mut child = Command::from(command)
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("start `{shown}`"))?;
+        let output = child.stdout.take().context("the child's output was piped")?;
+        for line in BufReader::new(output).split(b'\n') {
+            let line = line.with_context(|| format!("read the output of `{shown}`"))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            read(self, line.trim());
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("`{shown}`: {status}");
+        }
+        Ok(())
+    }
+
+    /// Reads a line of `cargo test`: a target's result, or an ignored test.
+    pub(crate) fn read_cargo(&mut self, line: &str) {
+        if let Some(result) = line.strip_prefix("test result: ") {
+            for part in result.split(['.', ';']) {
+                match count(part) {
+                    Some((number, "passed")) => self.passed += number,
+                    Some((number, "failed")) => self.failed += number,
+                    Some((number, "ignored")) => self.skipped += number,
+                    _ => {}
+                }
+            }
+        } else if let Some((name, why)) = line
+            .strip_prefix("test ")
+            .and_then(|test| test.split_once(" ... ignored"))
+            .filter(|(_, why)| why.is_empty() || why.starts_with(','))
+        {
+            let why = why.trim_start_matches(", ");
+            self.reasons.push(format!("{name}: {}", if why.is_empty() { "no reason given" } else { why }));
+        }
+    }
+
+    /// Reads a line of pytest with `-rs`: the run's closing line, or a skipped test.
+    pub(crate) fn read_pytest(&mut self, line: &str) {
+        if let Some(skipped) = line.strip_prefix("SKIPPED ") {
+            self.reasons.push(skipped.to_owned());
+            return;
+        }
+        let Some((counts, time)) = line.trim_matches(['=', ' ']).rsplit_once(" in ") else { return };
+        if !time.starts_with(|first: char| first.is_ascii_digit()) {
+            return;
+        }
+        for part in counts.split(',') {
+            match count(part) {
+                Some((number, "passed" | "xpassed")) => self.passed += number,
+                Some((number, "failed" | "error" | "errors")) => self.failed += number,
+                Some((number, "skipped" | "xfailed")) => self.skipped += number,
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads a line of the examples' runner.
+    pub(crate) fn read_examples(&mut self, line: &str) {
+        if line.starts_with("ok ") {
+            self.passed += 1;
+        } else if line.starts_with("FAILED ") {
+            self.failed += 1;
+        }
+    }
+
+    /// Prints what was skipped, and the closing line.
+    pub(crate) fn print(&self) {
+        for reason in &self.reasons {
+            println!("skipped: {reason}");
+        }
+        println!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped);
+    }
+}
+
+/// `"12 passed"` as its two words.
+fn count(part: &str) -> Option<(u64, &str)> {
+    let (number, word) = part.trim().split_once(' ')?;
+    Some((number.parse().ok()?, word))
+}

@@ -1,0 +1,82 @@
+use super::Tally;
+
+fn read(lines: &[&str], read: fn(&mut Tally, &str)) -> Tally {
+    let mut tally = Tally::default();
+    for line in lines {
+        read(&mut tally, line);
+    }
+    tally
+}
+
+#[test]
+fn cargo_results_add_up() {
+    let tally = read(
+        &[
+            "running 3 tests",
+            "test names::rejects_dots ... ok",
+            "test media::device_dax ... ignored, needs a device",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: FAILED. 4 passed; 1 failed; 0 ignored; 0 measured; 7 filtered out; finished in 1.10s",
+        ],
+        Tally::read_cargo,
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            passed: 6,
+            failed: 1,
+            skipped: 1,
+            reasons: vec!["media::device_dax: needs a device".to_owned()]
+        }
+    );
+}
+
+#[test]
+fn an_ignored_test_without_a_reason_is_named() {
+    let tally = read(&["test slow ... ignored"], Tally::read_cargo);
+    assert_eq!(tally.reasons, ["slow: no reason given"]);
+}
+
+#[test]
+fn pytest_closing_line_is_counted_once() {
+    let tally = read(
+        &[
+            "tests/test_types.py ....s.                                   [100%]",
+            "=========================== short test summary info ============================",
+            "SKIPPED [1] tests/test_types.py:7: polars is not installed",
+            "========= 1 failed, 40 passed, 1 skipped, 2 warnings, 1 error in 3.21s =========",
+        ],
+        Tally::read_pytest,
+    );
+    assert_eq!(
+        tally,
+        Tally {
+            passed: 40,
+            failed: 2,
+            skipped: 1,
+            reasons: vec!["[1] tests/test_types.py:7: polars is not installed".to_owned()]
+        }
+    );
+}
+
+#[test]
+fn pytest_without_a_frame_and_with_minutes_is_counted() {
+    let tally = read(&["41 passed in 75.02s (0:01:15)"], Tally::read_pytest);
+    assert_eq!(tally, Tally { passed: 41, ..Tally::default() });
+}
+
+#[test]
+fn prose_is_not_counted() {
+    let tally = read(
+        &["E   3 passed in vain", "12 failed attempts in a row", "test result: unknown"],
+        Tally::read_pytest,
+    );
+    assert_eq!(tally, Tally::default());
+    assert_eq!(read(&["test result: unknown"], Tally::read_cargo), Tally::default());
+}
+
+#[test]
+fn examples_are_counted_by_their_first_word() {
+    let tally = read(&["ok rust/publish 0.1 s", "  output", "FAILED rust/get"], Tally::read_examples);
+    assert_eq!(tally, Tally { passed: 1, failed: 1, ..Tally::default() });
+}

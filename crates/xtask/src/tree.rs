@@ -1,0 +1,58 @@
+//! Where things are: the repository, and what the tasks make under its target directory.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use xshell::{Cmd, Shell};
+
+/// The repository as a task sees it.
+pub(crate) struct Tree {
+    /// Runs commands in the repository's root.
+    pub(crate) shell: Shell,
+    /// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the root.
+    pub(crate) target: PathBuf,
+    /// Scale factor of the demo's TPC-H tables.
+    pub(crate) demo_scale: f64,
+}
+
+impl Tree {
+    /// The tree that this program was built from.
+    pub(crate) fn find(demo_scale: f64) -> anyhow::Result<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .ancestors()
+            .nth(2)
+            .context("this crate is two directories below the root")?;
+        let target = match env::var_os("CARGO_TARGET_DIR") {
+            Some(directory) => env::current_dir()?.join(directory),
+            None => root.join("target"),
+        };
+        let shell = Shell::new()?;
+        shell.change_dir(root);
+        Ok(Self { shell, target, demo_scale })
+    }
+
+    /// A cargo command that uses the dependencies of Cargo.lock and this target directory.
+    pub(crate) fn cargo(&self, verb: &str) -> Cmd<'_> {
+        let command = self.shell.cmd("cargo").arg(verb).env("CARGO_TARGET_DIR", &self.target);
+        if verb == "fmt" { command } else { command.arg("--locked") }
+    }
+
+    /// The virtual environment.
+    pub(crate) fn venv(&self) -> PathBuf {
+        self.target.join("venv")
+    }
+
+    /// The virtual environment's Python, told to leave no files in the source tree.
+    pub(crate) fn python(&self) -> Cmd<'_> {
+        self.shell
+            .cmd(self.venv().join("bin/python"))
+            .env("PYTHONPYCACHEPREFIX", self.target.join("pycache"))
+            .env("FARROW_BIN_DIR", self.release())
+    }
+
+    /// Where the release programs are: what Python tests, examples and demo run.
+    pub(crate) fn release(&self) -> PathBuf {
+        self.target.join("release")
+    }
+}

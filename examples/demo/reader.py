@@ -1,0 +1,72 @@
+"""A process of its own that reads frames, step by step as its parent says: `reader.py mapped|streamed NAME...`.
+
+It prints `connected`, waits for a line, gets the frames and reads every byte of them, prints `ready`, waits for a
+line, lets go of them, prints `released`, waits for a line and ends. `sums` instead of a mode prints the sums of the
+mapped frames' columns, as the Rust program demo_sums does, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pyarrow.flight as flight
+
+from buffers import sum_of_bytes
+from data import column_sums
+
+
+def mapped(names: list):
+    import farrow
+
+    client = farrow.connect()
+    tell("connected")
+    return [client.get(name).to_arrow() for name in names]
+
+
+def streamed(names: list):
+    client = flight.connect("grpc+unix://" + os.environ["FARROW_ADDRESS"])
+    client.list_actions()
+    tell("connected")
+    return [stream(client, name) for name in names]
+
+
+def stream(client: flight.FlightClient, name: str):
+    info = client.get_flight_info(flight.FlightDescriptor.for_path(*name.split("/")))
+    return client.do_get(info.endpoints[0].ticket).read_all()
+
+
+def tell(word: str):
+    print(word, flush=True)
+    sys.stdin.readline()
+
+
+def print_sums(names: list):
+    import farrow
+
+    with farrow.connect() as client:
+        for name in names:
+            frame = client.get(name)
+            if not frame.zero_copy:
+                sys.exit(f"{name} was streamed, not mapped: {frame.why}")
+            for line in column_sums(name, frame.to_arrow()):
+                print(*line, sep="\t")
+
+
+def main():
+    mode, names = sys.argv[1], sys.argv[2:]
+    if mode == "sums":
+        print_sums(names)
+        return
+    tables = {"mapped": mapped, "streamed": streamed}[mode](names)
+    for table in tables:
+        sum_of_bytes(table)
+    tell("ready")
+    # Loop variables hold arrays too.
+    tables.clear()
+    del table
+    tell("released")
+
+
+if __name__ == "__main__":
+    main()

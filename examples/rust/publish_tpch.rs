@@ -1,0 +1,33 @@
+//! Generates the tables of TPC-H and publishes them as `tpch/<table>`: `publish_tpch [SCALE_FACTOR]`.
+//!
+//! The agent is found through `FARROW_ADDRESS`, or at its usual socket.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "an example prints its results")]
+
+mod tpch;
+
+use std::time::Instant;
+
+use farrow_client::{Address, Client};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let scale = tpch::scale_argument(std::env::args().nth(1))?;
+    let client = Client::connect(Address::find(None)?).await?;
+    for (table, reader) in tpch::tables(scale) {
+        let schema = reader.schema();
+        let batches = tpch::collect(reader)?;
+        let start = Instant::now();
+        let info = client.put(&format!("tpch/{table}"), schema, batches).await?;
+        let milliseconds = start.elapsed().as_secs_f64() * 1e3;
+        println!(
+            "{:<14} v{} {:>9} rows {:>7.1} MiB in {milliseconds:.1} ms",
+            info.name,
+            info.version,
+            info.rows,
+            info.bytes as f64 / f64::from(1 << 20)
+        );
+    }
+    Ok(())
+}
