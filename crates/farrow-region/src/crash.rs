@@ -6,11 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::RegionError;
 use crate::media::{Media, aligned, within};
+use crate::random::Random;
 
 /// Bytes in a cache line.
-const LINE: usize = 64;
+pub(crate) const LINE: usize = 64;
 /// Bytes that reach the medium together or not at all.
-const WORD: usize = 8;
+pub(crate) const WORD: usize = 8;
 
 /// A test double of [`Media`] that keeps what was written apart from what was persisted, in lines of 64
 /// bytes.
@@ -262,31 +263,13 @@ impl Torn {
 }
 
 /// The lines that hold `len` (not 0) bytes at `offset`.
-fn lines(offset: usize, len: usize) -> RangeInclusive<usize> {
+pub(crate) fn lines(offset: usize, len: usize) -> RangeInclusive<usize> {
     offset / LINE..=(offset + len - 1) / LINE
 }
 
-fn put(media: &mut [u8], line: usize, bytes: &[u8]) {
+pub(crate) fn put(media: &mut [u8], line: usize, bytes: &[u8]) {
     let start = line * LINE;
     media[start..start + bytes.len()].copy_from_slice(bytes);
-}
-
-/// SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound as u64).unwrap_or(0)
-    }
 }
 
 #[cfg(test)]

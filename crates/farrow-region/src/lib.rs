@@ -21,7 +21,8 @@
 //! |---|---|---|
 //! | `media.rs` | the [`Media`] trait and its words | |
 //! | `file.rs` | [`FileMedia`]: a medium in a regular file | |
-//! | `mem.rs`, `crash.rs` | [`MemMedia`] and the test double `CrashMedia` (feature `testing`) | |
+//! | `mem.rs` | [`MemMedia`]: a medium on the heap | |
+//! | `crash.rs`, `incoherent.rs` | test doubles (feature `testing`): `CrashMedia` remembers what would survive, `IncoherentMemory` has hosts with caches of their own | |
 //! | `read.rs`, `write.rs` | [`ReadMapping`], [`WriteMapping`]: ranges of a file side by side | |
 //! | `mapping.rs` | mmap, munmap, madvise | yes |
 //! | `sealed.rs` | [`SealedBytes`]: the only `&[u8]` into a mapping | yes |
@@ -39,9 +40,13 @@ mod cache;
 mod crash;
 mod error;
 mod file;
+#[cfg(any(test, feature = "testing"))]
+mod incoherent;
 mod mapping;
 mod media;
 mod mem;
+#[cfg(any(test, feature = "testing"))]
+mod random;
 mod read;
 mod sealed;
 mod shared;
@@ -51,6 +56,8 @@ mod write;
 pub use crash::CrashMedia;
 pub use error::RegionError;
 pub use file::FileMedia;
+#[cfg(any(test, feature = "testing"))]
+pub use incoherent::{IncoherentMedia, IncoherentMemory, Overwrite};
 pub use mapping::FileRange;
 pub use media::{Access, Coherency, Media};
 pub use mem::MemMedia;

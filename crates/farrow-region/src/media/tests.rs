@@ -1,7 +1,7 @@
 //! What every medium does, whatever it is made of.
 
 use super::*;
-use crate::{CrashMedia, FileMedia, MemMedia};
+use crate::{CrashMedia, FileMedia, IncoherentMemory, MemMedia};
 
 const LEN: usize = 8192 + 5;
 
@@ -14,6 +14,7 @@ fn each(test: impl Fn(&dyn Media)) {
     test(&file.with_coherency(Coherency::Software));
     test(&MemMedia::new(LEN));
     test(&CrashMedia::new(LEN));
+    test(&IncoherentMemory::new(LEN, 1).host());
 }
 
 fn all(media: &dyn Media) -> Vec<u8> {
