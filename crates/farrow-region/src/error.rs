@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::media::Access;
+use crate::medium::MediumKind;
 
 /// Why a medium could not be opened, mapped, read or written.
 #[derive(Debug, thiserror::Error)]
@@ -72,13 +73,59 @@ pub enum RegionError {
         access: Access,
     },
 
-    /// Something other than a regular file.
-    #[error("{what} is {kind}, and a medium must be a regular file")]
+    /// Something that is no medium.
+    #[error(
+        "{what} is {kind}, and a medium is a regular file, a device-dax node (/dev/dax0.0) or a PCI BAR (resource2)"
+    )]
     NotAFile {
         /// The file or descriptor.
         what: String,
         /// What it is, with its article.
         kind: &'static str,
+    },
+
+    /// A device, where a file was to be made.
+    #[error("{} is {kind}: it has its size and cannot be made anew. Try: without a size", path.display())]
+    IsADevice {
+        /// The device.
+        path: PathBuf,
+        /// What it is.
+        kind: MediumKind,
+    },
+
+    /// A length that the file system's pages do not add up to.
+    #[error("{} would have {len} bytes, and its file system has pages of {unit} bytes. Try: a multiple", path.display())]
+    LenUnaligned {
+        /// The file.
+        path: PathBuf,
+        /// Bytes asked for.
+        len: u64,
+        /// Page size of the file system, in bytes.
+        unit: u64,
+    },
+
+    /// The kernel's description of a device is not what a medium's must be.
+    #[error("{} says {found:?}, and should say {expected}", path.display())]
+    Sysfs {
+        /// The file or link in sysfs.
+        path: PathBuf,
+        /// What it says.
+        found: String,
+        /// What was expected.
+        expected: &'static str,
+    },
+
+    /// A file that is shorter than when it was opened.
+    #[error(
+        "{what} had {len} bytes and has {found} now: its memory is lost. Try: farrow fsck, then farrow mkfs"
+    )]
+    Shrunk {
+        /// The medium.
+        what: String,
+        /// Bytes when it was opened.
+        len: u64,
+        /// Bytes now.
+        found: u64,
     },
 
     /// Too few bytes for a medium.

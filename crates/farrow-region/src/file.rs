@@ -1,29 +1,36 @@
-//! A medium in a regular file: tmpfs, hugetlbfs, any file system.
+//! A medium that has a path: a regular file (tmpfs, hugetlbfs, any file system), a device-dax node, a PCI
+//! BAR.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, FileType, FlockOperation};
+use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
-use crate::mapping::{WholeMapping, name_of};
+use crate::mapping::WholeMapping;
 use crate::media::{Access, Coherency, Media, aligned, within};
+use crate::medium::{Medium, MediumKind, SYSFS};
+use crate::pages::PageUse;
 use crate::{RegionError, cache};
+
+mod creation;
 
 /// The shortest medium, in bytes: one page.
 const LEAST: u64 = 4096;
 
-/// A medium in a regular file, all of it mapped.
+/// A medium that has a path, a file or a device, all of it mapped: [`open`](Self::open) looks which.
 ///
-/// Opened for writing, the file is locked (flock, exclusive) for as long as this value lives, all of its
-/// blocks are allocated and all of its pages faulted in: writing to it cannot fail for lack of memory.
+/// Opened for writing, it is locked (flock, exclusive) for as long as this value lives. All of a file's
+/// blocks are allocated and all pages faulted in: writing to it cannot fail for lack of memory. The lock
+/// is on the file or node that was opened: it keeps out agents of this host, not those of another one
+/// that shares the memory, nor one that opens a second node of the same device.
 pub struct FileMedia {
     // Unmapped before the file, and with it the lock, is given up.
     mapping: WholeMapping,
+    kind: MediumKind,
     file: File,
     path: PathBuf,
     access: Access,
@@ -40,45 +47,28 @@ impl FileMedia {
     ///
     /// # Errors
     ///
-    /// [`TooShort`](RegionError::TooShort) below 4096 bytes, [`AlreadyExists`](RegionError::AlreadyExists),
-    /// [`InUse`](RegionError::InUse), [`NotAFile`](RegionError::NotAFile),
+    /// [`TooShort`](RegionError::TooShort) below 4096 bytes, [`LenUnaligned`](RegionError::LenUnaligned) on
+    /// hugetlbfs, [`AlreadyExists`](RegionError::AlreadyExists), [`InUse`](RegionError::InUse),
+    /// [`NotAFile`](RegionError::NotAFile), [`IsADevice`](RegionError::IsADevice),
     /// [`NoPermission`](RegionError::NoPermission), [`NoDirectory`](RegionError::NoDirectory),
     /// [`NoSpace`](RegionError::NoSpace), [`Io`](RegionError::Io). No new file is left behind.
     pub fn create(path: impl AsRef<Path>, len: u64, overwrite: bool) -> Result<Self, RegionError> {
         Self::create_with(path.as_ref(), len, overwrite, allocate)
     }
 
-    /// Opens the medium at `path`.
+    /// Opens the medium at `path`: a regular file, a device-dax node or a PCI BAR (`resource2`; its memory
+    /// is uncached, that of `resource2_wc` write-combining).
+    ///
+    /// A device's size and alignment are read from sysfs and checked before it is opened and mapped.
     ///
     /// # Errors
     ///
     /// [`Missing`](RegionError::Missing), [`NoPermission`](RegionError::NoPermission),
     /// [`NotAFile`](RegionError::NotAFile), [`TooShort`](RegionError::TooShort) below 4096 bytes,
-    /// [`Io`](RegionError::Io); for writing also [`InUse`](RegionError::InUse) and, if the file has holes
+    /// [`Sysfs`](RegionError::Sysfs) if a device is not as a medium must be, [`Io`](RegionError::Io); for writing also [`InUse`](RegionError::InUse) and, if the file has holes
     /// that cannot be filled, [`NoSpace`](RegionError::NoSpace).
     pub fn open(path: impl AsRef<Path>, access: Access) -> Result<Self, RegionError> {
-        let path = path.as_ref();
-        // Looked at before it is opened: opening a pipe waits and opening a device may act.
-        let found = fs::metadata(path).map_err(|e| path_error(path, access, "look at", e))?;
-        check_kind(path, &found)?;
-        let file = open_file(path, access)?;
-        if access == Access::ReadWrite {
-            lock(path, &file)?;
-        }
-        let metadata = file.metadata().map_err(|e| path_error(path, access, "look at", e))?;
-        check_kind(path, &metadata)?;
-        check_len(path, metadata.len())?;
-        if access == Access::ReadWrite {
-            match allocate(&file, metadata.len()) {
-                // No way to fill holes here; faulting the pages in will tell.
-                Err(e) if is(&e, Errno::OPNOTSUPP) => {}
-                Err(e) if is(&e, Errno::NOSPC) => {
-                    return Err(no_space(path, metadata.len(), room(directory_of(path))));
-                }
-                result => result.map_err(|e| path_error(path, access, "allocate", e))?,
-            }
-        }
-        Self::map(path, file, metadata.len(), access)
+        Self::open_in(Path::new(SYSFS), path.as_ref(), access)
     }
 
     /// Who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
@@ -95,6 +85,49 @@ impl FileMedia {
     /// What the medium was opened for.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// What the medium lies in.
+    pub fn kind(&self) -> MediumKind {
+        self.kind
+    }
+
+    /// By which pages the medium is mapped, now: huge pages are asked for where the medium is opened, and
+    /// this says what has come of it. Opened for reading, a page counts from its first access on.
+    ///
+    /// The kernel walks the mappings of the whole process to answer: for the start, not for the way of a
+    /// request.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](RegionError::Io): /proc is not mounted.
+    pub fn page_use(&self) -> Result<PageUse, RegionError> {
+        PageUse::of(self.mapping.addresses()).map_err(|source| RegionError::Io {
+            action: "find in /proc/self/smaps",
+            what: self.describe(),
+            source,
+        })
+    }
+
+    /// Whether the file has all the bytes it had when it was opened. One system call (fstat).
+    ///
+    /// Somebody with the right to write it may have truncated it; what was in it is lost then, and
+    /// touching it ends the process with SIGBUS (see the crate's documentation): to be asked before much
+    /// is read, and from time to time. Devices do not shrink.
+    ///
+    /// # Errors
+    ///
+    /// [`Shrunk`](RegionError::Shrunk), [`Io`](RegionError::Io).
+    pub fn check_len(&self) -> Result<(), RegionError> {
+        if self.kind != MediumKind::File {
+            return Ok(());
+        }
+        let found =
+            self.file.metadata().map_err(|e| path_error(&self.path, self.access, "look at", e))?.len();
+        if found < self.len {
+            return Err(RegionError::Shrunk { what: self.describe(), len: self.len, found });
+        }
+        Ok(())
     }
 
     /// The open file, with the rights of [`access`](Self::access).
@@ -124,60 +157,40 @@ impl FileMedia {
             })
     }
 
-    /// [`create`](Self::create) with another way to allocate, so that tests can see it fail.
-    fn create_with(
-        path: &Path,
-        len: u64,
-        overwrite: bool,
-        allocate: impl FnOnce(&File, u64) -> io::Result<()>,
-    ) -> Result<Self, RegionError> {
-        check_len(path, len)?;
-        let old = Old::find(path, overwrite)?;
-        // Through a symbolic link the file it names is replaced, not the link.
-        let target = old.as_ref().map_or(path, |old| &old.target);
-        let directory = directory_of(target);
-        let failed = |action| move |e| path_error(path, Access::ReadWrite, action, e);
-
-        // Asked before anything is lost, and before some file systems fill themselves up to find out.
-        let available = room(directory).map(|free| free.saturating_add(old.as_ref().map_or(0, Old::bytes)));
-        if available.is_some_and(|available| available < len) {
-            return Err(no_space(path, len, available));
+    /// [`open`](Self::open) with another sysfs, so that tests can make devices up.
+    fn open_in(sysfs: &Path, path: &Path, access: Access) -> Result<Self, RegionError> {
+        // Looked at before it is opened: opening a pipe waits and opening a device may act.
+        fs::metadata(path).map_err(|e| path_error(path, access, "look at", e))?;
+        Medium::at(path, sysfs)?;
+        let file = open_file(path, access)?;
+        if access == Access::ReadWrite {
+            lock(path, &file)?;
         }
-        if old.is_some() {
-            fs::remove_file(target).map_err(failed("replace"))?;
+        // Again, now that the path cannot come to mean something else.
+        let medium = Medium::of(file.as_fd(), path.display().to_string(), sysfs)?;
+        check_len(path, medium.len)?;
+        if access == Access::ReadWrite && medium.kind == MediumKind::File {
+            match allocate(&file, medium.len) {
+                // No way to fill holes here; faulting the pages in will tell.
+                Err(e) if is(&e, Errno::OPNOTSUPP) => {}
+                Err(e) if is(&e, Errno::NOSPC) => {
+                    return Err(no_space(path, medium.len, room(directory_of(path))));
+                }
+                result => result.map_err(|e| path_error(path, access, "allocate", e))?,
+            }
         }
-
-        let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(target);
-        let file = created.map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => RegionError::NoDirectory { path: directory.to_owned() },
-            _ => failed("create")(e),
-        })?;
-        let unfinished = RemoveOnDrop(Some(target));
-        lock(path, &file)?;
-        let allocated = match allocate(&file, len) {
-            Err(e) if is(&e, Errno::OPNOTSUPP) => write_zeros(&file, len),
-            result => result,
-        };
-        if let Err(e) = allocated {
-            // Closed and removed first, so that what is free is counted without it.
-            drop(unfinished);
-            drop(file);
-            let full = is(&e, Errno::NOSPC);
-            return Err(if full { no_space(path, len, room(directory)) } else { failed("allocate")(e) });
-        }
-        let media = Self::map(path, file, len, Access::ReadWrite)?;
-        unfinished.keep();
-        Ok(media)
+        Self::map(path, file, medium.kind, medium.len, access)
     }
 
-    fn map(path: &Path, file: File, len: u64, access: Access) -> Result<Self, RegionError> {
+    fn map(path: &Path, file: File, kind: MediumKind, len: u64, access: Access) -> Result<Self, RegionError> {
         let bytes = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
         let mapping =
             WholeMapping::new(&file, bytes, access).map_err(|e| path_error(path, access, "map", e))?;
-        if access == Access::ReadWrite {
+        // A BAR's pages are all there from the beginning, and are no memory that could be faulted in.
+        if access == Access::ReadWrite && kind != MediumKind::PciBar {
             mapping.populate().map_err(|e| path_error(path, access, "fault in every page of", e))?;
         }
-        Ok(Self { mapping, file, path: path.to_owned(), access, coherency: Coherency::default(), len })
+        Ok(Self { mapping, kind, file, path: path.to_owned(), access, coherency: Coherency::default(), len })
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<usize, RegionError> {
@@ -256,53 +269,6 @@ impl fmt::Debug for FileMedia {
     }
 }
 
-/// A file that is to be replaced, locked so that no agent opens it meanwhile.
-struct Old {
-    /// Its path, without symbolic links.
-    target: PathBuf,
-    file: File,
-}
-
-impl Old {
-    fn find(path: &Path, overwrite: bool) -> Result<Option<Self>, RegionError> {
-        let error = |e| path_error(path, Access::ReadWrite, "look at", e);
-        match fs::metadata(path) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(error(e)),
-            Ok(metadata) => check_kind(path, &metadata)?,
-        }
-        if !overwrite {
-            return Err(RegionError::AlreadyExists { path: path.to_owned() });
-        }
-        let file = open_file(path, Access::ReadWrite)?;
-        lock(path, &file)?;
-        Ok(Some(Self { target: fs::canonicalize(path).map_err(error)?, file }))
-    }
-
-    /// Bytes that are free once the file is gone (and mapped by nobody).
-    fn bytes(&self) -> u64 {
-        self.file.metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(512))
-    }
-}
-
-/// Removes a file that has not become a medium.
-struct RemoveOnDrop<'a>(Option<&'a Path>);
-
-impl RemoveOnDrop<'_> {
-    fn keep(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for RemoveOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(path) = self.0 {
-            // Whatever stopped the creation is the error to report, not this.
-            let _ = fs::remove_file(path);
-        }
-    }
-}
-
 fn open_file(path: &Path, access: Access) -> Result<File, RegionError> {
     OpenOptions::new()
         .read(true)
@@ -325,11 +291,6 @@ fn allocate(file: &File, len: u64) -> io::Result<()> {
     Ok(rustix::fs::fallocate(file, FallocateFlags::empty(), 0, len)?)
 }
 
-/// What [`allocate`] does, where the file system cannot: for new files.
-fn write_zeros(file: &File, len: u64) -> io::Result<()> {
-    io::copy(&mut io::Read::take(io::repeat(0), len), &mut &*file).map(drop)
-}
-
 /// Bytes that an unprivileged user may still allocate in `directory`, where the file system tells.
 fn room(directory: &Path) -> Option<u64> {
     let stat = rustix::fs::statvfs(directory).ok()?;
@@ -342,14 +303,6 @@ fn directory_of(path: &Path) -> &Path {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     }
-}
-
-fn check_kind(path: &Path, metadata: &fs::Metadata) -> Result<(), RegionError> {
-    if metadata.is_file() {
-        return Ok(());
-    }
-    let kind = name_of(FileType::from_raw_mode(metadata.mode()));
-    Err(RegionError::NotAFile { what: path.display().to_string(), kind })
 }
 
 fn check_len(path: &Path, len: u64) -> Result<(), RegionError> {

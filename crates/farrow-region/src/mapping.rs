@@ -8,30 +8,31 @@
 use std::ffi::c_void;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ops::Range;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::ptr::NonNull;
 use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
-use rustix::fs::FileType;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::RegionError;
 use crate::media::Access;
+use crate::medium::{Medium, SYSFS, describe};
 use crate::shared::SharedBytes;
 
 /// What stitched mappings begin on: the size of a huge page on x86_64 and of a famfs allocation unit, so
 /// that an extent on a 2 MiB boundary can be mapped by huge pages.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
-/// f_type of hugetlbfs (Linux include/uapi/linux/magic.h).
-const HUGETLBFS_MAGIC: u32 = 0x958458f6;
-
 /// Bytes of a file: `len` of them from `offset` on.
 ///
-/// To be mapped, a range begins on a page of 4096 bytes (or what the file's own pages are: 2 MiB on
-/// hugetlbfs) and, unless it is the last of its mapping, ends on one.
+/// To be mapped, a range begins on a page of 4096 bytes (or what the medium's own pages are: 2 MiB on
+/// hugetlbfs and device-dax) and, unless it is the last of its mapping, ends on one. The first range may
+/// begin on any page of the machine, also within a larger one of the medium: what lies before it there
+/// is mapped too, and not part of the mapping's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileRange {
     /// The first byte, counted from the beginning of the file.
@@ -46,7 +47,8 @@ pub(crate) struct WholeMapping {
 }
 
 impl WholeMapping {
-    /// Maps `len` bytes (not 0) of `file`, which must have as many. The mapping is not inherited over
+    /// Maps `len` bytes (not 0) of `file`, which must have as many: what is mapped of a device past its
+    /// end faults later. The mapping is not inherited over
     /// fork and not written to core dumps.
     pub(crate) fn new(file: &File, len: usize, access: Access) -> io::Result<Self> {
         let mut options = MmapOptions::new();
@@ -80,6 +82,12 @@ impl WholeMapping {
         self.bytes().touch(rustix::param::page_size());
     }
 
+    /// Where the bytes are.
+    pub(crate) fn addresses(&self) -> Range<usize> {
+        let start = self.map.as_ptr().addr();
+        start..start + self.map.len()
+    }
+
     pub(crate) fn bytes(&self) -> SharedBytes<'_> {
         let words = self.map.len().div_ceil(size_of::<AtomicU64>());
         // SAFETY: the pointer is the start of a mapping, so aligned to a page and not null. The mapping
@@ -97,30 +105,41 @@ impl WholeMapping {
 #[derive(Debug)]
 pub(crate) struct StitchedMapping {
     reservation: Reservation,
+    /// Bytes before the first range, in whole pages of the machine: what its page of the medium begins
+    /// with.
+    before: usize,
     len: usize,
 }
 
 impl StitchedMapping {
-    /// Maps `ranges` of `fd`, a regular file at least as long as they reach.
+    /// Maps `ranges` of `fd`, a medium at least as long as they reach.
     pub(crate) fn new(fd: BorrowedFd<'_>, ranges: &[FileRange], access: Access) -> Result<Self, RegionError> {
+        let medium = Medium::of(fd, describe(fd), Path::new(SYSFS))?;
+        Self::of_medium(fd, medium, ranges, access)
+    }
+
+    /// What [`new`](Self::new) does, once it is known what `fd` is.
+    fn of_medium(
+        fd: BorrowedFd<'_>,
+        medium: Medium,
+        ranges: &[FileRange],
+        access: Access,
+    ) -> Result<Self, RegionError> {
         let io_error = |action| {
             move |e: rustix::io::Errno| RegionError::Io { action, what: describe(fd), source: e.into() }
         };
-        let stat = rustix::fs::fstat(fd).map_err(io_error("look at"))?;
-        let kind = FileType::from_raw_mode(stat.st_mode);
-        if kind != FileType::RegularFile {
-            return Err(RegionError::NotAFile { what: describe(fd), kind: name_of(kind) });
-        }
-        let file_len = u64::try_from(stat.st_size).unwrap_or(0);
-        let unit = page_size_of(fd).map_err(io_error("look at the file system of"))?;
-        let len = check(ranges, unit, || describe(fd), file_len)?;
+        let Medium { unit, len: medium_len, .. } = medium;
+        let Checked { before, len } = check(ranges, unit, || describe(fd), medium_len)?;
 
-        let reserved = len.next_multiple_of(unit);
+        let reserved = (before + len).next_multiple_of(unit);
         let reservation =
             Reservation::new(reserved, unit.max(HUGE_PAGE)).map_err(io_error("reserve addresses for"))?;
         let mut at = 0;
         for range in ranges {
-            at += reservation.place(at, fd, *range, unit, access).map_err(io_error("map"))?;
+            // Only the first one begins within a page.
+            let within = range.offset % unit as u64;
+            let pages = FileRange { offset: range.offset - within, len: range.len + within };
+            at += reservation.place(at, fd, pages, unit, access).map_err(io_error("map"))?;
         }
         // Only now: a mapping takes no flags over from the addresses it is placed on. A child forked by
         // another thread in between has the mapping too.
@@ -137,7 +156,7 @@ impl StitchedMapping {
             // A wish too: before Linux 5.14 the faults come one by one.
             let _ = reservation.advise(rustix::mm::Advice::LinuxPopulateWrite);
         }
-        Ok(Self { reservation, len })
+        Ok(Self { reservation, before, len })
     }
 
     /// Bytes of all ranges together.
@@ -146,14 +165,15 @@ impl StitchedMapping {
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
-        self.reservation.start.cast()
+        // SAFETY: `before` bytes and then `len` (not 0) lie within the reservation, so the result does.
+        unsafe { self.reservation.start.byte_add(self.before) }.cast()
     }
 
     pub(crate) fn bytes(&self) -> SharedBytes<'_> {
         let words = self.len.div_ceil(size_of::<AtomicU64>());
-        // SAFETY: the reservation begins on a page, is not null and lives as long as `self`, which the
-        // result borrows. `new` has placed a readable mapping over every page of its first `len` bytes,
-        // and pages are whole words. AtomicU64 has no invalid value. Others may write the bytes
+        // SAFETY: `start` is on a page of the machine, since the reservation and `before` are, is not null
+        // and lives as long as `self`, which the result borrows. `of_medium` has placed a readable mapping
+        // over every page of the reservation's first `before` + `len` bytes, and pages are whole words. AtomicU64 has no invalid value. Others may write the bytes
         // meanwhile: the words' UnsafeCell allows that, and all accesses of ours are atomic.
         // `ReadMapping`, whose pages are not writable, stores nothing.
         let words = unsafe { slice::from_raw_parts(self.start().as_ptr().cast(), words) };
@@ -252,7 +272,8 @@ impl Reservation {
     }
 
     fn advise(&self, advice: rustix::mm::Advice) -> rustix::io::Result<()> {
-        // SAFETY: the addresses are ours, and the advice given above (DONTFORK, DONTDUMP, HUGEPAGE)
+        // SAFETY: the addresses are ours, and the advice given above (DONTFORK, DONTDUMP, HUGEPAGE,
+        // POPULATE_WRITE)
         // changes neither the contents nor the protection of a page.
         unsafe { rustix::mm::madvise(self.start.as_ptr(), self.len, advice) }
     }
@@ -266,62 +287,47 @@ impl Drop for Reservation {
     }
 }
 
-/// The sum of the ranges' lengths, if each can be mapped.
+/// What [`check`] has found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Checked {
+    /// Bytes of the medium's page that the first range begins within.
+    before: usize,
+    /// The sum of the ranges' lengths.
+    len: usize,
+}
+
+/// Whether each range can be mapped, of a medium of `medium_len` bytes with pages of `unit` bytes.
 fn check(
     ranges: &[FileRange],
     unit: usize,
     what: impl Fn() -> String,
-    file_len: u64,
-) -> Result<usize, RegionError> {
+    medium_len: u64,
+) -> Result<Checked, RegionError> {
     let page = unit as u64;
+    let least = rustix::param::page_size().min(unit) as u64;
     let mut total = 0_u64;
     for (index, &FileRange { offset, len }) in ranges.iter().enumerate() {
         if len == 0 {
             return Err(RegionError::NothingToMap { ranges: ranges.len() });
         }
+        let Some(end) = offset.checked_add(len).filter(|end| *end <= medium_len) else {
+            return Err(RegionError::RangePastEnd { what: what(), index, offset, len, file_len: medium_len });
+        };
+        let begins_on = if index == 0 { least } else { page };
         let last = index + 1 == ranges.len();
-        if !offset.is_multiple_of(page) || !(last || len.is_multiple_of(page)) {
+        if !offset.is_multiple_of(begins_on) || !(last || end.is_multiple_of(page)) {
             return Err(RegionError::RangeUnaligned { index, offset, len, unit: page });
-        }
-        if offset.checked_add(len).is_none_or(|end| end > file_len) {
-            return Err(RegionError::RangePastEnd { what: what(), index, offset, len, file_len });
         }
         total = total.checked_add(len).ok_or(RegionError::TooLarge { len: u64::MAX })?;
     }
-    if ranges.is_empty() {
+    let Some(first) = ranges.first() else {
         return Err(RegionError::NothingToMap { ranges: 0 });
-    }
-    // Rounded up to pages it must still be a length Rust knows: at most isize::MAX.
-    match usize::try_from(total) {
-        Ok(len) if len <= isize::MAX as usize - 2 * unit.max(HUGE_PAGE) => Ok(len),
+    };
+    // With what is mapped around it, it must still be a length Rust knows: at most isize::MAX.
+    let most = (isize::MAX as usize).saturating_sub(unit.max(HUGE_PAGE).saturating_mul(3));
+    match (usize::try_from(total), usize::try_from(first.offset % page)) {
+        (Ok(len), Ok(before)) if len <= most => Ok(Checked { before, len }),
         _ => Err(RegionError::TooLarge { len: total }),
-    }
-}
-
-/// Bytes in a page of the file: mmap rounds lengths up to it and refuses other offsets.
-fn page_size_of(fd: BorrowedFd<'_>) -> rustix::io::Result<usize> {
-    let page = rustix::param::page_size();
-    let stat = rustix::fs::fstatfs(fd)?;
-    let huge = u32::try_from(stat.f_type) == Ok(HUGETLBFS_MAGIC);
-    Ok(if huge { page.max(usize::try_from(stat.f_bsize).unwrap_or(page)) } else { page })
-}
-
-/// What to call a descriptor in a message.
-fn describe(fd: BorrowedFd<'_>) -> String {
-    format!("descriptor {}", fd.as_raw_fd())
-}
-
-/// What a file that is no regular file is, for messages.
-pub(crate) fn name_of(kind: FileType) -> &'static str {
-    match kind {
-        FileType::RegularFile => "a regular file",
-        FileType::Directory => "a directory",
-        FileType::Symlink => "a symbolic link",
-        FileType::Fifo => "a pipe",
-        FileType::Socket => "a socket",
-        FileType::CharacterDevice => "a character device",
-        FileType::BlockDevice => "a block device",
-        FileType::Unknown => "something unknown",
     }
 }
 

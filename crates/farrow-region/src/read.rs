@@ -1,4 +1,4 @@
-//! Ranges of a file, mapped to be read.
+//! Ranges of a medium, mapped to be read.
 
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -8,9 +8,10 @@ use crate::media::{Access, Coherency, within};
 use crate::sealed::SealedBytes;
 use crate::{RegionError, cache};
 
-/// Ranges of a file side by side in memory, read-only.
+/// Ranges of a medium side by side in memory, read-only.
 ///
-/// The addresses begin on a multiple of 2 MiB. The mapping is not inherited over fork, not written to
+/// The addresses begin on a multiple of 2 MiB; or as far past one as the first range begins past a page
+/// of the medium, where that has larger pages than the machine. The mapping is not inherited over fork, not written to
 /// core dumps, and gone when the last reference to it is dropped.
 #[derive(Debug)]
 pub struct ReadMapping {
@@ -18,18 +19,18 @@ pub struct ReadMapping {
 }
 
 impl ReadMapping {
-    /// Maps `ranges` of the regular file `fd`, which needs to be open for reading only.
+    /// Maps `ranges` of the file or device `fd`, which needs to be open for reading only.
     ///
     /// # Errors
     ///
     /// [`NothingToMap`](RegionError::NothingToMap), [`RangeUnaligned`](RegionError::RangeUnaligned),
-    /// [`RangePastEnd`](RegionError::RangePastEnd) if the file is shorter than a range reaches,
-    /// [`NotAFile`](RegionError::NotAFile), [`Io`](RegionError::Io).
+    /// [`RangePastEnd`](RegionError::RangePastEnd) if the medium is shorter than a range reaches,
+    /// [`NotAFile`](RegionError::NotAFile), [`Sysfs`](RegionError::Sysfs), [`Io`](RegionError::Io).
     pub fn map(fd: impl AsFd, ranges: &[FileRange]) -> Result<Arc<Self>, RegionError> {
         Ok(Arc::new(Self { mapping: StitchedMapping::new(fd.as_fd(), ranges, Access::ReadOnly)? }))
     }
 
-    /// Address of the first byte, a multiple of 2 MiB.
+    /// Address of the first byte.
     pub fn addr(&self) -> usize {
         self.mapping.start().addr().get()
     }
@@ -38,6 +39,18 @@ impl ReadMapping {
     #[expect(clippy::len_without_is_empty, reason = "a mapping of no bytes cannot be made")]
     pub fn len(&self) -> usize {
         self.mapping.len()
+    }
+
+    /// Copies the bytes at `offset` into all of `out`, sealed or not: the way to look into a device, which
+    /// has no read(2).
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is copied.
+    pub fn read_at(&self, offset: usize, out: &mut [u8]) -> Result<(), RegionError> {
+        self.check(offset, out.len())?;
+        self.mapping.bytes().read(offset, out);
+        Ok(())
     }
 
     /// Drops the cache lines of `len` bytes at `offset`, so that later reads come from the medium.

@@ -1,4 +1,4 @@
-//! Ranges of a file, mapped to be written: what a reservation gives its writer.
+//! Ranges of a medium, mapped to be written: what a reservation gives its writer.
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
@@ -7,12 +7,12 @@ use crate::mapping::{FileRange, StitchedMapping};
 use crate::media::{Access, Coherency, within};
 use crate::{RegionError, cache};
 
-/// Ranges of a file side by side in memory, writable.
+/// Ranges of a medium side by side in memory, writable.
 ///
 /// Meant for extents that are reserved and not published: they have no reader yet. Bytes are copied in,
 /// by as many threads at once as there are (each byte by one of them, else the last one wins); no slice
-/// of them is given out. The addresses begin on a multiple of 2 MiB; the mapping is not inherited over
-/// fork and not written to core dumps.
+/// of them is given out. The addresses begin as those of [`ReadMapping`](crate::ReadMapping); the mapping
+/// is not inherited over fork and not written to core dumps.
 #[derive(Debug)]
 pub struct WriteMapping {
     mapping: StitchedMapping,
@@ -20,7 +20,7 @@ pub struct WriteMapping {
 }
 
 impl WriteMapping {
-    /// Maps `ranges` of the regular file `fd`, which must be open for reading and writing.
+    /// Maps `ranges` of the file or device `fd`, which must be open for reading and writing.
     ///
     /// # Errors
     ///
@@ -36,7 +36,7 @@ impl WriteMapping {
         Self { coherency, ..self }
     }
 
-    /// Address of the first byte, a multiple of 2 MiB.
+    /// Address of the first byte.
     pub fn addr(&self) -> usize {
         self.mapping.start().addr().get()
     }

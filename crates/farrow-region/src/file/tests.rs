@@ -1,13 +1,14 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::{env, thread};
 
-use rustix::fs::{CWD, Mode};
+use rustix::fs::{CWD, FileType, Mode};
 
 use super::*;
+use crate::sysfs_double::DaxTree;
 use crate::{FileRange, ReadMapping, WriteMapping};
 
 const MIB: u64 = 1 << 20;
@@ -194,7 +195,7 @@ fn what_is_no_file() {
     rustix::fs::mknodat(CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     for (path, expected) in [
         (directory.path(), "a directory"),
-        (Path::new("/dev/null"), "a character device"),
+        (Path::new("/dev/null"), "a character device other than device-dax"),
         (fifo.as_path(), "a pipe"),
     ] {
         let not_a_file = |result: Result<FileMedia, RegionError>| {
@@ -371,6 +372,101 @@ fn a_descriptor_to_pass_on() {
 
     drop(media);
     FileMedia::open(&moved, Access::ReadWrite).expect("descriptors passed on and mappings hold no lock");
+}
+
+/// A node of the number of `/dev/zero`, which can be mapped shared and has no size, where a made-up sysfs
+/// calls it a device-dax device: all of the way but the device itself.
+#[test]
+fn a_character_device() {
+    let directory = directory();
+    let node = directory.path().join("dax0.0");
+    let zero = rustix::fs::makedev(1, 5);
+    let made = rustix::fs::mknodat(CWD, &node, FileType::CharacterDevice, Mode::RUSR | Mode::WUSR, zero);
+    if let Err(error) = made.and_then(|()| rustix::fs::open(&node, rustix::fs::OFlags::RDONLY, Mode::empty()))
+    {
+        return crate::skipped(&format!("a medium in a character device: making a node: {error}"));
+    }
+    let tree = DaxTree::new(1, 5, "8388609", "2097152");
+    let media = FileMedia::open_in(tree.root(), &node, Access::ReadWrite).unwrap();
+    assert_eq!((media.kind(), media.len()), (MediumKind::DeviceDax, 8 * MIB), "whole units alone");
+    assert_eq!(fs::metadata(&node).unwrap().len(), 0, "a device has no size of its own");
+    media.write_at(8 * MIB - 5, b"there").unwrap();
+    media.persist(8 * MIB - 5, 5).unwrap();
+    media.refresh(8 * MIB - 5, 5).unwrap();
+    let mut bytes = [0; 5];
+    media.read_at(8 * MIB - 5, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"there");
+    let past_end = media.write_at(8 * MIB, &[1]).unwrap_err();
+    assert!(matches!(past_end, RegionError::OutOfBounds { .. }), "{past_end}");
+    media.check_len().unwrap();
+
+    let error = FileMedia::open_in(tree.root(), &node, Access::ReadWrite).unwrap_err();
+    assert!(matches!(error, RegionError::InUse { .. }), "{error}");
+    let reader = FileMedia::open_in(tree.root(), &node, Access::ReadOnly).unwrap();
+    assert!(matches!(reader.store_u64(0, 1), Err(RegionError::ReadOnly { .. })));
+
+    fs::write(tree.device().join("size"), "2097151").unwrap();
+    let error = FileMedia::open_in(tree.root(), &node, Access::ReadOnly).unwrap_err();
+    assert!(matches!(error, RegionError::TooShort { len: 0, .. }), "{error}");
+    let error = FileMedia::open(&node, Access::ReadOnly).unwrap_err();
+    assert!(matches!(error, RegionError::NotAFile { .. }), "{error}");
+}
+
+#[test]
+fn a_file_that_shrinks_is_noticed() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    let media = FileMedia::create(&path, MIB, false).unwrap();
+    media.check_len().unwrap();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(MIB + 1).unwrap();
+    media.check_len().unwrap();
+    file.set_len(MIB - 1).unwrap();
+    let error = media.check_len().unwrap_err();
+    assert!(matches!(error, RegionError::Shrunk { len: MIB, found, .. } if found == MIB - 1), "{error}");
+}
+
+#[test]
+fn what_the_pages_are() {
+    let directory = directory();
+    let media = FileMedia::create(directory.path().join("region"), 4 * MIB, false).unwrap();
+    let used = media.page_use().unwrap();
+    assert_eq!((used.mapped, used.resident), (4 * MIB, 4 * MIB), "all of it is there: {used:?}");
+    assert!(used.huge.is_multiple_of(2 * MIB), "{used:?}");
+}
+
+/// Pages of 2 MiB that the kernel counts, if an operator has set some aside.
+#[test]
+fn hugetlbfs() {
+    let flags = rustix::fs::MemfdFlags::HUGETLB | rustix::fs::MemfdFlags::HUGE_2MB;
+    let memory = rustix::fs::memfd_create("farrow", flags)
+        .and_then(|fd| rustix::fs::fallocate(&fd, FallocateFlags::empty(), 0, 4 * MIB).map(|()| fd));
+    let fd = match memory {
+        Ok(fd) => fd,
+        Err(error) => {
+            return crate::skipped(&format!("hugetlbfs: two pages of 2 MiB: {error} (vm.nr_hugepages)"));
+        }
+    };
+    let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+    let media = FileMedia::open(&path, Access::ReadWrite).unwrap();
+    assert_eq!(media.len(), 4 * MIB);
+    let used = media.page_use().unwrap();
+    assert!(used.is_huge(), "{used:?}");
+    // A small range within a large page.
+    let writer = WriteMapping::map(&fd, &[FileRange { offset: 2 * MIB + 4096, len: 10 }]).unwrap();
+    assert_eq!(writer.addr() % (2 << 20), 4096);
+    writer.write_at(0, b"ten  bytes").unwrap();
+    let mut bytes = [0; 12];
+    media.read_at(2 * MIB + 4095, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"\0ten  bytes\0");
+    // The kernel gives nothing of a page that the file ends within.
+    drop(writer);
+    drop(media);
+    let whole = [FileRange { offset: 0, len: 4 * MIB }];
+    ReadMapping::map(&fd, &whole).unwrap();
+    let past_end = [FileRange { offset: 0, len: 4 * MIB + 1 }];
+    let error = ReadMapping::map(&fd, &past_end).unwrap_err();
+    assert!(matches!(error, RegionError::RangePastEnd { .. }), "{error}");
 }
 
 #[test]

@@ -84,6 +84,19 @@ fn memory_is_shared_with_the_file() {
 }
 
 #[test]
+fn copies_of_bytes_that_are_not_sealed() {
+    let mapping = ReadMapping::map(pages(3), &[range(8192, 4096), range(0, 10)]).unwrap();
+    let mut bytes = [0; 6];
+    mapping.read_at(4093, &mut bytes).unwrap();
+    assert_eq!(bytes, [3, 3, 3, 1, 1, 1]);
+    for offset in [4101, 4106, usize::MAX] {
+        let error = mapping.read_at(offset, &mut bytes).unwrap_err();
+        assert!(matches!(error, RegionError::OutOfBounds { size: 4106, .. }), "{error}");
+    }
+    assert_eq!(bytes, [3, 3, 3, 1, 1, 1]);
+}
+
+#[test]
 fn kept_from_children_core_dumps_and_writing() {
     let named = tempfile::NamedTempFile::new().unwrap();
     fs::write(named.path(), [7; 4096]).unwrap();
@@ -171,7 +184,7 @@ fn what_is_no_file() {
     let (pipe, _other) = rustix::pipe::pipe().unwrap();
     for (fd, expected) in [
         (File::open("/").unwrap().into(), "a directory"),
-        (File::open("/dev/null").unwrap().into(), "a character device"),
+        (File::open("/dev/null").unwrap().into(), "a character device other than device-dax"),
         (pipe, "a pipe"),
     ] {
         let error = ReadMapping::map(&fd, &[range(0, 4096)]).unwrap_err();

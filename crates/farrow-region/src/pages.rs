@@ -1,0 +1,95 @@
+//! How large the pages are that memory is really mapped by.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::ops::Range;
+
+/// By which pages a mapping reaches its memory, as the kernel accounts for it at one moment.
+///
+/// Fresh memory costs one fault a page and scanning it one entry of the processor's TLB a page: for a
+/// region of gigabytes pages of 2 MiB are what makes the difference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PageUse {
+    /// Bytes of the mapping, in whole pages.
+    pub mapped: u64,
+    /// Bytes of it in huge pages.
+    pub huge: u64,
+    /// Bytes of it in pages faulted in, of any size.
+    pub resident: u64,
+}
+
+impl PageUse {
+    /// Of the mapping at these addresses of this process.
+    pub(crate) fn of(addresses: Range<usize>) -> io::Result<Self> {
+        Ok(Self::in_smaps(&fs::read_to_string("/proc/self/smaps")?, addresses))
+    }
+
+    /// Whether all of the mapping is in huge pages.
+    pub fn is_huge(&self) -> bool {
+        self.mapped > 0 && self.huge >= self.mapped
+    }
+
+    /// The same, from the text of `/proc/self/smaps` (Linux Documentation/filesystems/proc.rst).
+    fn in_smaps(smaps: &str, addresses: Range<usize>) -> Self {
+        let base = rustix::param::page_size() as u64;
+        let mut sum = Self::default();
+        // Of the entry the lines belong to: bytes that lie within `addresses`.
+        let mut overlap = 0_u64;
+        for line in smaps.lines() {
+            let Some((key, value)) = line.split_once(char::is_whitespace) else { continue };
+            if let Some(found) = address_range(key) {
+                let (start, end) = (found.start.max(addresses.start), found.end.min(addresses.end));
+                overlap = end.saturating_sub(start) as u64;
+                sum.mapped += overlap;
+                continue;
+            }
+            if overlap == 0 {
+                continue;
+            }
+            let bytes = kib(value);
+            match key {
+                // hugetlbfs and device-dax: every page of the mapping is of that size. Their pages are
+                // not counted as resident.
+                "KernelPageSize:" if bytes > base => {
+                    sum.huge += overlap;
+                    sum.resident += overlap;
+                }
+                "Rss:" => sum.resident += bytes.min(overlap),
+                // tmpfs and other file systems whose pages happen to be huge.
+                "ShmemPmdMapped:" | "FilePmdMapped:" => sum.huge += bytes.min(overlap),
+                _ => {}
+            }
+        }
+        sum.huge = sum.huge.min(sum.mapped);
+        sum.resident = sum.resident.min(sum.mapped);
+        sum
+    }
+}
+
+/// For example `all 4294967296 bytes in huge pages` or `0 of 4294967296 bytes in huge pages`.
+impl fmt::Display for PageUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { mapped, huge, .. } = self;
+        if self.is_huge() {
+            write!(f, "all {mapped} bytes in huge pages")
+        } else {
+            write!(f, "{huge} of {mapped} bytes in huge pages")
+        }
+    }
+}
+
+/// The addresses an entry begins with: `7f0000000000-7f0000200000`.
+fn address_range(key: &str) -> Option<Range<usize>> {
+    let (start, end) = key.split_once('-')?;
+    Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
+}
+
+/// `  2048 kB` in bytes; 0 for what is no number.
+fn kib(value: &str) -> u64 {
+    let number = value.trim().strip_suffix("kB").and_then(|number| number.trim().parse::<u64>().ok());
+    number.unwrap_or(0).saturating_mul(1024)
+}
+
+#[cfg(test)]
+mod tests;
