@@ -45,6 +45,6 @@ impl DaxTree {
 /// Says that something was not tested, on the run's own output: what a test prints with `println!` is
 /// shown only if it fails.
 pub(crate) fn skipped(what: &str) {
-    // In one piece, whatever the other threads print.
-    io::stdout().write_all(format!("skipped: {what}\n").as_bytes()).unwrap();
+    // On a line of its own and in one piece, whatever the other threads print.
+    io::stdout().write_all(format!("\nskipped: {what}\n").as_bytes()).unwrap();
 }

@@ -29,11 +29,7 @@ impl FileMedia {
 
         // Asked before anything is lost.
         if let Ok(file_system) = rustix::fs::statfs(directory) {
-            let unit = page_of(&file_system) as u64;
-            // Files with pages of the machine's size end anywhere.
-            if unit > rustix::param::page_size() as u64 && !len.is_multiple_of(unit) {
-                return Err(RegionError::LenUnaligned { path: path.to_owned(), len, unit });
-            }
+            check_pages(path, len, page_of(&file_system))?;
         }
         // Likewise, and before some file systems fill themselves up to find out.
         let available = room(directory).map(|free| free.saturating_add(old.as_ref().map_or(0, Old::bytes)));
@@ -98,6 +94,15 @@ impl Old {
     fn bytes(&self) -> u64 {
         self.file.metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(512))
     }
+}
+
+/// Refuses a length that large pages do not add up to; files with pages of the machine's size end anywhere.
+pub(super) fn check_pages(path: &Path, len: u64, page: usize) -> Result<(), RegionError> {
+    let unit = page as u64;
+    if page > rustix::param::page_size() && !len.is_multiple_of(unit) {
+        return Err(RegionError::LenUnaligned { path: path.to_owned(), len, unit });
+    }
+    Ok(())
 }
 
 /// Removes a file that has not become a medium.

@@ -435,6 +435,19 @@ fn what_the_pages_are() {
     assert!(used.huge.is_multiple_of(2 * MIB), "{used:?}");
 }
 
+#[test]
+fn lengths_of_large_pages() {
+    let path = Path::new("/dev/hugepages/region");
+    let large = 2 << 20;
+    creation::check_pages(path, 4 * MIB, large).unwrap();
+    creation::check_pages(path, 4 * MIB + 1, rustix::param::page_size()).unwrap();
+    assert_eq!(
+        creation::check_pages(path, 5 * MIB, large).unwrap_err().to_string(),
+        "/dev/hugepages/region would have 5242880 bytes, and its file system has pages of 2097152 bytes. \
+         Try: a multiple"
+    );
+}
+
 /// Pages of 2 MiB that the kernel counts, if an operator has set some aside.
 #[test]
 fn hugetlbfs() {

@@ -187,6 +187,21 @@ fn a_file_of_sysfs_that_is_no_bar() {
     }
 }
 
+/// Says what hugetlbfs is without needing a page of it.
+#[test]
+fn a_file_with_larger_pages() {
+    let flags = rustix::fs::MemfdFlags::HUGETLB | rustix::fs::MemfdFlags::HUGE_2MB;
+    let fd = match rustix::fs::memfd_create("farrow", flags) {
+        Ok(fd) => fd,
+        Err(error) => return crate::skipped(&format!("the page size of hugetlbfs: {error}")),
+    };
+    rustix::fs::ftruncate(&fd, 6 << 20).unwrap();
+    let medium = Medium::of(fd.as_fd(), String::new(), Path::new(SYSFS)).unwrap();
+    assert_eq!(medium, Medium { kind: MediumKind::File, len: 6 << 20, unit: MIB2 });
+    // As for devices: what lies past the last whole page does not count.
+    assert_eq!(whole_units((6 << 20) + 5, MIB2), 6 << 20);
+}
+
 #[test]
 fn a_block_device() {
     let devices = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
@@ -222,9 +237,15 @@ fn a_real_pci_bar() {
 }
 
 fn real_device(path: &Path, kind: MediumKind) {
-    use crate::{Access, FileMedia, Media, ReadMapping, WriteMapping};
-    let media = FileMedia::open(path, Access::ReadWrite).unwrap();
+    use crate::{Access, Coherency, FileMedia, Media, ReadMapping, WriteMapping};
+    let media = FileMedia::open(path, Access::ReadWrite).unwrap().with_coherency(Coherency::Software);
     assert_eq!(media.kind(), kind);
+    let error = FileMedia::create(path, media.len(), true).unwrap_err();
+    assert!(matches!(error, RegionError::IsADevice { kind: k, .. } if k == kind), "{error}");
+    if kind == MediumKind::DeviceDax {
+        let used = media.page_use().unwrap();
+        assert!(used.is_huge(), "{used}");
+    }
     let last = media.len() - 8;
     for offset in [0, 4096, last] {
         media.store_u64(offset, offset + 1).unwrap();
