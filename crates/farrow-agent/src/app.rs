@@ -15,6 +15,7 @@ use tonic::transport::Server;
 use tonic::transport::server::Router;
 
 use crate::args::Args;
+use crate::error::AgentError;
 use crate::holders::Holders;
 use crate::leases::Leases;
 use crate::listen::{SocketFile, TcpConnections, UnixConnections};
@@ -24,8 +25,8 @@ use crate::service::Service;
 /// How long requests may go on after the agent was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How often processes that hold nothing are taken off the record.
-const TIDY: Duration = Duration::from_secs(1);
+/// How often processes that hold nothing are taken off the record, and the region's file is looked at.
+const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Bytes of the largest message taken: a name and some numbers.
 const MAX_REQUEST: usize = 1 << 20;
@@ -33,6 +34,7 @@ const MAX_REQUEST: usize = 1 << 20;
 /// An agent that holds its region and its sockets.
 pub struct App {
     service: Service,
+    region: Arc<Region>,
     leases: Arc<Leases>,
     socket: SocketFile,
     unix: UnixListener,
@@ -59,7 +61,7 @@ impl App {
             None => None,
         };
         let (socket, unix) = SocketFile::bind(&args.socket())?;
-        Ok(Self { service: Service::new(region, leases.clone()), leases, socket, unix, tcp })
+        Ok(Self { service: Service::new(region.clone(), leases.clone()), region, leases, socket, unix, tcp })
     }
 
     /// The address of the TCP listener, if there is one.
@@ -74,7 +76,7 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests under way end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { service, leases, socket, unix, tcp } = self;
+        let Self { service, region, leases, socket, unix, tcp } = self;
         let (stopping, stopped) = watch::channel(false);
         let over_unix = router(&service)
             .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
@@ -93,21 +95,19 @@ impl App {
         };
         let serve = async {
             tokio::select! {
-                ended = futures::future::try_join(over_unix, over_tcp) => ended,
-                never = tidy(&leases) => match never {},
+                ended = futures::future::try_join(over_unix, over_tcp) => ended.map(drop).context("serve"),
+                broken = keep_house(&leases, &region) => Err(broken.into()),
             }
         };
         tokio::pin!(serve);
         tokio::select! {
-            ended = &mut serve => {
-                ended.context("serve")?;
-            }
+            ended = &mut serve => ended?,
             () = stop => {
                 // The name goes first: who connects from now on is told at once that nobody serves here.
                 drop(socket);
                 stopping.send_replace(true);
                 match tokio::time::timeout(DRAIN, serve).await {
-                    Ok(ended) => { ended.context("serve")?; }
+                    Ok(ended) => ended?,
                     Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut off after the time to drain"),
                 }
             }
@@ -136,10 +136,15 @@ fn router(service: &Service) -> Router {
     Server::builder().add_service(flight)
 }
 
-async fn tidy(leases: &Leases) -> std::convert::Infallible {
-    let mut interval = tokio::time::interval(TIDY);
+/// Does what is due now and then. Returns when the region cannot be served any more.
+async fn keep_house(leases: &Leases, region: &Region) -> AgentError {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
     loop {
         interval.tick().await;
+        // First, and better now than by a signal (SIGBUS) at the next access.
+        if let Err(error) = region.check_len() {
+            return error;
+        }
         leases.tidy();
     }
 }

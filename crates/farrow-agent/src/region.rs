@@ -32,6 +32,7 @@ pub enum CommitCheck {
 /// A region that this agent is the master of.
 pub(crate) struct Region {
     store: Arc<Store>,
+    media: Arc<FileMedia>,
     /// The medium, as clients on this host open it.
     medium: PathBuf,
     file: File,
@@ -49,12 +50,12 @@ pub(crate) struct HeldVersion {
 impl Region {
     /// Opens the region at `medium` as the master agent of `host`.
     pub(crate) fn open(medium: &Path, host: Uuid, check: CommitCheck) -> Result<Self, AgentError> {
-        let media = FileMedia::open(medium, Access::ReadWrite)?;
+        let media = Arc::new(FileMedia::open(medium, Access::ReadWrite)?);
         let medium = std::fs::canonicalize(medium)
             .map_err(|source| AgentError::Medium { path: medium.to_owned(), source })?;
         let file =
             File::open(&medium).map_err(|source| AgentError::Medium { path: medium.clone(), source })?;
-        let store = Arc::new(Store::open(Arc::new(media), host)?);
+        let store = Arc::new(Store::open(media.clone(), host)?);
         let pools = store
             .pools()
             .iter()
@@ -63,7 +64,12 @@ impl Region {
                 Ok((pool.index, ReadMapping::map(&file, &ranges)?))
             })
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, medium, file, pools, check })
+        Ok(Self { store, media, medium, file, pools, check })
+    }
+
+    /// Whether the medium is still as long as it was; a file can be cut off under its mappings.
+    pub(crate) fn check_len(&self) -> Result<(), AgentError> {
+        Ok(self.media.check_len()?)
     }
 
     /// The catalog and its allocator.

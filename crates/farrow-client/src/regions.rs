@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +12,9 @@ use farrow_region::{FileRange, ReadMapping, SealedBytes, WriteMapping};
 use crate::error::ClientError;
 
 /// Where a famfs superblock holds the file system's UUID (16 bytes).
-const SUPERBLOCK_UUID_OFFSET: u64 = 48;
+const SUPERBLOCK_UUID_OFFSET: usize = 48;
+
+const FIRST_PAGE: FileRange = FileRange { offset: 0, len: 4096 };
 
 /// Regions that this process has opened.
 #[derive(Debug, Default)]
@@ -71,8 +72,9 @@ impl Regions {
 fn open(path: &Path, region: &Bytes, options: &OpenOptions) -> Result<File, ClientError> {
     let failed = |source| ClientError::Open { path: path.to_owned(), source };
     let file = options.open(path).map_err(failed)?;
+    // Mapped, because a device has no read(2).
     let mut found = [0; 16];
-    file.read_exact_at(&mut found, SUPERBLOCK_UUID_OFFSET).map_err(failed)?;
+    ReadMapping::map(&file, &[FIRST_PAGE])?.read_at(SUPERBLOCK_UUID_OFFSET, &mut found)?;
     if found[..] != region[..] {
         let text =
             |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map_or_else(|_| "?".into(), |uuid| uuid.to_string());
