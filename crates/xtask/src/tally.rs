@@ -49,7 +49,8 @@ impl Tally {
         Ok(())
     }
 
-    /// Reads a line of `cargo test`: a target's result, or an ignored test.
+    /// Reads a line of `cargo test`: a target's result, an ignored test, or what a test says that it cannot do here
+    /// (a line `skipped: WHAT`; the test itself, which does the rest, counts as passed too).
     pub(crate) fn read_cargo(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             for part in result.split(['.', ';']) {
@@ -67,6 +68,9 @@ impl Tally {
         {
             let why = why.trim_start_matches(", ");
             self.reasons.push(format!("{name}: {}", if why.is_empty() { "no reason given" } else { why }));
+        } else if let Some((_, why)) = line.split_once("skipped: ") {
+            self.skipped += 1;
+            self.reasons.push(why.to_owned());
         }
     }
 

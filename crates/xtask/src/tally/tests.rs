@@ -32,6 +32,16 @@ fn cargo_results_add_up() {
 }
 
 #[test]
+fn what_a_test_cannot_do_here_is_counted_and_told() {
+    let tally = read(
+        &["skipped: a real PCI BAR: there is none", "test bar ... skipped: no device", "test bar ... ok"],
+        Tally::read_cargo,
+    );
+    assert_eq!((tally.passed, tally.skipped), (0, 2));
+    assert_eq!(tally.reasons, ["a real PCI BAR: there is none", "no device"]);
+}
+
+#[test]
 fn an_ignored_test_without_a_reason_is_named() {
     let tally = read(&["test slow ... ignored"], Tally::read_cargo);
     assert_eq!(tally.reasons, ["slow: no reason given"]);
