@@ -1,0 +1,114 @@
+//! farrow-ipc: the structure of a segment, and its values.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BinaryViewBuilder, Int32Builder, ListBuilder, MapBuilder, StringBuilder, StringDictionaryBuilder,
+};
+use arrow_array::types::{Decimal128Type, Int8Type};
+use arrow_array::{
+    ArrayRef, BooleanArray, FixedSizeListArray, Int32Array, Int64Array, NullArray, PrimitiveArray,
+    RecordBatch, RecordBatchOptions, RunArray, StringArray, StructArray,
+};
+use arrow_buffer::Buffer;
+use arrow_schema::{DataType, Field, Fields, Schema};
+use farrow_ipc::{IpcError, Layout, Plan, SegmentReader, Trust, logical_bytes, slices, write};
+
+/// [`Layout::verify`], `validate_values`, and reading what is left.
+pub fn segment(bytes: &[u8]) {
+    drop(Layout::verify_foreign(bytes));
+    let layout = match Layout::verify(bytes) {
+        Ok(layout) => layout,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let bytes = Buffer::from(bytes);
+    let validated = layout.validate_values(bytes.clone());
+    if let Err(error @ IpcError::DecoderPanicked { .. }) = &validated {
+        panic!("{error}");
+    }
+    let read = SegmentReader::open(bytes, Trust::Untrusted)
+        .and_then(|reader| reader.batches().collect::<Result<Vec<_>, _>>());
+    assert_eq!(read.is_ok(), validated.is_ok(), "{:?}, but {:?}", validated.err(), read.err());
+    for batch in read.iter().flatten() {
+        assert_eq!(batch, &batch.slice(0, batch.num_rows()));
+        assert!(logical_bytes(batch) < 1 << 40);
+        assert_eq!(slices(batch, 64).map(|slice| slice.num_rows()).sum::<usize>(), batch.num_rows());
+    }
+}
+
+pub(crate) fn segment_seeds() -> Vec<Vec<u8>> {
+    let options = RecordBatchOptions::new().with_row_count(Some(3));
+    let no_columns = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)
+        .expect("rows without columns");
+    let columns = columns();
+    let all = batch(&columns);
+    let mut seeds = vec![file(&[no_columns]), file(&[all.slice(0, 2), all.slice(2, 2)])];
+    // A change hits what it is meant for more often in a small file.
+    seeds.extend(columns.chunks(1).map(|column| file(&[batch(column)])));
+    seeds
+}
+
+fn batch(columns: &[ArrayRef]) -> RecordBatch {
+    let fields: Fields = columns
+        .iter()
+        .enumerate()
+        .map(|(index, column)| Field::new(index.to_string(), column.data_type().clone(), true))
+        .collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.to_vec()).expect("columns of one length")
+}
+
+fn file(batches: &[RecordBatch]) -> Vec<u8> {
+    let schema = batches[0].schema();
+    let plan = Plan::new(&schema, batches).expect("a segment can hold it");
+    let mut bytes = Vec::with_capacity(usize::try_from(plan.len).expect("fits"));
+    write(&schema, batches, &mut bytes).expect("a segment can hold it");
+    bytes
+}
+
+/// Columns of four rows, of each kind of layout.
+fn columns() -> Vec<ArrayRef> {
+    let mut views = BinaryViewBuilder::new();
+    views.append_value(b"in the view");
+    views.append_null();
+    views.append_value(b"a value that is too long for the view itself");
+    views.append_value(b"");
+
+    let mut lists = ListBuilder::new(Int32Builder::new());
+    lists.append_value([Some(1), None]);
+    lists.append_null();
+    lists.append_value([]);
+    lists.append_value([Some(2)]);
+
+    let mut maps = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    for present in [true, false, true, true] {
+        maps.keys().append_value("k");
+        maps.values().append_value(1);
+        maps.append(present).expect("as many keys as values");
+    }
+
+    let mut dictionary = StringDictionaryBuilder::<Int8Type>::new();
+    dictionary.extend([Some("a"), None, Some("b"), Some("a")]);
+
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(-3), Some(i64::MAX)]));
+    let field = |name: &str| Arc::new(Field::new(name, DataType::Int64, true));
+    let structs =
+        StructArray::from(vec![(field("x"), Arc::clone(&numbers)), (field("y"), Arc::clone(&numbers))]);
+    let pairs = Int64Array::from_iter_values(0..8);
+    let fixed = FixedSizeListArray::try_new(field("item"), 2, Arc::new(pairs), None).expect("4 pairs");
+    let ends = Int32Array::from(vec![1, 4]);
+    let runs = RunArray::try_new(&ends, &StringArray::from(vec!["a", "b"])).expect("ascending ends");
+    vec![
+        Arc::new(views.finish()),
+        Arc::new(lists.finish()),
+        Arc::new(maps.finish()),
+        Arc::new(dictionary.finish()),
+        numbers,
+        Arc::new(structs),
+        Arc::new(fixed),
+        Arc::new(runs),
+        Arc::new(StringArray::from(vec![Some("one"), None, Some("three"), Some("")])),
+        Arc::new(BooleanArray::from(vec![Some(true), None, Some(false), Some(true)])),
+        Arc::new(PrimitiveArray::<Decimal128Type>::from_iter_values([1, 2, 3, 4])),
+        Arc::new(NullArray::new(4)),
+    ]
+}

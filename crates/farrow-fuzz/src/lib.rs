@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod bytes;
+mod famfs;
+mod ipc;
+mod store;
+
+pub use famfs::{entry, log_header, replay, superblock};
+pub use ipc::segment;
+pub use store::{catalog, region};
+
+/// One decoder under test.
+#[derive(Clone, Copy, Debug)]
+pub struct Target {
+    /// Its name, by which a command asks for it.
+    pub name: &'static str,
+    /// Gives any bytes to the decoder, and panics where it breaks a promise.
+    pub run: fn(&[u8]),
+    /// Valid inputs to begin with, the same in every process.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target.
+pub const TARGETS: [Target; 7] = [
+    Target { name: "superblock", run: superblock, seeds: famfs::superblock_seeds },
+    Target { name: "log_header", run: log_header, seeds: famfs::log_header_seeds },
+    Target { name: "entry", run: entry, seeds: famfs::entry_seeds },
+    Target { name: "replay", run: replay, seeds: famfs::replay_seeds },
+    Target { name: "region", run: region, seeds: store::region_seeds },
+    Target { name: "catalog", run: catalog, seeds: store::catalog_seeds },
+    Target { name: "segment", run: segment, seeds: ipc::segment_seeds },
+];
