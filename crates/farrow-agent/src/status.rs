@@ -74,6 +74,9 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::MediaTooSmall { .. }
         | StoreError::CatalogLen { .. }
         | StoreError::HostsLen { .. }
+        | StoreError::ManySegments { .. }
+        | StoreError::ExportPath { .. }
+        | StoreError::NoSpaceToExport { .. }
         | StoreError::Media(_) => Reason::Failed,
     }
 }

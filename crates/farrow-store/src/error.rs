@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use famfs_format::FormatError;
+use famfs_format::{FormatError, RelPath};
 use farrow_region::RegionError;
 use thiserror::Error;
 use uuid::Uuid;
@@ -210,6 +210,38 @@ pub enum StoreError {
     HostsLen {
         /// What was asked for.
         len: u64,
+    },
+    /// A version of several Arrow IPC files cannot be one file.
+    #[error(
+        "`{name}@{version}` has {segments} segments, and a famfs file holds one. Try: farrow get -o, then farrow put"
+    )]
+    ManySegments {
+        /// The frame.
+        name: FrameName,
+        /// The version.
+        version: u64,
+        /// Its segments.
+        segments: usize,
+    },
+    /// Farrow's own directory is not for others' files.
+    #[error("{path} is in `farrow`, which is for farrow's own files. Try: another path")]
+    ExportPath {
+        /// What was asked for.
+        path: RelPath,
+    },
+    /// No free space outside the pool.
+    #[error(
+        "no space for the file outside the pool: need {}, largest free range {} of {} free. The pool takes all that \
+         mkfs does not leave out. Try: farrow get -o, or a region made with farrow mkfs --reserve",
+        Size(*need), Size(*largest_free), Size(*free)
+    )]
+    NoSpaceToExport {
+        /// Bytes asked for, in whole allocation units.
+        need: u64,
+        /// The largest free range.
+        largest_free: u64,
+        /// All free ranges.
+        free: u64,
     },
     /// Another master has written the catalog since this one did.
     #[error(

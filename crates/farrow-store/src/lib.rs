@@ -17,6 +17,7 @@
 //! | `ledger` | state and catalog, moved together |
 //! | `volume` | farrow's files in the famfs log |
 //! | `mkfs`, `store`, `check` | making, using and checking a region |
+//! | `famfs_log`, `export` | any famfs log as far as it can be read; a version as a famfs file of its own |
 //! | `host` | which host this is |
 //!
 #![doc = include_str!("../FORMAT.md")]
@@ -26,6 +27,8 @@ mod allocator;
 mod catalog;
 mod check;
 mod error;
+mod export;
+mod famfs_log;
 mod frame;
 mod host;
 mod ledger;
@@ -41,6 +44,8 @@ mod volume;
 pub use catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN, RecordFault};
 pub use check::{CatalogSummary, Problem, Report, check};
 pub use error::{Result, StoreError};
+pub use export::{Exported, export};
+pub use famfs_log::{FamfsLog, read_log};
 pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
 pub use host::{HostId, HostIdFault};
 pub use mkfs::{FormatOptions, FormatReport};

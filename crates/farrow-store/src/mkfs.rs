@@ -37,6 +37,9 @@ pub struct FormatOptions {
     pub catalog_len: Option<u64>,
     /// Length of the file with a slot for each host: a multiple of 4096.
     pub hosts_len: u64,
+    /// Bytes left outside the pool, rounded up to units of 2 MiB: for famfs files of others, and for
+    /// [`export`](crate::export).
+    pub reserve: u64,
     /// Make the region even if there is a famfs file system already, which is lost.
     pub force: bool,
 }
@@ -51,6 +54,7 @@ impl FormatOptions {
             device_path: Vec::new(),
             catalog_len: None,
             hosts_len: ALLOC_UNIT,
+            reserve: 0,
             force: false,
         }
     }
@@ -65,6 +69,8 @@ pub struct FormatReport {
     pub catalog_len: u64,
     /// Length of the pool file.
     pub pool_len: u64,
+    /// Bytes outside the pool that are free for others' files.
+    pub unpooled: u64,
     /// Entries in the famfs log.
     pub log_entries: u64,
     /// The file system that was there before and is lost.
@@ -84,7 +90,7 @@ pub(crate) fn format(media: &dyn Media, options: &FormatOptions) -> Result<Forma
         device_len: media.len(),
         device_path: options.device_path.clone(),
     };
-    let plan = Plan::new(media, &superblock, catalog_len, options.hosts_len)?;
+    let plan = Plan::new(media, &superblock, catalog_len, options)?;
 
     // From here on nothing of an earlier file system counts.
     zero(media, 0, SUPERBLOCK_LEN as u64)?;
@@ -99,8 +105,8 @@ pub(crate) fn format(media: &dyn Media, options: &FormatOptions) -> Result<Forma
     CatalogFile::create(media, plan.catalog, catalog_len, superblock.uuid)?;
     write_superblock(media, &superblock)?;
 
-    let log_entries = plan.header.next_index();
-    Ok(FormatReport { superblock, catalog_len, pool_len: plan.pool_len, log_entries, replaced })
+    let (log_entries, unpooled) = (plan.header.next_index(), plan.namespace.free_bytes());
+    Ok(FormatReport { superblock, catalog_len, pool_len: plan.pool_len, unpooled, log_entries, replaced })
 }
 
 /// What the log is to say, and where things lie.
@@ -114,11 +120,19 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(media: &dyn Media, superblock: &Superblock, catalog_len: u64, hosts_len: u64) -> Result<Self> {
+    fn new(
+        media: &dyn Media,
+        superblock: &Superblock,
+        catalog_len: u64,
+        options: &FormatOptions,
+    ) -> Result<Self> {
+        let hosts_len = options.hosts_len;
+        let reserve = options.reserve.div_ceil(ALLOC_UNIT).saturating_mul(ALLOC_UNIT);
         let header = LogHeader::new(superblock.log_len)?;
         let too_small = || {
             let files = catalog_len.div_ceil(ALLOC_UNIT) + hosts_len.div_ceil(ALLOC_UNIT) + 1;
             let need = superblock.data_offset().saturating_add(files.saturating_mul(ALLOC_UNIT));
+            let need = need.saturating_add(reserve);
             StoreError::MediaTooSmall { place: media.describe(), len: media.len(), need }
         };
         if media.len() < superblock.data_offset() {
@@ -134,8 +148,8 @@ impl Plan {
         };
         plan.catalog = plan.add_file(CATALOG_FILE, catalog_len).map_err(full)?;
         plan.hosts = plan.add_file(HOSTS_FILE, hosts_len).map_err(full)?;
-        // One file for all that is left.
-        plan.pool_len = plan.namespace.largest_free();
+        // One file for all that is left, but for what others are to have.
+        plan.pool_len = plan.namespace.largest_free().saturating_sub(reserve);
         if plan.pool_len == 0 {
             return Err(too_small());
         }

@@ -20,6 +20,7 @@ use crate::reservation::Reservation;
 use crate::usage::Usage;
 use crate::volume::{self, PoolFile, Volume};
 use holds::Holds;
+pub(crate) use readers::find;
 
 /// The one writer of a region.
 ///
@@ -62,11 +63,12 @@ impl Store {
     /// [`StoreError::NotMaster`] unless `host` is the one in the superblock; [`StoreError::NotFarrow`] for a
     /// famfs file system without farrow's files; what is wrong with superblock, log or catalog.
     pub fn open(media: Arc<dyn Media>, host: Uuid) -> Result<Self> {
-        let volume = Volume::read(&*media)?;
+        let mut volume = Volume::read(&*media)?;
         let master = volume.superblock.system_uuid;
         if host != master {
             return Err(StoreError::NotMaster { host, master });
         }
+        volume.mend_counters(&*media)?;
         let files = volume.farrow_files()?;
         let mut ledger = Ledger::replay(&*media, files.catalog, volume.superblock.uuid, &files.pools)?;
         let opened = ledger.start_master(&*media, host)?;

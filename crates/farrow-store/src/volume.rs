@@ -1,7 +1,7 @@
 //! Farrow's files in a famfs file system.
 
 use famfs_format::{
-    ENTRY_LEN, FileEntry, FormatError, LOG_HEADER_LEN, LOG_OFFSET, LogHeader, Namespace, RelPath,
+    ENTRY_LEN, FileEntry, FormatError, LOG_HEADER_LEN, LOG_OFFSET, LogEntry, LogHeader, Namespace, RelPath,
     SUPERBLOCK_LEN, Superblock, entry_offset,
 };
 use farrow_region::Media;
@@ -66,13 +66,8 @@ impl Volume {
 
     /// Replays the log of a file system whose superblock fits the medium.
     pub(crate) fn read_log(media: &dyn Media, superblock: Superblock) -> Result<Self> {
-        let mut bytes = [0; LOG_HEADER_LEN];
-        media.refresh(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
-        media.read_at(LOG_OFFSET, &mut bytes)?;
-        let log = LogHeader::decode(&bytes, &superblock)?;
-
+        let (log, mut log_fault) = read_log_header(media, &superblock)?;
         let mut namespace = Namespace::new(&superblock);
-        let mut log_fault = None;
         let end = entry_offset(log.next_index());
         media.refresh(LOG_OFFSET, end - LOG_OFFSET)?;
         for index in 0..log.next_index() {
@@ -84,6 +79,20 @@ impl Volume {
             }
         }
         Ok(Self { superblock, log, namespace, log_fault })
+    }
+
+    /// Mends what an append to the famfs log leaves that was cut off between the log's two counters. For the
+    /// master alone.
+    ///
+    /// One word changes, so a crash of this leaves the counters as they were, or mended.
+    pub(crate) fn mend_counters(&mut self, media: &dyn Media) -> Result<()> {
+        let Some(FormatError::Counters { next_seqnum, next_index }) = self.log_fault else { return Ok(()) };
+        if next_seqnum.abs_diff(next_index) == 1 {
+            media.write_at(LOG_OFFSET, &self.log.encode())?;
+            media.persist(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
+            self.log_fault = None;
+        }
+        Ok(())
     }
 
     /// Finds catalog and pools.
@@ -132,6 +141,34 @@ impl PoolFile {
             offset += len;
         }
         Some(())
+    }
+}
+
+/// Reads the log's header. Counters that differ are no error: they come as the second value.
+///
+/// An append that was cut off between the two counters leaves them one apart. Then the entry that only one of
+/// them counts is there if it is valid, as farrow persists it before it counts it.
+pub(crate) fn read_log_header(
+    media: &dyn Media,
+    superblock: &Superblock,
+) -> Result<(LogHeader, Option<FormatError>)> {
+    let mut bytes = [0; LOG_HEADER_LEN];
+    media.refresh(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
+    media.read_at(LOG_OFFSET, &mut bytes)?;
+    let (agreed, apart) = LogHeader::decode_agreed(&bytes, superblock)?;
+    match apart {
+        Some(FormatError::Counters { next_seqnum, next_index }) if next_seqnum.abs_diff(next_index) == 1 => {
+            let index = agreed.next_index();
+            let mut entry = [0; ENTRY_LEN];
+            media.refresh(entry_offset(index), ENTRY_LEN as u64)?;
+            media.read_at(entry_offset(index), &mut entry)?;
+            let header = match (LogEntry::decode(&entry, index, superblock.version), agreed.advanced()) {
+                (Ok(_), Ok(advanced)) => advanced,
+                _ => agreed,
+            };
+            Ok((header, apart))
+        }
+        _ => Ok((agreed, apart)),
     }
 }
 

@@ -34,6 +34,24 @@ impl LogHeader {
     /// Fewer bytes than that, another magic, a checksum that does not match, a length or capacity other than
     /// the superblock's log has, or counters that differ or exceed the capacity.
     pub fn decode(bytes: &[u8], superblock: &Superblock) -> Result<Self, FormatError> {
+        match Self::decode_agreed(bytes, superblock)? {
+            (header, None) => Ok(header),
+            (_, Some(apart)) => Err(apart),
+        }
+    }
+
+    /// As [`decode`](Self::decode), but counters that differ are no error: the header is that of the entries
+    /// which both count, and the second value says how they differ.
+    ///
+    /// No store changes both counters at once, so a writer that is cut off between the two leaves them one
+    /// apart. What both count was complete before.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode), but for [`FormatError::Counters`].
+    pub fn decode_agreed(
+        bytes: &[u8],
+        superblock: &Superblock,
+    ) -> Result<(Self, Option<FormatError>), FormatError> {
         let structure = Structure::LogHeader;
         let (raw, _) = RawLogHeader::ref_from_prefix(bytes).map_err(|_| FormatError::Truncated {
             structure,
@@ -58,14 +76,13 @@ impl LogHeader {
             });
         }
         let (next_seqnum, next_index) = (raw.next_seqnum.get(), raw.next_index.get());
-        if next_seqnum != next_index {
-            return Err(FormatError::Counters { next_seqnum, next_index });
+        let agreed = next_index.min(next_seqnum);
+        if agreed > header.capacity() {
+            return Err(FormatError::NextIndex { next_index: agreed, capacity: header.capacity() });
         }
-        if next_index > header.capacity() {
-            return Err(FormatError::NextIndex { next_index, capacity: header.capacity() });
-        }
-        header.next_index = next_index;
-        Ok(header)
+        header.next_index = agreed;
+        let apart = next_seqnum != next_index;
+        Ok((header, apart.then_some(FormatError::Counters { next_seqnum, next_index })))
     }
 
     /// The bytes on the device.

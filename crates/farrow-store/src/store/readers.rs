@@ -76,7 +76,7 @@ impl Store {
     }
 }
 
-pub(super) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
+pub(crate) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
     let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
     let latest = frame.latest().ok_or_else(|| not_found(state, name))?;
     match version {

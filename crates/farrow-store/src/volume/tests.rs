@@ -30,7 +30,7 @@ fn volume() -> Volume {
 
 fn add(volume: &mut Volume, body: EntryBody) {
     let seqnum = volume.namespace.next_index();
-    volume.namespace.apply(&famfs_format::LogEntry { seqnum, body }).unwrap();
+    volume.namespace.apply(&LogEntry { seqnum, body }).unwrap();
 }
 
 fn add_file(volume: &mut Volume, path: &str, size: u64, map: FileMap) {

@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod export;
 mod format;
 mod frames;
 mod model;
