@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
-use bytesize::ByteSize;
-use clap::{Args as Group, Parser, Subcommand};
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use famfs_format::FormatVersion;
 use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
+
+use crate::size::Size;
 
 /// Data frames in memory that processes and hosts share.
 #[derive(Debug, Parser)]
@@ -21,6 +23,12 @@ pub(crate) enum Command {
     Mkfs(Mkfs),
     /// Check a region or famfs image; nothing is written. Exit 0: clean, 1: problems found, 2: cannot be read
     Fsck(Fsck),
+    /// Show superblock and log of a region or famfs image. Exit 0: all read, 1: problems found, 2: cannot be read
+    Log(Log),
+    /// Write a file of a region or famfs image to stdout
+    Cat(Cat),
+    /// Copy a version of a frame into a famfs file of its own, for programs that know nothing of farrow
+    Export(Export),
     /// Publish an Arrow IPC file or stream as the next version of a frame
     Put(Put),
     /// Write a frame out as an Arrow IPC stream, or a file
@@ -31,7 +39,7 @@ pub(crate) enum Command {
     Rm(Rm),
     /// Show who maps what
     Leases(Leases),
-    /// Show what holds the region's space
+    /// Show what holds the region's space: by the agent, or by a region or famfs image itself
     Df(Df),
 }
 
@@ -52,12 +60,19 @@ impl Agent {
 pub(crate) struct Mkfs {
     /// Where: a file, made or replaced. In a tmpfs such as /dev/shm it is memory
     pub(crate) path: PathBuf,
-    /// Bytes of the region [default: the file's size, if it is there]
+    /// Bytes of the region: 4G, 64MiB; K, M, G and T are powers of 1024. famfs's own tools take no device under 4G,
+    /// farrow does [default: the file's size, if it is there]
     #[arg(long, value_name = "SIZE")]
-    pub(crate) size: Option<ByteSize>,
-    /// Bytes of the famfs log: a power of two
-    #[arg(long, value_name = "SIZE", default_value = "8MiB")]
-    pub(crate) log_len: ByteSize,
+    pub(crate) size: Option<Size>,
+    /// Bytes of the famfs log: a power of two of at least 8M, which has room for 15420 files
+    #[arg(long, value_name = "SIZE", default_value = "8M")]
+    pub(crate) log_len: Size,
+    /// Version of the famfs format; a famfs tool reads exactly the one that it was built for
+    #[arg(long, value_enum, default_value = "2.2")]
+    pub(crate) omf: Omf,
+    /// Bytes left outside the pool, for other programs' famfs files and for farrow export
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub(crate) reserve: Size,
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
     #[arg(long, value_name = "FILE")]
     pub(crate) system_uuid_file: Option<PathBuf>,
@@ -66,13 +81,69 @@ pub(crate) struct Mkfs {
     pub(crate) force: bool,
 }
 
+/// The famfs on-media format, by the numbers in the superblock.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Omf {
+    /// Version 48: famfs from commit 5d0919f on
+    #[value(name = "2.2")]
+    V48,
+    /// Version 47: famfs before it
+    #[value(name = "2.1")]
+    V47,
+}
+
+impl From<Omf> for FormatVersion {
+    fn from(omf: Omf) -> Self {
+        match omf {
+            Omf::V48 => Self::V48,
+            Omf::V47 => Self::V47,
+        }
+    }
+}
+
 #[derive(Debug, Group)]
 pub(crate) struct Fsck {
-    /// The region
+    /// The region, or an image that the famfs tools made
     pub(crate) path: PathBuf,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Log {
+    /// The region, or an image that the famfs tools made; a damaged one is read as far as it can be
+    pub(crate) path: PathBuf,
+    /// As JSON: superblock, entries, problems
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Cat {
+    /// The region, or an image that the famfs tools made
+    pub(crate) path: PathBuf,
+    /// The file in it, relative to the mount: dir/file
+    #[arg(value_name = "FAMFS-PATH")]
+    pub(crate) file: String,
+}
+
+/// No agent may have the region open. The file takes space that mkfs --reserve left outside the pool, and famfs
+/// never gives it back.
+#[derive(Debug, Group)]
+pub(crate) struct Export {
+    /// The frame's name, or name@version
+    #[arg(long, value_name = "NAME", required = true)]
+    pub(crate) file: String,
+    /// The file to make, relative to the mount: dir/file.arrow. Missing directories are made
+    #[arg(value_name = "FAMFS-PATH")]
+    pub(crate) famfs_path: String,
+    /// The region
+    #[arg(value_name = "PATH", env = "FARROW_REGION")]
+    pub(crate) path: PathBuf,
+    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) system_uuid_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Group)]
@@ -130,6 +201,8 @@ pub(crate) struct Leases {
 
 #[derive(Debug, Group)]
 pub(crate) struct Df {
+    /// A region or famfs image to look at itself, instead of asking an agent
+    pub(crate) path: Option<PathBuf>,
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,

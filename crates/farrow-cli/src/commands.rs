@@ -1,9 +1,12 @@
 //! One file for each verb.
 
+pub(crate) mod cat;
 pub(crate) mod df;
+pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod get;
 pub(crate) mod leases;
+pub(crate) mod log;
 pub(crate) mod ls;
 pub(crate) mod mkfs;
 pub(crate) mod put;

@@ -1,12 +1,13 @@
 //! `farrow`: data frames in shared memory, from the command line.
 //!
-//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (or, for fsck, problems found), 2 not
-//! understood (or, for fsck, cannot read).
+//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (or, for fsck and log,
+//! problems found), 2 not understood (or, for fsck and log, cannot be read).
 #![forbid(unsafe_code)]
 
 mod args;
 mod commands;
 mod output;
+mod size;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,9 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Mkfs(command) => commands::mkfs::run(&command),
         Command::Fsck(command) => return commands::fsck::run(&command),
+        Command::Log(command) => return commands::log::run(&command),
+        Command::Cat(command) => commands::cat::run(&command),
+        Command::Export(command) => commands::export::run(&command),
         Command::Put(command) => commands::put::run(&command),
         Command::Get(command) => commands::get::run(&command),
         Command::Ls(command) => commands::ls::run(&command),

@@ -6,5 +6,6 @@ mod agent;
 mod bad_input;
 mod cli;
 mod leases;
+mod offline;
 mod plain_flight;
 mod publish_get;

@@ -12,12 +12,14 @@ use crate::output;
 
 pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
     let options = FormatOptions {
-        log_len: args.log_len.as_u64(),
+        log_len: args.log_len.0,
+        version: args.omf.into(),
+        reserve: args.reserve.0,
         device_path: args.path.as_os_str().as_encoded_bytes().to_vec(),
         force: args.force,
         ..FormatOptions::new(HostId::discover(args.system_uuid_file.as_deref())?)
     };
-    let size = args.size.map(|size| size.as_u64());
+    let size = args.size.map(|size| size.0);
     let (media_len, report) = match std::fs::metadata(&args.path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let size = size.context("there is no such file: say with --size how large to make it")?;
@@ -56,6 +58,12 @@ fn tell(path: &Path, media_len: u64, report: &FormatReport) {
         output::size(media_len),
         output::size(report.pool_len),
     ));
+    if report.unpooled > 0 {
+        output::note(format_args!(
+            "{} are left outside the pool for other files",
+            output::size(report.unpooled)
+        ));
+    }
     if media_len < MIN_DEVICE_LEN {
         output::note(format_args!(
             "note: famfs's own tools take no device under {}; farrow does",

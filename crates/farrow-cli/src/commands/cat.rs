@@ -1,0 +1,57 @@
+//! `farrow cat`
+
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use famfs_format::RelPath;
+use farrow_region::{Access, FileMedia, Media};
+use farrow_store::read_log;
+
+use crate::args::Cat;
+use crate::output;
+
+/// Bytes read at a time.
+const PIECE: usize = 1024 * 1024;
+
+pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
+    let path = RelPath::parse(&args.file).with_context(|| format!("{:?}", args.file))?;
+    let media = FileMedia::open(&args.path, Access::ReadOnly)?;
+    let named = || args.path.display().to_string();
+    let log = read_log(&media)?;
+    let Some(namespace) = &log.namespace else {
+        let problems: Vec<String> = log.problems.iter().map(ToString::to_string).collect();
+        bail!("{}: {}", named(), problems.join("; "));
+    };
+    for problem in &log.problems {
+        output::note(format_args!("note: {}: {problem}", named()));
+    }
+    let Some(file) = namespace.file(&path) else {
+        if namespace.dir(&path).is_some() {
+            bail!("{path} in {} is a directory", named());
+        }
+        bail!("no file {path} in {}. Try: farrow log", named());
+    };
+    // Said before the first byte and not after the last that is there.
+    for extent in file.map.extents() {
+        if extent.end().is_none_or(|end| end > media.len()) {
+            bail!(
+                "{path}: extent {extent} is not within {}, which has {:#x} bytes: is it the whole device?",
+                named(),
+                media.len()
+            );
+        }
+    }
+    let mut out = std::io::stdout().lock();
+    let mut buffer = vec![0; PIECE];
+    for (mut offset, mut left) in file.runs() {
+        media.refresh(offset, left)?;
+        while left > 0 {
+            let len = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+            let piece = &mut buffer[..len];
+            media.read_at(offset, piece)?;
+            out.write_all(piece)?;
+            (offset, left) = (offset + len as u64, left - len as u64);
+        }
+    }
+    Ok(out.flush()?)
+}
