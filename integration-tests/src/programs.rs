@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The path of a program of the workspace, which is built if need be.
+/// The path of a program of the workspace: in `$FARROW_BIN_DIR`, where somebody has built it, or built now.
 ///
 /// # Panics
 /// If it cannot be built.
@@ -23,6 +23,9 @@ pub fn farrow(args: &[&str]) -> Output {
 }
 
 fn build() -> PathBuf {
+    if let Some(built) = std::env::var_os("FARROW_BIN_DIR") {
+        return built.into();
+    }
     // Tests run from TARGET/PROFILE/deps.
     let test = std::env::current_exe().expect("the test knows its own path");
     let directory = test.parent().and_then(|deps| deps.parent()).expect("a test lies in TARGET/PROFILE/deps");

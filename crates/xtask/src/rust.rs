@@ -16,16 +16,15 @@ pub(crate) fn docs(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     tally.check(&tree.cargo("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-/// Builds the tests, and the programs that they start, as the integration tests would build them otherwise.
+/// Builds the tests and the programs that they start: in one go, for otherwise Arrow would be built twice, with the
+/// features that programs ask for and with those that tests do.
 pub(crate) fn build_tests(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
-    let programs = ["farrow-agent", "farrow-cli", "farrow-integration-tests"];
-    let packages = programs.iter().flat_map(|package| ["--package", package]);
-    tree.cargo("build").arg("--bins").args(packages).run()?;
-    Ok(tree.cargo("test").args(["--workspace", "--no-run"]).run()?)
+    Ok(tree.cargo("build").args(["--workspace", "--bins", "--tests"]).run()?)
 }
 
 pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
-    tally.tests(tree.cargo("test").arg("--workspace"), Tally::read_cargo)
+    let test = tree.cargo("test").arg("--workspace").env("FARROW_BIN_DIR", tree.target.join("debug"));
+    tally.tests(test, Tally::read_cargo)
 }
 
 /// The test of farrow-proto writes the code that it otherwise compares.
