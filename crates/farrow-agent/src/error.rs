@@ -124,6 +124,20 @@ pub(crate) enum AgentError {
     Interrupted(#[source] tokio::task::JoinError),
 }
 
+/// An error and its causes in one line, each said once: some messages hold their cause already.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
+}
+
 fn hex(bytes: &[u8]) -> String {
     Uuid::from_slice(bytes).map_or_else(|_| format!("of {} bytes", bytes.len()), |uuid| uuid.to_string())
 }

@@ -20,4 +20,5 @@ mod status;
 
 pub use app::App;
 pub use args::Args;
+pub use error::chain;
 pub use region::CommitCheck;

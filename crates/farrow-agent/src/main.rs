@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
     match serve(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", farrow_agent::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

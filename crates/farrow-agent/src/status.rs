@@ -8,7 +8,7 @@ use farrow_store::StoreError;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
-use crate::error::AgentError;
+use crate::error::{AgentError, chain};
 
 impl From<AgentError> for Status {
     fn from(error: AgentError) -> Self {
@@ -91,18 +91,4 @@ fn code(reason: Reason) -> Code {
         Reason::Failed => Code::Internal,
         Reason::Unimplemented => Code::Unimplemented,
     }
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
-    }
-    message
 }

@@ -23,7 +23,7 @@ pub(crate) fn note(text: impl std::fmt::Display) {
 
 /// Writes an error and its causes to stderr.
 pub(crate) fn error(error: &anyhow::Error) {
-    note(format_args!("farrow: {error:#}"));
+    note(format_args!("farrow: {}", farrow_client::chain(error.as_ref())));
 }
 
 /// `1.5 GiB`

@@ -132,3 +132,31 @@ impl ClientError {
         Self::Refused { reason, code: status.code(), message: status.message().to_owned() }
     }
 }
+
+/// An error and its causes in one line, each said once: some messages hold their cause already.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = cause.source();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let address = "/nowhere".to_owned();
+        let error = ClientError::NoAgent { address, source: "nobody is there".into() };
+        assert_eq!(chain(&error).matches("nobody is there").count(), 1);
+        let error = ClientError::Arrow(ArrowError::ParseError("odd".to_owned()));
+        assert_eq!(chain(&error), "decode the streamed rows: Parser error: odd");
+    }
+}

@@ -36,7 +36,7 @@ mod regions;
 
 pub use address::Address;
 pub use client::{Client, Dropped, Info, LeaseInfo, Usage};
-pub use error::ClientError;
+pub use error::{ClientError, chain};
 pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;
 pub use frame::Frame;

@@ -1,6 +1,6 @@
 //! Exceptions: the agent's reasons as Python classes.
 
-use farrow_client::{ClientError, Reason};
+use farrow_client::{ClientError, Reason, chain};
 use pyo3::exceptions::PyException;
 use pyo3::{PyErr, create_exception};
 
@@ -22,18 +22,4 @@ pub(crate) fn exception(error: &ClientError) -> PyErr {
         (_, Some(Reason::RegionFull)) => RegionFull::new_err(message),
         _ => Error::new_err(message),
     }
-}
-
-/// An error and its causes, each said once.
-fn chain(error: &ClientError) -> String {
-    let mut message = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !message.contains(&text) {
-            message = format!("{message}: {text}");
-        }
-        source = cause.source();
-    }
-    message
 }
