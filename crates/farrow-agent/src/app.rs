@@ -1,7 +1,6 @@
 //! The agent as a whole: built (everything opened and bound), then run until it is told to stop.
 
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,12 +118,9 @@ impl App {
 /// Makes a directory, or checks that nobody else can change what is in it.
 fn own_directory(path: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
-    let owner = std::fs::metadata(path).with_context(|| path.display().to_string())?.uid();
-    let me = rustix::process::geteuid().as_raw();
-    if owner != me && owner != 0 {
+    if !farrow_proto::is_ours(path).with_context(|| path.display().to_string())? {
         bail!(
-            "{} belongs to user {owner}, who could change what user {me} keeps there: choose another place with \
-             --state-dir",
+            "{} belongs to another user, who could change what is kept there: choose another place with --state-dir",
             path.display()
         );
     }

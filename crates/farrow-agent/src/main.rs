@@ -1,4 +1,5 @@
 //! `farrow-agent`: parse, build, serve, drain.
+#![forbid(unsafe_code)]
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -29,8 +29,11 @@ impl Address {
         if let Ok(address) = std::env::var(VARIABLE) {
             return address.parse();
         }
-        let own = farrow_proto::own_directory().join(SOCKET_NAME);
-        Ok(Self::Unix(if own.exists() { own } else { Path::new(SYSTEM_DIRECTORY).join(SOCKET_NAME) }))
+        // An agent is believed when it says that bytes are validated: not one that another user put in our way.
+        let own = farrow_proto::own_directory();
+        let ours = farrow_proto::is_ours(&own).unwrap_or(false) && own.join(SOCKET_NAME).exists();
+        let directory = if ours { &own } else { Path::new(SYSTEM_DIRECTORY) };
+        Ok(Self::Unix(directory.join(SOCKET_NAME)))
     }
 }
 

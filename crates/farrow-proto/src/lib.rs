@@ -14,7 +14,7 @@ pub use framing::{
     ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, decode_batch_descriptor, decode_map_descriptor,
     decode_ticket, encode_batch_descriptor, encode_map_descriptor, encode_ticket,
 };
-pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, own_directory};
+pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
 pub use reason::{REASON_HEADER, Reason};
 
 /// Generated from `proto/farrow/v1`; do not edit.
