@@ -243,6 +243,7 @@ impl Region {
                 ranges: ranges_of(pool)
                     .map(|FileRange { offset, len }| v1::MediumRange { offset, length: len })
                     .collect(),
+                superblock: String::new(),
             })
             .collect()
     }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -26,6 +25,7 @@ pub(crate) struct Regions {
 struct PoolKey {
     region: Bytes,
     index: u32,
+    path: String,
 }
 
 impl Regions {
@@ -43,66 +43,75 @@ impl Regions {
             let mapping = self.pool(region, pool)?;
             return Ok(mapping.sealed(number(extent.offset, "extent offset")?, len, holder)?);
         }
-        let (path, ranges) = medium_ranges(pools, &segment.extents)?;
-        let file = open(&path, region, OpenOptions::new().read(true))?;
+        let (medium, ranges) = medium_ranges(pools, &segment.extents)?;
+        let file = open(medium, region, OpenOptions::new().read(true))?;
         Ok(ReadMapping::map(&file, &ranges)?.sealed(0, len, holder)?)
     }
 
     /// The extents of a reservation, writable.
     pub(crate) fn writable(&self, reservation: &v1::Reservation) -> Result<WriteMapping, ClientError> {
-        let (path, ranges) = medium_ranges(&reservation.pools, &reservation.extents)?;
-        let file = open(&path, &reservation.region_uuid, OpenOptions::new().read(true).write(true))?;
+        let (medium, ranges) = medium_ranges(&reservation.pools, &reservation.extents)?;
+        let file = open(medium, &reservation.region_uuid, OpenOptions::new().read(true).write(true))?;
         Ok(WriteMapping::map(&file, &ranges)?)
     }
 
     fn pool(&self, region: &Bytes, pool: &v1::PoolFile) -> Result<Arc<ReadMapping>, ClientError> {
-        let key = PoolKey { region: region.clone(), index: pool.index };
+        let key = PoolKey { region: region.clone(), index: pool.index, path: pool.path.clone() };
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mapping) = pools.get(&key) {
             return Ok(mapping.clone());
         }
-        let file = open(Path::new(&pool.path), region, OpenOptions::new().read(true))?;
+        let file = open(pool, region, OpenOptions::new().read(true))?;
         let mapping = ReadMapping::map(&file, &ranges_of(pool))?;
         pools.insert(key, mapping.clone());
         Ok(mapping)
     }
 }
 
-/// Opens the medium at `path` if it holds `region`.
-fn open(path: &Path, region: &Bytes, options: &OpenOptions) -> Result<File, ClientError> {
-    let failed = |source| ClientError::Open { path: path.to_owned(), source };
-    let file = options.open(path).map_err(failed)?;
-    // Mapped, because a device has no read(2).
-    let mut found = [0; 16];
-    ReadMapping::map(&file, &[FIRST_PAGE])?.read_at(SUPERBLOCK_UUID_OFFSET, &mut found)?;
-    if found[..] != region[..] {
-        let text =
-            |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map_or_else(|_| "?".into(), |uuid| uuid.to_string());
-        return Err(ClientError::OtherRegion {
-            path: path.to_owned(),
-            expected: text(region),
-            found: text(&found),
-        });
+/// Opens the file or device that `medium` lies in, if it belongs to `region`.
+fn open(medium: &v1::PoolFile, region: &Bytes, options: &OpenOptions) -> Result<File, ClientError> {
+    let open = |path: &str, options: &OpenOptions| {
+        options.open(path).map_err(|source| ClientError::Open { path: path.into(), source })
+    };
+    let file = open(&medium.path, options)?;
+    if medium.superblock.is_empty() {
+        check_region(&file, &medium.path, region)?;
+    } else {
+        let superblock = open(&medium.superblock, OpenOptions::new().read(true))?;
+        check_region(&superblock, &medium.superblock, region)?;
     }
     Ok(file)
 }
 
-/// The medium, and where in it `extents` lie.
-fn medium_ranges(
-    pools: &[v1::PoolFile],
+/// Whether the superblock at the start of `file` is `region`'s.
+fn check_region(file: &File, path: &str, region: &Bytes) -> Result<(), ClientError> {
+    // Mapped, because a device has no read(2).
+    let mut found = [0; 16];
+    ReadMapping::map(file, &[FIRST_PAGE])?.read_at(SUPERBLOCK_UUID_OFFSET, &mut found)?;
+    if found[..] == region[..] {
+        return Ok(());
+    }
+    let text =
+        |bytes: &[u8]| uuid::Uuid::from_slice(bytes).map_or_else(|_| "?".into(), |uuid| uuid.to_string());
+    Err(ClientError::OtherRegion { path: path.into(), expected: text(region), found: text(&found) })
+}
+
+/// The medium, as one of the pool files in it, and where in it `extents` lie.
+fn medium_ranges<'a>(
+    pools: &'a [v1::PoolFile],
     extents: &[v1::Extent],
-) -> Result<(PathBuf, Vec<FileRange>), ClientError> {
-    let mut medium: Option<&str> = None;
+) -> Result<(&'a v1::PoolFile, Vec<FileRange>), ClientError> {
+    let mut medium: Option<&v1::PoolFile> = None;
     let mut ranges = Vec::new();
     for extent in extents {
         let pool = pool_file(pools, extent.pool)?;
-        if *medium.get_or_insert(&pool.path) != pool.path {
+        if medium.get_or_insert(pool).path != pool.path {
             return Err(answer("extents of one segment on several media"));
         }
         add_ranges(pool, extent, &mut ranges)?;
     }
     let medium = medium.ok_or_else(|| answer("a segment without extents"))?;
-    Ok((PathBuf::from(medium), ranges))
+    Ok((medium, ranges))
 }
 
 /// Adds where `extent`, which counts from the start of `pool`, lies in the medium.
@@ -157,6 +166,7 @@ mod tests {
             index: 3,
             path: "/m".into(),
             ranges: vec![range(0x10000, 0x3000), range(0x90000, 0x2000)],
+            superblock: String::new(),
         }
     }
 

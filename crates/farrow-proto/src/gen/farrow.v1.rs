@@ -2,8 +2,8 @@
 /// Where the bytes of one version lie, and under which lease they may be mapped.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MapDescriptor {
-    /// UUID of the famfs file system (16 bytes, RFC 4122 order). Before mapping, a client reads the superblock of the
-    /// medium it opened (16 bytes at offset 48) and compares; if they differ it must not map.
+    /// UUID of the famfs file system (16 bytes, RFC 4122 order). Before mapping, a client reads the superblock that
+    /// PoolFile names (16 bytes at offset 48) and compares; if they differ it must not map.
     #[prost(bytes = "bytes", tag = "1")]
     pub region_uuid: ::prost::bytes::Bytes,
     /// The frame, without version: "sales/orders".
@@ -65,9 +65,11 @@ pub struct Extent {
     #[prost(uint64, tag = "3")]
     pub length: u64,
 }
-/// A pool file, and where its bytes are found on this host.
+/// A famfs file that holds segments, and where its bytes are found on this host: one of farrow's pool files, or an Arrow
+/// file that somebody else put into famfs.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PoolFile {
+    /// What Extent.pool refers to. Two files of one region never have the same.
     #[prost(uint32, tag = "1")]
     pub index: u32,
     /// The file or device to open and map.
@@ -76,6 +78,10 @@ pub struct PoolFile {
     /// In order: pool bytes \[0, ranges[0\].length) lie at ranges\[0\].offset of `path`, and so on.
     #[prost(message, repeated, tag = "3")]
     pub ranges: ::prost::alloc::vec::Vec<MediumRange>,
+    /// The file or device that begins with the region's superblock; empty: `path` does. They differ where famfs is mounted
+    /// and its files are mapped one by one.
+    #[prost(string, tag = "4")]
+    pub superblock: ::prost::alloc::string::String,
 }
 /// A range of a medium, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
