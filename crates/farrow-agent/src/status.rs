@@ -77,6 +77,7 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::ManySegments { .. }
         | StoreError::ExportPath { .. }
         | StoreError::NoSpaceToExport { .. }
+        | StoreError::Overtaken { .. }
         | StoreError::Media(_) => Reason::Failed,
     }
 }

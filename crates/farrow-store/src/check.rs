@@ -6,7 +6,7 @@ use thiserror::Error;
 
 use crate::catalog::CatalogFault;
 use crate::error::{Result, StoreError};
-use crate::ledger::Ledger;
+use crate::ledger::{ATTEMPTS, Ledger};
 use crate::usage::Usage;
 use crate::volume::{CATALOG_FILE, Volume, read_superblock};
 
@@ -86,11 +86,11 @@ impl Report {
 /// Reads superblock, famfs log and catalog as an agent would on any host, and says what is wrong.
 ///
 /// A famfs file system without farrow's files can be clean, too. Frames' own bytes are not read. An agent may
-/// run meanwhile; only if it compacts the catalog twice while this reads it, a problem is reported that is
-/// none, and a second check does not find it.
+/// run meanwhile.
 ///
 /// # Errors
-/// Only what the medium says: whatever its bytes are is in the report.
+/// What the medium says: whatever its bytes are is in the report. [`StoreError::Overtaken`] if an agent compacts the
+/// catalog again and again while it is read.
 pub fn check(media: &dyn Media) -> Result<Report> {
     let mut report = Report {
         superblock: None,
@@ -136,7 +136,7 @@ impl Stop {
 
     fn catalog(error: StoreError) -> Self {
         match error {
-            StoreError::Media(_) => Self::Failed(error),
+            StoreError::Media(_) | StoreError::Overtaken { .. } => Self::Failed(error),
             StoreError::Catalog(fault) => Self::Found(Problem::Catalog(fault)),
             error => Self::Found(Problem::Files(error)),
         }
@@ -167,7 +167,11 @@ impl Report {
             Err(error) => return Err(Stop::catalog(error)),
         };
         let region = volume.superblock.uuid;
-        let ledger = Ledger::replay(media, files.catalog, region, &files.pools).map_err(Stop::catalog)?;
+        let mut attempts =
+            (0..ATTEMPTS).map(|_| Ledger::replay_beside(media, files.catalog, region, &files.pools));
+        let settled = attempts.find_map(Result::transpose);
+        let ledger =
+            settled.unwrap_or(Err(StoreError::Overtaken { attempts: ATTEMPTS })).map_err(Stop::catalog)?;
         let state = ledger.state();
         self.catalog = Some(CatalogSummary {
             usage: Usage::new(&ledger, &files.pools, &volume.log),

@@ -256,6 +256,12 @@ pub enum StoreError {
         /// What this store wrote last.
         expected: u64,
     },
+    /// The catalog was rewritten again and again while it was read.
+    #[error("the master rewrote the catalog in each of {attempts} attempts to read it. Try: again")]
+    Overtaken {
+        /// How often it was read.
+        attempts: usize,
+    },
     /// An earlier error left it open whether the last record exists.
     #[error(
         "the store stopped after an earlier error of its catalog. Try: restart the agent, then farrow fsck"

@@ -12,6 +12,9 @@ use crate::volume::PoolFile;
 /// What a version can need in a checkpoint beyond its record in the log: a second record header, and padding.
 const CHECKPOINT_EXTRA: u64 = 64;
 
+/// How often a catalog may be compacted while it is read beside its master, before that is given up.
+pub(crate) const ATTEMPTS: usize = 16;
+
 /// The state of a region, and the catalog that it can be had from again.
 pub(crate) struct Ledger {
     state: State,
@@ -34,6 +37,25 @@ impl Ledger {
         let mut state = State::new(free, epoch, seq);
         catalog.replay(media, |place, record| state.apply(place, record))?;
         Ok(Self { state, catalog, stopped: false })
+    }
+
+    /// The same beside the master. `None` if the catalog was compacted meanwhile: what was read may have been written
+    /// over by the compaction after that one.
+    pub(crate) fn replay_beside(
+        media: &dyn Media,
+        place: (u64, u64),
+        region: Uuid,
+        pools: &[PoolFile],
+    ) -> Result<Option<Self>> {
+        let before = CatalogFile::look_at(media, place.0)?;
+        let replayed = Self::replay(media, place, region, pools);
+        let after = CatalogFile::look_at(media, place.0)?;
+        if after.serial == before.serial { replayed.map(Some) } else { Ok(None) }
+    }
+
+    /// What all records so far mean, and the catalog that they stand in.
+    pub(crate) fn into_parts(self) -> (State, CatalogFile) {
+        (self.state, self.catalog)
     }
 
     /// What all records so far mean.

@@ -17,6 +17,7 @@
 //! | `ledger` | state and catalog, moved together |
 //! | `volume` | farrow's files in the famfs log |
 //! | `mkfs`, `store`, `check` | making, using and checking a region |
+//! | `follower` | what readers beside the master see of it |
 //! | `famfs_log`, `export` | any famfs log as far as it can be read; a version as a famfs file of its own |
 //! | `host` | which host this is |
 //!
@@ -29,6 +30,7 @@ mod check;
 mod error;
 mod export;
 mod famfs_log;
+mod follower;
 mod frame;
 mod host;
 mod ledger;
@@ -46,6 +48,7 @@ pub use check::{CatalogSummary, Problem, Report, check};
 pub use error::{Result, StoreError};
 pub use export::{Exported, export};
 pub use famfs_log::{FamfsLog, read_log};
+pub use follower::Follower;
 pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
 pub use host::{HostId, HostIdFault};
 pub use mkfs::{FormatOptions, FormatReport};

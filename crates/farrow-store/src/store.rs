@@ -20,7 +20,7 @@ use crate::reservation::Reservation;
 use crate::usage::Usage;
 use crate::volume::{self, PoolFile, Volume};
 use holds::Holds;
-pub(crate) use readers::find;
+pub(crate) use readers::{find, list, versions};
 
 /// The one writer of a region.
 ///

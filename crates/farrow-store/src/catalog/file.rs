@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::fault::CatalogFault;
 use super::head::{
     CommitWord, HALF_HEADER_BYTES, HALF_HEADER_LEN, HEAD_LEN, HalfHeader, Head, MIN_CATALOG_LEN, PAGE_BYTES,
-    PAGE_LEN, WORD_OFFSET, low16,
+    WORD_OFFSET, low16,
 };
 use super::record::Record;
 use crate::error::{Result, StoreError};
@@ -14,6 +14,9 @@ use crate::state::StateFault;
 
 /// Bytes gathered before they go to the medium while a checkpoint is written.
 const CHECKPOINT_CHUNK: usize = 1024 * 1024;
+
+/// Bytes of records after which a reader that follows looks whether they have been written over.
+const PIECE: u64 = 1024 * 1024;
 
 /// In which part of a half a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +61,10 @@ impl CatalogFile {
         if len < MIN_CATALOG_LEN {
             return Err(CatalogFault::File { len, extents: 1 }.into());
         }
-        media.refresh(base, PAGE_LEN)?;
-        let mut bytes = [0; HEAD_LEN];
-        media.read_at(base, &mut bytes)?;
-        let head = Head::decode(&bytes, base, region, len)?;
-
-        let bits = media.load_u64(base + WORD_OFFSET)?;
-        let word = CommitWord::from_bits(bits);
+        let head = read_head(media, base, region, len)?;
+        let word = Self::look_at(media, base)?;
         if word.committed < HALF_HEADER_LEN || word.committed > head.half_len {
-            let (at, committed, half_len) = (base + WORD_OFFSET, word.committed, head.half_len);
-            return Err(CatalogFault::CommitWord { at, word: bits, committed, half_len }.into());
+            return Err(commit_word_fault(base, word, &head));
         }
 
         let at = base + head.halves[usize::from(word.serial & 1)];
@@ -85,7 +82,6 @@ impl CatalogFile {
         media: &dyn Media,
         mut apply: impl FnMut(Place, &Record) -> Result<(), StateFault>,
     ) -> Result<(u64, u64)> {
-        let half = self.half();
         let log_start = HALF_HEADER_LEN + self.header.checkpoint_len;
         let (mut epoch, mut seq) = (self.header.epoch, self.header.base_seq);
         let mut offset = HALF_HEADER_LEN;
@@ -93,25 +89,85 @@ impl CatalogFile {
         while offset < self.word.committed {
             let place = if offset < log_start { Place::Checkpoint } else { Place::Log };
             let end = if place == Place::Checkpoint { log_start } else { self.word.committed };
-            let at = half + offset;
-            let broken = |fault| CatalogFault::Record { at, fault };
-            let mut first = [0; 4];
-            media.read_at(at, &mut first)?;
-            let len = Record::peek_len(first, end - offset).map_err(broken)?;
-            bytes.resize(len, 0);
-            media.read_at(at, &mut bytes)?;
-            let record = Record::decode(&bytes).map_err(broken)?;
+            let record = self.read_record(media, offset, end, &mut bytes)?;
+            let at = self.half() + offset;
             apply(place, &record).map_err(|fault| CatalogFault::State { at, seq: record.seq, fault })?;
             if place == Place::Log {
                 (epoch, seq) = (record.epoch, record.seq);
             }
-            offset += len as u64;
+            offset += bytes.len() as u64;
         }
-        if self.word.epoch != low16(epoch) {
-            let (at, found) = (self.base + WORD_OFFSET, self.word.epoch);
-            return Err(CatalogFault::WordEpoch { at, found, expected: epoch }.into());
-        }
+        self.check_epoch(self.word, epoch)?;
         Ok((epoch, seq))
+    }
+
+    /// What the commit word says now. The medium's, not what this has been told last.
+    pub(crate) fn look(&self, media: &dyn Media) -> Result<CommitWord> {
+        Self::look_at(media, self.base)
+    }
+
+    /// What the commit word of the catalog at `base` says now.
+    pub(crate) fn look_at(media: &dyn Media, base: u64) -> Result<CommitWord> {
+        let at = base + WORD_OFFSET;
+        media.refresh(at, 8)?;
+        Ok(CommitWord::from_bits(media.load_u64(at)?))
+    }
+
+    /// Checks that the catalog is still the same: another file system may have been made in the medium.
+    pub(crate) fn check_head(&self, media: &dyn Media) -> Result<()> {
+        read_head(media, self.base, self.head.region, self.head.len).map(drop)
+    }
+
+    /// Whether the half that this reads is, as far as anybody has said, the live one. If not, its bytes may be being
+    /// written over.
+    pub(crate) fn is_live(&self, word: CommitWord) -> bool {
+        word.serial == self.word.serial
+    }
+
+    /// Goes back to the beginning of the log, so that [`read_on`](Self::read_on) reads all of it.
+    pub(crate) fn rewind_to_log(&mut self) {
+        self.word.committed = HALF_HEADER_LEN + self.header.checkpoint_len;
+    }
+
+    /// Reads records that somebody else has committed, from where this stands towards `word`, which
+    /// [`is_live`](Self::is_live): about a megabyte of them. They are there when this returns, unless the half is
+    /// live no more.
+    pub(crate) fn read_on(&mut self, media: &dyn Media, word: CommitWord) -> Result<Vec<Record>> {
+        let from = self.word.committed;
+        if word.committed < from || word.committed > self.head.half_len {
+            return Err(commit_word_fault(self.base, word, &self.head));
+        }
+        let mut records = Vec::new();
+        let (mut offset, mut bytes) = (from, Vec::new());
+        media.refresh(self.half() + from, word.committed - from)?;
+        while offset < word.committed && offset - from < PIECE {
+            let record = self.read_record(media, offset, word.committed, &mut bytes)?;
+            records.push(record);
+            offset += bytes.len() as u64;
+        }
+        self.word.committed = offset;
+        Ok(records)
+    }
+
+    /// Checks the epoch of the last record that `word` covers.
+    pub(crate) fn check_epoch(&self, word: CommitWord, epoch: u64) -> Result<()> {
+        if word.epoch == low16(epoch) {
+            return Ok(());
+        }
+        let (at, found) = (self.base + WORD_OFFSET, word.epoch);
+        Err(CatalogFault::WordEpoch { at, found, expected: epoch }.into())
+    }
+
+    /// The record at `offset` of the live half, which ends at `end` at the latest. `bytes` has it whole afterwards.
+    fn read_record(&self, media: &dyn Media, offset: u64, end: u64, bytes: &mut Vec<u8>) -> Result<Record> {
+        let at = self.half() + offset;
+        let broken = |fault| CatalogFault::Record { at, fault };
+        let mut first = [0; 4];
+        media.read_at(at, &mut first)?;
+        let len = Record::peek_len(first, end - offset).map_err(broken)?;
+        bytes.resize(len, 0);
+        media.read_at(at, bytes)?;
+        Ok(Record::decode(bytes).map_err(broken)?)
     }
 
     /// The epoch and the sequence number before the first record of the log.
@@ -193,10 +249,11 @@ impl CatalogFile {
 
     /// Another master may have taken over: then the word is not what was written last.
     fn check_word(&self, media: &dyn Media) -> Result<()> {
-        let at = self.base + WORD_OFFSET;
-        media.refresh(at, 8)?;
-        let (found, expected) = (media.load_u64(at)?, self.word.to_bits());
-        if found == expected { Ok(()) } else { Err(StoreError::Fenced { at, found, expected }) }
+        let (at, found, expected) = (self.base + WORD_OFFSET, self.look(media)?, self.word);
+        if found == expected {
+            return Ok(());
+        }
+        Err(StoreError::Fenced { at, found: found.to_bits(), expected: expected.to_bits() })
     }
 
     /// The commit: one aligned store.
@@ -211,4 +268,17 @@ impl CatalogFile {
     fn half(&self) -> u64 {
         self.base + self.head.halves[usize::from(self.word.serial & 1)]
     }
+}
+
+/// The head of the catalog of `region` in `len` bytes at `base`.
+fn read_head(media: &dyn Media, base: u64, region: Uuid, len: u64) -> Result<Head> {
+    let mut bytes = [0; HEAD_LEN];
+    media.refresh(base, HEAD_LEN as u64)?;
+    media.read_at(base, &mut bytes)?;
+    Ok(Head::decode(&bytes, base, region, len)?)
+}
+
+fn commit_word_fault(base: u64, word: CommitWord, head: &Head) -> StoreError {
+    let (at, committed, half_len) = (base + WORD_OFFSET, word.committed, head.half_len);
+    CatalogFault::CommitWord { at, word: word.to_bits(), committed, half_len }.into()
 }

@@ -110,11 +110,11 @@ impl Head {
 
 /// The one word whose store makes a record exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct CommitWord {
+pub(crate) struct CommitWord {
     /// Committed bytes of the live half, its header included; a multiple of 8.
-    pub(super) committed: u64,
+    pub(crate) committed: u64,
     /// Low 16 bits of the live half's serial. Its lowest bit names the half.
-    pub(super) serial: u16,
+    pub(crate) serial: u16,
     /// Low 16 bits of the epoch of the last record.
     pub(super) epoch: u16,
 }

@@ -51,28 +51,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
-        let inner = self.lock()?;
-        let state = inner.ledger.state();
-        let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
-        Ok(frame.versions.values().cloned().collect())
+        versions(self.lock()?.ledger.state(), name)
     }
 
     /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,
     /// beginning behind `after`.
     pub fn list(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        let inner = self.look();
-        let state = inner.ledger.state();
-        let start = match after.map(FrameName::as_str) {
-            Some(after) if after >= prefix => Bound::Excluded(after),
-            _ => Bound::Included(prefix),
-        };
-        state
-            .names()
-            .range::<str, _>((start, Bound::Unbounded))
-            .take_while(|name| name.as_str().starts_with(prefix))
-            .filter_map(|name| state.frame(name)?.latest().cloned())
-            .take(limit)
-            .collect()
+        list(self.look().ledger.state(), prefix, after, limit)
     }
 }
 
@@ -87,6 +72,30 @@ pub(crate) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Res
             latest: latest.number,
         }),
     }
+}
+
+pub(crate) fn versions(state: &State, name: &FrameName) -> Result<Vec<Arc<Version>>> {
+    let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
+    Ok(frame.versions.values().cloned().collect())
+}
+
+pub(crate) fn list(
+    state: &State,
+    prefix: &str,
+    after: Option<&FrameName>,
+    limit: usize,
+) -> Vec<Arc<Version>> {
+    let start = match after.map(FrameName::as_str) {
+        Some(after) if after >= prefix => Bound::Excluded(after),
+        _ => Bound::Included(prefix),
+    };
+    state
+        .names()
+        .range::<str, _>((start, Bound::Unbounded))
+        .take_while(|name| name.as_str().starts_with(prefix))
+        .filter_map(|name| state.frame(name)?.latest().cloned())
+        .take(limit)
+        .collect()
 }
 
 /// The error, with the neighbours in the order of names that share at least half of the name's beginning.

@@ -5,8 +5,10 @@
 mod crash;
 mod damage;
 mod export;
+mod follower;
 mod format;
 mod frames;
+mod hooked;
 mod model;
 mod region;
 mod trouble;
