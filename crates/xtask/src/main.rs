@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `cargo xtask test`, `cargo xtask python`, `cargo xtask regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -40,6 +40,13 @@ enum Task {
     },
     /// Run every check: format, lints, docs, Rust tests, Python tests, examples, demo
     Test,
+    /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// What to measure, and how; --help says what there is
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Make a Python environment with the farrow package
     Python,
     /// Generate the protobuf code that farrow-proto commits
@@ -105,6 +112,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             python::print_usage(&tree);
             Ok(())
         }
+        Task::Bench { arguments } => programs::bench(&Tree::find(DEMO_SCALE)?, &arguments),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
 }

@@ -30,3 +30,9 @@ pub(crate) fn demo(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
         .check(&tree.python().args(["examples/demo/demo.py", "--scale", &scale]).quiet())
         .context("the demo found something wrong; its last lines say what")
 }
+
+/// Hands everything to the benchmark's own command line, whose output is the only one.
+pub(crate) fn bench(tree: &Tree, arguments: &[String]) -> anyhow::Result<()> {
+    let bench = tree.cargo("run").args(["--release", "--package", "farrow-bench", "--"]).args(arguments);
+    Ok(bench.quiet().run()?)
+}

@@ -1,0 +1,83 @@
+//! Times of one operation.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// How long an operation took, each time it was done.
+pub(crate) struct Latency {
+    /// In nanoseconds, to three digits.
+    times: Histogram<u64>,
+}
+
+impl Latency {
+    /// Does `operation` so many times. What it is done to comes from `prepare`, before the clock starts; what it gives
+    /// is dropped after the clock has stopped.
+    pub(crate) fn of<S, T>(
+        times: u64,
+        mut prepare: impl FnMut(u64) -> anyhow::Result<S>,
+        mut operation: impl FnMut(S) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Self> {
+        let mut histogram = Histogram::new(3)?;
+        for n in 0..times {
+            let subject = prepare(n)?;
+            let start = Instant::now();
+            let done = operation(subject);
+            let time = start.elapsed();
+            drop(done?);
+            histogram.record(u64::try_from(time.as_nanos())?)?;
+        }
+        Ok(Self { times: histogram })
+    }
+
+    /// Half of the times are shorter.
+    pub(crate) fn median(&self) -> Duration {
+        Duration::from_nanos(self.times.value_at_quantile(0.5))
+    }
+
+    /// One in a hundred is longer.
+    pub(crate) fn p99(&self) -> Duration {
+        Duration::from_nanos(self.times.value_at_quantile(0.99))
+    }
+}
+
+/// Three digits and a unit.
+pub(crate) fn text(time: Duration) -> String {
+    let nanos = time.as_secs_f64() * 1e9;
+    let (value, unit) = match nanos {
+        ..1e3 => (nanos, "ns"),
+        ..1e6 => (nanos / 1e3, "µs"),
+        ..1e9 => (nanos / 1e6, "ms"),
+        _ => (nanos / 1e9, "s"),
+    };
+    let digits = match value {
+        ..10.0 => 2,
+        ..100.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.digits$} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_time_counts_once() {
+        let latency = Latency::of(1000, |n| Ok(std::hint::black_box(n)), Ok).unwrap();
+        assert_eq!(latency.times.len(), 1000);
+        assert!(latency.median() <= latency.p99());
+    }
+
+    #[test]
+    fn a_failed_operation_has_no_time() {
+        assert!(Latency::of(2, Ok, |n| if n == 1 { anyhow::bail!("no") } else { Ok(()) }).is_err());
+    }
+
+    #[test]
+    fn three_digits_and_a_unit() {
+        let texts = [0, 999, 1_000, 54_321, 999_000, 1_234_567, 12_345_678_901]
+            .map(|n| text(Duration::from_nanos(n)));
+        assert_eq!(texts, ["0.00 ns", "999 ns", "1.00 µs", "54.3 µs", "999 µs", "1.23 ms", "12.3 s"]);
+    }
+}
