@@ -23,6 +23,30 @@ pub enum RegionError {
         size: u64,
     },
 
+    /// An access to what no part of an assembled medium has.
+    #[error(
+        "{len} bytes at offset {offset:#x} of {what} were asked for, and no part of it has the byte at {at:#x}"
+    )]
+    NoPart {
+        /// The medium.
+        what: String,
+        /// First byte asked for.
+        offset: u64,
+        /// Bytes asked for.
+        len: u64,
+        /// The first byte that is in no part.
+        at: u64,
+    },
+
+    /// Two parts of an assembled medium for the same bytes.
+    #[error("two parts of {what} have the byte at {offset:#x}")]
+    PartsOverlap {
+        /// The medium.
+        what: String,
+        /// The first byte in both.
+        offset: u64,
+    },
+
     /// An atomic access to a word that is not aligned.
     #[error(
         "offset {offset:#x} in {what} is not a multiple of {align}: one load or store needs an aligned word"

@@ -197,7 +197,8 @@ impl FileMedia {
         within(|| self.describe(), offset, len, self.len)
     }
 
-    fn check_writable(&self) -> Result<(), RegionError> {
+    /// Refuses to write a medium that was opened for reading.
+    pub(crate) fn check_writable(&self) -> Result<(), RegionError> {
         match self.access {
             Access::ReadWrite => Ok(()),
             Access::ReadOnly => Err(RegionError::ReadOnly { what: self.describe() }),

@@ -29,6 +29,10 @@
 //! | hugetlbfs | stat, rounded down | its pages, 2 MiB | huge |
 //! | device-dax | `size` in sysfs, rounded down | its `align`, 2 MiB | huge |
 //! | PCI BAR | stat and `resource` in sysfs, which must agree | 4 KiB | uncached, or write-combining |
+//! | mounted famfs | stat of each of its files | 4 KiB | the device's |
+//!
+//! A device that famfs has mounted can be reached only through the mount's files. [`AssembledMedia`] puts ranges
+//! of them where they lie on the device, so that whoever knows device offsets need not know of the mount.
 //!
 //! # Code map
 //!
@@ -37,6 +41,7 @@
 //! | `media.rs` | the [`Media`] trait and its words | |
 //! | `medium.rs` | what a path leads to: [`MediumKind`], size, alignment | |
 //! | `file.rs` | [`FileMedia`]: a medium that has a path | |
+//! | `assembled.rs` | [`AssembledMedia`]: parts of files in one address space | |
 //! | `mem.rs` | [`MemMedia`]: a medium on the heap | |
 //! | `crash.rs`, `incoherent.rs` | test doubles (feature `testing`): `CrashMedia` remembers what would survive, `IncoherentMemory` has hosts with caches of their own | |
 //! | `pages.rs` | [`PageUse`]: whether pages are huge | |
@@ -65,6 +70,7 @@
 //! a clean end. A process that dies of SIGBUS leaves nothing half done: locks and mappings go with it,
 //! what was committed is on the medium, and whoever opens the file next is told that it is too short.
 
+mod assembled;
 mod cache;
 #[cfg(any(test, feature = "testing"))]
 mod crash;
@@ -89,6 +95,7 @@ mod write;
 #[cfg(test)]
 use sysfs_double::skipped;
 
+pub use assembled::{AssembledMedia, FilePart};
 #[cfg(any(test, feature = "testing"))]
 pub use crash::CrashMedia;
 pub use error::RegionError;

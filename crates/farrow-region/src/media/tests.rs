@@ -1,7 +1,9 @@
 //! What every medium does, whatever it is made of.
 
+use std::path::Path;
+
 use super::*;
-use crate::{CrashMedia, FileMedia, IncoherentMemory, MemMedia};
+use crate::{AssembledMedia, CrashMedia, FileMedia, FilePart, FileRange, IncoherentMemory, MemMedia};
 
 const LEN: usize = 8192 + 5;
 
@@ -12,9 +14,21 @@ fn each(test: impl Fn(&dyn Media)) {
     test(&file);
     let file = FileMedia::create(directory.path().join("software"), LEN as u64, false).unwrap();
     test(&file.with_coherency(Coherency::Software));
+    test(&assembled(directory.path()));
     test(&MemMedia::new(LEN));
     test(&CrashMedia::new(LEN));
     test(&IncoherentMemory::new(LEN, 1).host());
+}
+
+/// Made of two files, cut where accesses of the tests cross.
+fn assembled(directory: &Path) -> AssembledMedia {
+    let file = |name, len| FileMedia::create(directory.join(name), len, false).unwrap();
+    let part = |at, offset, len| FilePart { at, range: FileRange { offset, len } };
+    let rest = LEN as u64 - 4096;
+    let media = AssembledMedia::new("two files".into(), LEN as u64);
+    let media = media.with(file("first", 3 * 4096), [part(0, 8192, 4096)]).unwrap();
+    let second = [part(4096, 4096, 8), part(4104, 4104, rest - 8)];
+    media.with(file("second", 4096 + rest), second).unwrap()
 }
 
 fn all(media: &dyn Media) -> Vec<u8> {
