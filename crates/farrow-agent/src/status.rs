@@ -78,6 +78,7 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::ExportPath { .. }
         | StoreError::NoSpaceToExport { .. }
         | StoreError::Overtaken { .. }
+        | StoreError::Mount(_)
         | StoreError::Media(_) => Reason::Failed,
     }
 }

@@ -60,7 +60,8 @@ impl FreeSpace {
     ///
     /// Below 2 MiB the shortest extent that fits, so that long ones stay whole. From 2 MiB on, extents that
     /// begin on a 2 MiB boundary and, but for the last, are multiples of 2 MiB long. One extent if there is
-    /// one, else the longest first, at most 16; `None` if that is not enough.
+    /// one, else the longest first, at most 16, and all of one pool: pools can be files of their own, and a
+    /// mapping has one file. `None` if that is not enough.
     pub(crate) fn find(&self, len: u64) -> Option<Vec<Extent>> {
         let need = len.checked_next_multiple_of(PAGE)?;
         let align = if need < HUGE_PAGE { PAGE } else { HUGE_PAGE };
@@ -75,7 +76,9 @@ impl FreeSpace {
         if let Some(extent) = whole {
             return Some(vec![Extent { len: need, ..extent }]);
         }
-        self.find_pieces(need, align)
+        let mut pools: Vec<u32> = self.by_place.keys().map(|&(pool, _)| pool).collect();
+        pools.dedup();
+        pools.into_iter().find_map(|pool| self.find_pieces(pool, need, align))
     }
 
     /// Makes a free extent used. Returns false, and changes nothing, unless all of it is free.
@@ -121,10 +124,10 @@ impl FreeSpace {
         self.by_place.iter().map(|(&(pool, offset), &len)| Extent { pool, offset, len })
     }
 
-    fn find_pieces(&self, need: u64, align: u64) -> Option<Vec<Extent>> {
+    fn find_pieces(&self, pool: u32, need: u64, align: u64) -> Option<Vec<Extent>> {
         let mut pieces = Vec::new();
         let mut left = need;
-        for &free in self.by_len.iter().rev() {
+        for &free in self.by_len.iter().rev().filter(|free| free.1 == pool) {
             if pieces.len() == MAX_EXTENTS || free.0 < align.min(left) {
                 break;
             }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN};
 use crate::frame::Extent;
 use crate::host::HostIdFault;
+use crate::mount::MountFault;
 use crate::name::{FrameName, NameFault};
 use crate::size::Size;
 use crate::state::StateFault;
@@ -293,6 +294,9 @@ pub enum StoreError {
     /// The famfs superblock or log is not one.
     #[error(transparent)]
     Famfs(#[from] FormatError),
+    /// A mounted famfs is not as it should be, or its tools failed.
+    #[error(transparent)]
+    Mount(#[from] MountFault),
     /// The medium failed.
     #[error(transparent)]
     Media(#[from] RegionError),

@@ -18,6 +18,7 @@
 //! | `volume` | farrow's files in the famfs log |
 //! | `mkfs`, `store`, `check` | making, using and checking a region |
 //! | `follower` | what readers beside the master see of it |
+//! | `mount` | a mounted famfs: its files as one medium, and making farrow's by the famfs tools |
 //! | `famfs_log`, `export` | any famfs log as far as it can be read; a version as a famfs file of its own |
 //! | `host` | which host this is |
 //!
@@ -35,6 +36,7 @@ mod frame;
 mod host;
 mod ledger;
 mod mkfs;
+mod mount;
 mod name;
 mod reservation;
 mod size;
@@ -52,6 +54,7 @@ pub use follower::Follower;
 pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
 pub use host::{HostId, HostIdFault};
 pub use mkfs::{FormatOptions, FormatReport};
+pub use mount::{FamfsTools, Mount, MountFault, MountOptions};
 pub use name::{FrameName, FrameRef, MAX_NAME_LEN, NameFault};
 pub use reservation::Reservation;
 pub use state::StateFault;

@@ -197,15 +197,30 @@ fn what_is_there(media: &dyn Media, force: bool) -> Result<Option<Uuid>> {
 }
 
 fn catalog_len(media: &dyn Media, options: &FormatOptions) -> Result<u64> {
-    if options.hosts_len == 0 || !options.hosts_len.is_multiple_of(4096) {
-        return Err(StoreError::HostsLen { len: options.hosts_len });
-    }
-    let share = media.len() / CATALOG_SHARE / ALLOC_UNIT * ALLOC_UNIT;
-    let len = options.catalog_len.unwrap_or(share.clamp(ALLOC_UNIT, MOST_CATALOG));
+    check_hosts_len(options.hosts_len)?;
+    let len = options.catalog_len.unwrap_or(catalog_share(media.len()));
+    check_catalog_len(len)?;
+    Ok(len)
+}
+
+/// The length of the catalog for `len` bytes of medium, unless something else is asked for.
+pub(crate) fn catalog_share(len: u64) -> u64 {
+    let share = len / CATALOG_SHARE / ALLOC_UNIT * ALLOC_UNIT;
+    share.clamp(ALLOC_UNIT, MOST_CATALOG)
+}
+
+pub(crate) fn check_catalog_len(len: u64) -> Result<()> {
     if len < MIN_CATALOG_LEN || !len.is_multiple_of(4096) {
         return Err(StoreError::CatalogLen { len });
     }
-    Ok(len)
+    Ok(())
+}
+
+pub(crate) fn check_hosts_len(len: u64) -> Result<()> {
+    if len == 0 || !len.is_multiple_of(4096) {
+        return Err(StoreError::HostsLen { len });
+    }
+    Ok(())
 }
 
 /// Writes the superblock so that it is valid with its last persist and not before: the line with the magic
@@ -221,7 +236,7 @@ fn write_superblock(media: &dyn Media, superblock: &Superblock) -> Result<()> {
     Ok(())
 }
 
-fn zero(media: &dyn Media, offset: u64, len: u64) -> Result<()> {
+pub(crate) fn zero(media: &dyn Media, offset: u64, len: u64) -> Result<()> {
     let zeros = vec![0; ZEROS];
     let mut done = 0;
     while done < len {

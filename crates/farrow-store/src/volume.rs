@@ -4,7 +4,7 @@ use famfs_format::{
     ENTRY_LEN, FileEntry, FormatError, LOG_HEADER_LEN, LOG_OFFSET, LogEntry, LogHeader, Namespace, RelPath,
     SUPERBLOCK_LEN, Superblock, entry_offset,
 };
-use farrow_region::Media;
+use farrow_region::{Media, RegionError};
 
 use crate::allocator::PAGE;
 use crate::catalog::CatalogFault;
@@ -84,11 +84,15 @@ impl Volume {
     /// Mends what an append to the famfs log leaves that was cut off between the log's two counters. For the
     /// master alone.
     ///
-    /// One word changes, so a crash of this leaves the counters as they were, or mended.
+    /// One word changes, so a crash of this leaves the counters as they were, or mended. A log that is open for
+    /// reading stays as it is: on a mounted famfs it is its tools' to write, which take it like that.
     pub(crate) fn mend_counters(&mut self, media: &dyn Media) -> Result<()> {
         let Some(FormatError::Counters { next_seqnum, next_index }) = self.log_fault else { return Ok(()) };
         if next_seqnum.abs_diff(next_index) == 1 {
-            media.write_at(LOG_OFFSET, &self.log.encode())?;
+            match media.write_at(LOG_OFFSET, &self.log.encode()) {
+                Err(RegionError::ReadOnly { .. }) => return Ok(()),
+                written => written?,
+            }
             media.persist(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
             self.log_fault = None;
         }
@@ -97,11 +101,7 @@ impl Volume {
 
     /// Finds catalog and pools.
     pub(crate) fn farrow_files(&self) -> Result<FarrowFiles> {
-        let catalog = self.file(CATALOG_FILE)?;
-        let (offset, len) = match runs(catalog)[..] {
-            [run] => run,
-            ref runs => return Err(CatalogFault::File { len: catalog.size, extents: runs.len() }.into()),
-        };
+        let catalog = self.catalog()?;
         let mut pools = Vec::new();
         // A region has at least one pool file; the first number without one ends them.
         pools.push(PoolFile::new(0, self.file(&pool_path(0))?));
@@ -110,7 +110,16 @@ impl Volume {
             let Some(file) = self.namespace.file(&path) else { break };
             pools.push(PoolFile::new(index, file));
         }
-        Ok(FarrowFiles { catalog: (offset, len), pools })
+        Ok(FarrowFiles { catalog, pools })
+    }
+
+    /// Where the catalog lies on the medium: offset and length.
+    pub(crate) fn catalog(&self) -> Result<(u64, u64)> {
+        let catalog = self.file(CATALOG_FILE)?;
+        match runs(catalog)[..] {
+            [run] => Ok(run),
+            ref runs => Err(CatalogFault::File { len: catalog.size, extents: runs.len() }.into()),
+        }
     }
 
     fn file(&self, path: &str) -> Result<&FileEntry> {

@@ -109,6 +109,20 @@ fn neighbours_join_but_not_across_pools() {
     assert_eq!(free.largest(), 2 * MIB);
 }
 
+#[test]
+fn the_pieces_of_one_answer_are_of_one_pool() {
+    let mut free = FreeSpace::new([(0, 8 * MIB), (1, 12 * MIB)]);
+    for (pool, offset) in [(0, 4 * MIB), (1, 4 * MIB)] {
+        assert!(free.take(&Extent { pool, offset, len: 2 * MIB }));
+    }
+    let found = free.find(10 * MIB).unwrap();
+    assert_eq!(
+        found.iter().map(|extent| (extent.pool, extent.len)).collect::<Vec<_>>(),
+        [(1, 6 * MIB), (1, 4 * MIB)]
+    );
+    assert!(free.find(10 * MIB + 1).is_none() && free.total() == 16 * MIB);
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     Take { len: u64 },

@@ -10,5 +10,6 @@ mod format;
 mod frames;
 mod hooked;
 mod model;
+mod mount;
 mod region;
 mod trouble;
