@@ -49,6 +49,14 @@ impl Region {
         Self { directory, path }
     }
 
+    /// A region at a path that is there already. What its agents keep on their host is put elsewhere.
+    ///
+    /// # Panics
+    /// If no directory can be made.
+    pub fn at(path: PathBuf) -> Self {
+        Self { path, ..Self::unmade() }
+    }
+
     /// A path beside the region's file.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)

@@ -5,10 +5,12 @@ mod agent;
 mod data;
 mod eventually;
 mod hold;
+mod mount;
 mod programs;
 
 pub use agent::{Agent, Region};
 pub use data::{batch, numbers, sum};
 pub use eventually::eventually;
 pub use hold::Holder;
+pub use mount::famfs;
 pub use programs::{farrow, program};

@@ -12,7 +12,7 @@ use crate::region::CommitCheck;
 #[derive(Debug, Parser)]
 #[command(name = "farrow-agent", version, args_override_self = true)]
 pub struct Args {
-    /// The region: a file made by `farrow mkfs`
+    /// The region: a file or device that `farrow mkfs` has made one, or the mount point of a famfs with farrow's files
     #[arg(long, value_name = "PATH", env = "FARROW_REGION")]
     pub region: PathBuf,
 

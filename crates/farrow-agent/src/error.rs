@@ -96,6 +96,15 @@ pub(crate) enum AgentError {
         /// Bytes reserved.
         reserved: u64,
     },
+    /// A segment that no one mapping of a mounted famfs can hold.
+    #[error(
+        "a segment's {extents} extents are in several pool files, which a mounted famfs does not map side by side. \
+         Try: farrow put, which writes it anew"
+    )]
+    SeveralFiles {
+        /// How many it has.
+        extents: usize,
+    },
     /// A version without bytes: the catalog must not hold one.
     #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]
     NoSegments,

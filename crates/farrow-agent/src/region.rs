@@ -1,9 +1,8 @@
 //! The region as the service sees it: the store, and the bytes of its frames mapped read-only.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,13 +11,12 @@ use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use farrow_ipc::{Layout, SegmentReader, Trust};
 use farrow_proto::v1;
-use farrow_region::{Access, FileMedia, FileRange, ReadMapping, SealedBytes};
-use farrow_store::{
-    Extent, FrameName, NewVersion, PoolFile, Reservation, Segment, Store, Validation, Version,
-};
+use farrow_region::{ReadMapping, SealedBytes};
+use farrow_store::{Extent, FrameName, NewVersion, Reservation, Segment, Store, Validation, Version};
 use uuid::Uuid;
 
 use crate::error::AgentError;
+use crate::medium::Medium;
 
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,10 +30,7 @@ pub enum CommitCheck {
 /// A region that this agent is the master of.
 pub(crate) struct Region {
     store: Arc<Store>,
-    media: Arc<FileMedia>,
-    /// The medium, as clients on this host open it.
-    medium: PathBuf,
-    file: File,
+    medium: Medium,
     /// Each pool file mapped whole, once.
     pools: HashMap<u32, Arc<ReadMapping>>,
     check: CommitCheck,
@@ -50,26 +45,19 @@ pub(crate) struct HeldVersion {
 impl Region {
     /// Opens the region at `medium` as the master agent of `host`.
     pub(crate) fn open(medium: &Path, host: Uuid, check: CommitCheck) -> Result<Self, AgentError> {
-        let media = Arc::new(FileMedia::open(medium, Access::ReadWrite)?);
-        let medium = std::fs::canonicalize(medium)
-            .map_err(|source| AgentError::Medium { path: medium.to_owned(), source })?;
-        let file =
-            File::open(&medium).map_err(|source| AgentError::Medium { path: medium.clone(), source })?;
-        let store = Arc::new(Store::open(media.clone(), host)?);
+        let medium = Medium::open(medium)?;
+        let store = Arc::new(Store::open(medium.media(), host)?);
         let pools = store
             .pools()
             .iter()
-            .map(|pool| {
-                let ranges: Vec<FileRange> = ranges_of(pool).collect();
-                Ok((pool.index, ReadMapping::map(&file, &ranges)?))
-            })
+            .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, media, medium, file, pools, check })
+        Ok(Self { store, medium, pools, check })
     }
 
     /// Whether the medium is still as long as it was; a file can be cut off under its mappings.
     pub(crate) fn check_len(&self) -> Result<(), AgentError> {
-        Ok(self.media.check_len()?)
+        self.medium.check_len()
     }
 
     /// The catalog and its allocator.
@@ -225,10 +213,7 @@ impl Region {
             let offset = usize::try_from(extent.offset).map_err(|_| too_long())?;
             return Ok(pool.sealed(offset, len, ())?);
         }
-        let ranges = self.store.media_ranges(extents)?;
-        let ranges: Vec<FileRange> =
-            ranges.into_iter().map(|(offset, len)| FileRange { offset, len }).collect();
-        Ok(ReadMapping::map(&self.file, &ranges)?.sealed(0, len, ())?)
+        Ok(self.medium.map(&self.store, extents)?.sealed(0, len, ())?)
     }
 
     fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
@@ -236,16 +221,7 @@ impl Region {
         used.sort_unstable();
         used.dedup();
         let pools = self.store.pools().iter().filter(|pool| used.binary_search(&pool.index).is_ok());
-        pools
-            .map(|pool| v1::PoolFile {
-                index: pool.index,
-                path: self.medium.to_string_lossy().into_owned(),
-                ranges: ranges_of(pool)
-                    .map(|FileRange { offset, len }| v1::MediumRange { offset, length: len })
-                    .collect(),
-                superblock: String::new(),
-            })
-            .collect()
+        pools.map(|pool| self.medium.pool_file(pool)).collect()
     }
 
     fn uuid_bytes(&self) -> Bytes {
@@ -267,10 +243,6 @@ impl Drop for HeldVersion {
             tracing::error!(frame = %self.version.name, version = self.version.number, %error, "release failed");
         }
     }
-}
-
-fn ranges_of(pool: &PoolFile) -> impl Iterator<Item = FileRange> {
-    pool.extents.iter().map(|&(offset, len)| FileRange { offset, len })
 }
 
 fn segment_message(segment: &Segment) -> v1::Segment {

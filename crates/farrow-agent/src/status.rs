@@ -40,6 +40,7 @@ fn reason(error: &AgentError) -> Reason {
         AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
         AgentError::Region(_)
         | AgentError::Medium { .. }
+        | AgentError::SeveralFiles { .. }
         | AgentError::Arrow(_)
         | AgentError::Holders(_)
         | AgentError::Watch(_)

@@ -19,7 +19,7 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a region: a famfs file system with farrow's files in it
+    /// Make a region: a famfs file system with farrow's files in it, or farrow's files on a mounted famfs
     Mkfs(Mkfs),
     /// Check a region or famfs image; nothing is written. Exit 0: clean, 1: problems found, 2: cannot be read
     Fsck(Fsck),
@@ -58,25 +58,30 @@ impl Agent {
 
 #[derive(Debug, Group)]
 pub(crate) struct Mkfs {
-    /// Where: a file, made or replaced. In a tmpfs such as /dev/shm it is memory
+    /// Where: a file, made or replaced (in a tmpfs such as /dev/shm it is memory), a device, or the mount point of a
+    /// famfs, where farrow's files are made by the famfs program
     pub(crate) path: PathBuf,
     /// Bytes of the region: 4G, 64MiB; K, M, G and T are powers of 1024. famfs's own tools take no device under 4G,
-    /// farrow does [default: the file's size, if it is there]
+    /// farrow does [default: the file's size, if it is there]. On a mounted famfs bytes of the pool [default: all that
+    /// is free]
     #[arg(long, value_name = "SIZE")]
     pub(crate) size: Option<Size>,
-    /// Bytes of the famfs log: a power of two of at least 8M, which has room for 15420 files
-    #[arg(long, value_name = "SIZE", default_value = "8M")]
-    pub(crate) log_len: Size,
-    /// Version of the famfs format; a famfs tool reads exactly the one that it was built for
-    #[arg(long, value_enum, default_value = "2.2")]
-    pub(crate) omf: Omf,
+    /// Bytes of the famfs log: a power of two of at least 8M, which has room for 15420 files [default: 8M]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) log_len: Option<Size>,
+    /// Version of the famfs format; a famfs tool reads exactly the one that it was built for [default: 2.2]
+    #[arg(long, value_enum)]
+    pub(crate) omf: Option<Omf>,
     /// Bytes left outside the pool, for other programs' famfs files and for farrow export
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub(crate) reserve: Size,
+    /// The famfs program, which makes the files on a mounted famfs
+    #[arg(long, value_name = "PROGRAM", env = "FARROW_FAMFS", default_value = "famfs")]
+    pub(crate) famfs: PathBuf,
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
     #[arg(long, value_name = "FILE")]
     pub(crate) system_uuid_file: Option<PathBuf>,
-    /// Replace a file system that is there, with everything in it
+    /// Replace a file system that is there, with everything in it; on a mounted famfs, empty the region
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -103,7 +108,7 @@ impl From<Omf> for FormatVersion {
 
 #[derive(Debug, Group)]
 pub(crate) struct Fsck {
-    /// The region, or an image that the famfs tools made
+    /// The region, an image that the famfs tools made, or the mount point of a famfs
     pub(crate) path: PathBuf,
     /// As JSON
     #[arg(long)]
@@ -112,7 +117,8 @@ pub(crate) struct Fsck {
 
 #[derive(Debug, Group)]
 pub(crate) struct Log {
-    /// The region, or an image that the famfs tools made; a damaged one is read as far as it can be
+    /// The region, an image that the famfs tools made, or the mount point of a famfs; a damaged one is read as far as
+    /// it can be
     pub(crate) path: PathBuf,
     /// As JSON: superblock, entries, problems
     #[arg(long)]
@@ -121,7 +127,7 @@ pub(crate) struct Log {
 
 #[derive(Debug, Group)]
 pub(crate) struct Cat {
-    /// The region, or an image that the famfs tools made
+    /// The region, an image that the famfs tools made, or the mount point of a famfs
     pub(crate) path: PathBuf,
     /// The file in it, relative to the mount: dir/file
     #[arg(value_name = "FAMFS-PATH")]
@@ -201,7 +207,7 @@ pub(crate) struct Leases {
 
 #[derive(Debug, Group)]
 pub(crate) struct Df {
-    /// A region or famfs image to look at itself, instead of asking an agent
+    /// A region, famfs image or mount point of a famfs to look at itself, instead of asking an agent
     pub(crate) path: Option<PathBuf>,
     /// As JSON
     #[arg(long)]

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod medium;
 mod output;
 mod size;
 

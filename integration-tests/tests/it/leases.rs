@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use farrow_integration_tests::{Holder, Region, batch, eventually, sum};
 
 /// Asks until the answer is what it should become.
-async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let start = std::time::Instant::now();
     loop {
         if let Some(answer) = ask().await {

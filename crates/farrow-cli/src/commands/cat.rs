@@ -1,23 +1,24 @@
 //! `farrow cat`
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use famfs_format::RelPath;
-use farrow_region::{Access, FileMedia, Media};
-use farrow_store::read_log;
+use famfs_format::{FileEntry, RelPath};
+use farrow_store::{Mount, read_log};
 
 use crate::args::Cat;
-use crate::output;
+use crate::{medium, output};
 
 /// Bytes read at a time.
 const PIECE: usize = 1024 * 1024;
 
 pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
     let path = RelPath::parse(&args.file).with_context(|| format!("{:?}", args.file))?;
-    let media = FileMedia::open(&args.path, Access::ReadOnly)?;
+    let media = medium::open_log(&args.path)?;
     let named = || args.path.display().to_string();
-    let log = read_log(&media)?;
+    let log = read_log(&*media)?;
     let Some(namespace) = &log.namespace else {
         let problems: Vec<String> = log.problems.iter().map(ToString::to_string).collect();
         bail!("{}: {}", named(), problems.join("; "));
@@ -31,6 +32,9 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
         }
         bail!("no file {path} in {}. Try: farrow log", named());
     };
+    if let Some(mount) = Mount::find(&args.path)? {
+        return copy(&mount.path_of(&path), file);
+    }
     // Said before the first byte and not after the last that is there.
     for extent in file.map.extents() {
         if extent.end().is_none_or(|end| end > media.len()) {
@@ -53,5 +57,22 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
             (offset, left) = (offset + len as u64, left - len as u64);
         }
     }
+    Ok(out.flush()?)
+}
+
+/// Copies a file under a mount.
+fn copy(path: &Path, file: &FileEntry) -> anyhow::Result<()> {
+    let named = || path.display().to_string();
+    let source = File::open(path).with_context(named)?;
+    let len = source.metadata().with_context(named)?.len();
+    if len != file.size {
+        bail!(
+            "{} has {len} bytes, and the famfs log says {}. Try: umount, then famfs mount",
+            named(),
+            file.size
+        );
+    }
+    let mut out = std::io::stdout().lock();
+    std::io::copy(&mut source.take(len), &mut out)?;
     Ok(out.flush()?)
 }

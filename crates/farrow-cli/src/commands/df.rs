@@ -3,12 +3,11 @@
 use std::path::Path;
 
 use anyhow::bail;
-use farrow_region::{Access, FileMedia};
 use farrow_store::{check, read_log};
 use serde::Serialize;
 
 use crate::args::Df;
-use crate::output;
+use crate::{medium, output};
 
 pub(crate) fn run(args: &Df) -> anyhow::Result<()> {
     let usage = match &args.path {
@@ -84,14 +83,14 @@ fn of_agent(args: &Df) -> anyhow::Result<Usage> {
 }
 
 fn of_medium(path: &Path) -> anyhow::Result<Usage> {
-    let media = FileMedia::open(path, Access::ReadOnly)?;
-    let log = read_log(&media)?;
+    let media = medium::open(path)?;
+    let log = read_log(&*media)?;
     let (Some(superblock), Some(header), Some(namespace)) = (&log.superblock, &log.header, &log.namespace)
     else {
         let problems: Vec<String> = log.problems.iter().map(ToString::to_string).collect();
         bail!("{}: {}", path.display(), problems.join("; "));
     };
-    let report = check(&media)?;
+    let report = check(&*media)?;
     for problem in &report.problems {
         output::note(format_args!("note: {}: {problem}", path.display()));
     }

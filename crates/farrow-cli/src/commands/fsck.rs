@@ -2,17 +2,14 @@
 
 use std::process::ExitCode;
 
-use farrow_region::{Access, FileMedia};
 use farrow_store::{Report, check};
 use serde::Serialize;
 
 use crate::args::Fsck;
-use crate::output;
+use crate::{medium, output};
 
 pub(crate) fn run(args: &Fsck) -> ExitCode {
-    let report = FileMedia::open(&args.path, Access::ReadOnly)
-        .map_err(Into::into)
-        .and_then(|media| Ok(check(&media)?));
+    let report = medium::open(&args.path).and_then(|media| Ok(check(&*media)?));
     let report = match report {
         Ok(report) => report,
         Err(error) => {

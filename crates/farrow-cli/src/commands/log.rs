@@ -3,17 +3,14 @@
 use std::process::ExitCode;
 
 use famfs_format::{EntryBody, Extent, FileMap, LogEntry, Superblock};
-use farrow_region::{Access, FileMedia};
 use farrow_store::{FamfsLog, read_log};
 use serde::Serialize;
 
 use crate::args::Log;
-use crate::output;
+use crate::{medium, output};
 
 pub(crate) fn run(args: &Log) -> ExitCode {
-    let log = FileMedia::open(&args.path, Access::ReadOnly)
-        .map_err(Into::into)
-        .and_then(|media| Ok(read_log(&media)?));
+    let log = medium::open_log(&args.path).and_then(|media| Ok(read_log(&*media)?));
     let log = match log {
         Ok(log) => log,
         Err(error) => {

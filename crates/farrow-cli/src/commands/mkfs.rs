@@ -3,22 +3,26 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use famfs_format::MIN_DEVICE_LEN;
+use famfs_format::{FormatVersion, MIN_DEVICE_LEN};
 use farrow_region::{Access, FileMedia, Media};
-use farrow_store::{FormatOptions, FormatReport, HostId, Store};
+use farrow_store::{FamfsTools, FormatOptions, FormatReport, HostId, Mount, MountOptions, Store};
 
 use crate::args::Mkfs;
 use crate::output;
 
 pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
-    let options = FormatOptions {
-        log_len: args.log_len.0,
-        version: args.omf.into(),
+    let host = HostId::discover(args.system_uuid_file.as_deref())?;
+    if let Some(mount) = Mount::find(&args.path)? {
+        return on_mount(args, &mount, MountOptions::new(host));
+    }
+    let mut options = FormatOptions {
         reserve: args.reserve.0,
         device_path: args.path.as_os_str().as_encoded_bytes().to_vec(),
         force: args.force,
-        ..FormatOptions::new(HostId::discover(args.system_uuid_file.as_deref())?)
+        ..FormatOptions::new(host)
     };
+    options.log_len = args.log_len.map_or(options.log_len, |len| len.0);
+    options.version = args.omf.map_or(options.version, FormatVersion::from);
     let size = args.size.map(|size| size.0);
     let (media_len, report) = match std::fs::metadata(&args.path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -44,6 +48,38 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
         }
     };
     tell(&args.path, media_len, &report);
+    Ok(())
+}
+
+/// Makes farrow's files on a famfs that is there already.
+fn on_mount(args: &Mkfs, mount: &Mount, options: MountOptions) -> anyhow::Result<()> {
+    let place = args.path.display();
+    for (option, given) in [("--log-len", args.log_len.is_some()), ("--omf", args.omf.is_some())] {
+        if given {
+            bail!("{option}: the famfs mounted at {place} is there already; mkfs.famfs decided that");
+        }
+    }
+    if args.size.is_some() && args.reserve.0 > 0 {
+        bail!(
+            "on a mounted famfs --size says how large the pool is, and --reserve what it leaves: give one of them"
+        );
+    }
+    let options = MountOptions {
+        pool_len: args.size.map(|size| size.0),
+        reserve: args.reserve.0,
+        force: args.force,
+        ..options
+    };
+    let report = mount.format(&FamfsTools::new(&args.famfs), &options)?;
+    if report.replaced.is_some() {
+        output::note("the frames that were in it are gone");
+    }
+    output::note(format_args!(
+        "{place}: region {} on a mounted famfs, {} of it for frames, {} in no file",
+        report.superblock.uuid,
+        output::size(report.pool_len),
+        output::size(report.unpooled),
+    ));
     Ok(())
 }
 
