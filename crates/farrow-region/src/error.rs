@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::losses::LossCause;
 use crate::media::Access;
 use crate::medium::MediumKind;
 
@@ -150,6 +151,21 @@ pub enum RegionError {
         len: u64,
         /// Bytes now.
         found: u64,
+    },
+
+    /// Bytes whose memory went away below a mapping, in a process that survives it
+    /// ([`survive_bus_errors`](crate::survive_bus_errors)), or asked for beforehand.
+    #[error("{what} has lost {len} bytes at offset {offset:#x}: {cause}")]
+    Lost {
+        /// The medium.
+        what: String,
+        /// The first byte, counted from the beginning of the medium.
+        offset: u64,
+        /// Number of bytes: those that go together, a page or what the medium has for one; more if too many
+        /// pages were lost to be told apart.
+        len: u64,
+        /// Why they are lost, and what to do.
+        cause: LossCause,
     },
 
     /// Too few bytes for a medium.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use crate::losses::Loss;
 use crate::mapping::WholeMapping;
 use crate::media::{Access, Coherency, Media, aligned, within};
 use crate::medium::{Medium, MediumKind, SYSFS};
@@ -111,9 +112,9 @@ impl FileMedia {
 
     /// Whether the file has all the bytes it had when it was opened. One system call (fstat).
     ///
-    /// Somebody with the right to write it may have truncated it; what was in it is lost then, and
-    /// touching it ends the process with SIGBUS (see the crate's documentation): to be asked before much
-    /// is read, and from time to time. Devices do not shrink.
+    /// Somebody with the right to write it may have truncated it; what was in it is lost then (what comes
+    /// of touching it, the crate's documentation says): to be asked before much is read, and from time to
+    /// time. Devices do not shrink.
     ///
     /// # Errors
     ///
@@ -127,6 +128,30 @@ impl FileMedia {
         if found < self.len {
             return Err(RegionError::Shrunk { what: self.describe(), len: self.len, found });
         }
+        Ok(())
+    }
+
+    /// Whether all accesses to `len` bytes at `offset` so far have reached the medium's own memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Lost`](RegionError::Lost), or [`Shrunk`](RegionError::Shrunk) if that is why;
+    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    pub fn check_intact(&self, offset: u64, len: u64) -> Result<(), RegionError> {
+        let at = self.check(offset, len)?;
+        let len = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
+        self.touched(at, len)
+    }
+
+    /// Puts the page around `offset` on record as poisoned, for tests on machines that cannot poison one. What is
+    /// there stays.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    #[cfg(any(test, feature = "testing"))]
+    pub fn lose(&self, offset: u64) -> Result<(), RegionError> {
+        self.mapping.lose(self.check(offset, 1)?);
         Ok(())
     }
 
@@ -179,13 +204,14 @@ impl FileMedia {
                 result => result.map_err(|e| path_error(path, access, "allocate", e))?,
             }
         }
-        Self::map(path, file, medium.kind, medium.len, access)
+        Self::map(path, file, medium, access)
     }
 
-    fn map(path: &Path, file: File, kind: MediumKind, len: u64, access: Access) -> Result<Self, RegionError> {
+    fn map(path: &Path, file: File, medium: Medium, access: Access) -> Result<Self, RegionError> {
+        let Medium { kind, len, unit } = medium;
         let bytes = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
         let mapping =
-            WholeMapping::new(&file, bytes, access).map_err(|e| path_error(path, access, "map", e))?;
+            WholeMapping::new(&file, bytes, unit, access).map_err(|e| path_error(path, access, "map", e))?;
         // A BAR's pages are all there from the beginning, and are no memory that could be faulted in.
         if access == Access::ReadWrite && kind != MediumKind::PciBar {
             mapping.populate().map_err(|e| path_error(path, access, "fault in every page of", e))?;
@@ -195,6 +221,27 @@ impl FileMedia {
 
     fn check(&self, offset: u64, len: u64) -> Result<usize, RegionError> {
         within(|| self.describe(), offset, len, self.len)
+    }
+
+    /// What every access ends with: whether the bytes it has touched were there.
+    fn touched(&self, at: usize, len: usize) -> Result<(), RegionError> {
+        match self.mapping.lost(&(at..at + len)) {
+            None => Ok(()),
+            Some(loss) => Err(self.lost(loss)),
+        }
+    }
+
+    #[cold]
+    fn lost(&self, loss: Loss) -> RegionError {
+        match self.check_len() {
+            Err(shrunk @ RegionError::Shrunk { .. }) => shrunk,
+            _ => RegionError::Lost {
+                what: self.describe(),
+                offset: loss.offset as u64,
+                len: loss.len as u64,
+                cause: loss.cause,
+            },
+        }
     }
 
     /// Refuses to write a medium that was opened for reading.
@@ -214,20 +261,22 @@ impl Media for FileMedia {
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError> {
         let at = self.check(offset, out.len() as u64)?;
         self.mapping.bytes().read(at, out);
-        Ok(())
+        self.touched(at, out.len())
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), RegionError> {
         self.check_writable()?;
         let at = self.check(offset, data.len() as u64)?;
         self.mapping.bytes().write(at, data);
-        Ok(())
+        self.touched(at, data.len())
     }
 
     fn load_u64(&self, offset: u64) -> Result<u64, RegionError> {
         aligned(|| self.describe(), offset)?;
         let at = self.check(offset, 8)?;
-        Ok(self.mapping.bytes().load(at))
+        let value = self.mapping.bytes().load(at);
+        self.touched(at, 8)?;
+        Ok(value)
     }
 
     fn store_u64(&self, offset: u64, value: u64) -> Result<(), RegionError> {
@@ -235,7 +284,7 @@ impl Media for FileMedia {
         aligned(|| self.describe(), offset)?;
         let at = self.check(offset, 8)?;
         self.mapping.bytes().store(at, value);
-        Ok(())
+        self.touched(at, 8)
     }
 
     fn persist(&self, offset: u64, len: u64) -> Result<(), RegionError> {
@@ -244,14 +293,14 @@ impl Media for FileMedia {
         // `check` has found offset + len to be within memory, so `len` is a usize.
         let len = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
         cache::write_back(self.mapping.bytes().words(at, len), self.coherency);
-        Ok(())
+        self.touched(at, len)
     }
 
     fn refresh(&self, offset: u64, len: u64) -> Result<(), RegionError> {
         let at = self.check(offset, len)?;
         let len = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
         cache::invalidate(self.mapping.bytes().words(at, len), self.coherency);
-        Ok(())
+        self.touched(at, len)
     }
 
     fn describe(&self) -> String {

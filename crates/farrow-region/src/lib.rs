@@ -1,6 +1,6 @@
 //! Sharable memory: opening and mapping media, shared and sealed bytes, persist and refresh.
 //!
-//! This crate holds all the unsafe code of farrow, in four files, and knows neither what the bytes
+//! This crate holds all the unsafe code of farrow, in five files, and knows neither what the bytes
 //! mean nor who asks for them.
 //!
 //! # Two kinds of memory, two types
@@ -47,11 +47,13 @@
 //! | `pages.rs` | [`PageUse`]: whether pages are huge | |
 //! | `read.rs`, `write.rs` | [`ReadMapping`], [`WriteMapping`]: ranges of a medium side by side | |
 //! | `mapping.rs` | mmap, munmap, madvise | yes |
+//! | `losses.rs` | what is lost below which mapping: a table for the signal handler | |
+//! | `bus.rs` | SIGBUS, survived | yes |
 //! | `sealed.rs` | [`SealedBytes`]: the only `&[u8]` into a mapping | yes |
 //! | `shared.rs` | copies to and from shared words | yes |
 //! | `cache.rs` | write-back, invalidation, fences | yes |
 //!
-//! # What no mapping can defend against
+//! # Memory that goes away
 //!
 //! Memory can go away under a mapping: a file is truncated, a device is taken from its driver, a page is
 //! poisoned. Touching it then raises SIGBUS, which ends the process. What this crate does about it:
@@ -59,18 +61,40 @@
 //! - Lengths are checked before anything is mapped, and [`FileMedia::create`] replaces a file rather than
 //!   truncating it. A medium opened for writing is faulted in at once: a page that is poisoned already, or
 //!   cannot be had, is an error of the opening.
-//! - [`FileMedia::check_len`] says that a file has been truncated, before its bytes are touched: an error
-//!   that a service can answer with, as long as it asks first.
+//! - [`FileMedia::check_len`] says that a file has been truncated, and [`ReadMapping::check_readable`] asks
+//!   for the very pages that are about to be read: errors that a service can answer with, if it asks first.
+//! - [`survive_bus_errors`] is for what happens in between. A handler belongs to the process and not to a
+//!   library, so a program has to ask for it; farrow's agent does, and so do the commands that look at a
+//!   medium. An application that maps frames by `farrow-client` is left as it is. The handler knows the
+//!   mappings of this crate, puts zeros in the place of the lost page and lets the instruction go on; a fault
+//!   anywhere else ends the process as before.
 //!
-//! It installs no handler for the signal. A handler belongs to the process and not to a library; and all
-//! it could do is to put a page of zeros in place of the lost one and let the instruction go on. For the
-//! copies of [`Media`] that would do: they could look afterwards whether it had happened. For
-//! [`SealedBytes`] it would be unsound. Arrays over them are `&[u8]` whose content has been checked once,
-//! and zeros that appear behind that check are offsets that go backwards: out-of-bounds reads in place of
-//! a clean end. A process that dies of SIGBUS leaves nothing half done: locks and mappings go with it,
-//! what was committed is on the medium, and whoever opens the file next is told that it is too short.
+//! Zeros must never be taken for data. The loss is on record before they are there, for as long as the
+//! mapping lives, and everything that copies ([`Media`], [`WriteMapping`], [`ReadMapping::read_at`]) looks
+//! there after it has copied: it fails with [`RegionError::Lost`], or [`RegionError::Shrunk`] if the
+//! medium's file is shorter now. A word stored into such a page is an error at the store, and again at
+//! [`persist`](Media::persist): a commit that did not reach the medium is never reported as done. Bytes
+//! beside the lost page (of hugetlbfs and device-dax: the lost 2 MiB, whose mappings cannot be split finer)
+//! are served on.
+//!
+//! ## Sealed bytes, and what remains
+//!
+//! For [`SealedBytes`] the zeros are worse than for copies. They are a `&[u8]` whose content was checked
+//! once, and Rust's rules say that it does not change: a compiler may read a byte twice and expect the same
+//! value, and code that was promised valid offsets may leave out a bound. So the program that asked for the
+//! handler has to ask [`ReadMapping::check_intact`] after it has read, before anything that it made of the
+//! bytes leaves it; what was computed meanwhile is thrown away, a panic too. And it does well to ask
+//! [`ReadMapping::check_readable`] before it reads: of all it is about to read, or, where these are many
+//! small pages, of the last one, which a file that was cut off does not have. Then a loss shows as zeros
+//! only if the kernel learns of it after that call, or of a poisoned page that was not asked for.
+//!
+//! What remains is code that reads a value twice, unchecked the second time, on a page that goes away
+//! between the two: undefined behaviour, in a process that without the handler would have died at that
+//! access. And a file that is truncated and grown again while nobody touches it raises no
+//! signal: it has zeros then, by right, which checksums and validation find.
 
 mod assembled;
+mod bus;
 mod cache;
 #[cfg(any(test, feature = "testing"))]
 mod crash;
@@ -78,6 +102,7 @@ mod error;
 mod file;
 #[cfg(any(test, feature = "testing"))]
 mod incoherent;
+mod losses;
 mod mapping;
 mod media;
 mod medium;
@@ -96,12 +121,14 @@ mod write;
 use sysfs_double::skipped;
 
 pub use assembled::{AssembledMedia, FilePart};
+pub use bus::survive_bus_errors;
 #[cfg(any(test, feature = "testing"))]
 pub use crash::CrashMedia;
 pub use error::RegionError;
 pub use file::FileMedia;
 #[cfg(any(test, feature = "testing"))]
 pub use incoherent::{IncoherentMedia, IncoherentMemory, Overwrite};
+pub use losses::LossCause;
 pub use mapping::FileRange;
 pub use media::{Access, Coherency, Media};
 pub use medium::MediumKind;

@@ -2,7 +2,8 @@
 //!
 //! Two kinds. [`WholeMapping`] is all of a file, wherever the kernel puts it. [`StitchedMapping`] is
 //! several ranges of a file side by side in one piece of address space. Both give out their bytes as
-//! [`SharedBytes`] and nothing else; `sealed.rs` alone turns some of them into a slice.
+//! [`SharedBytes`] and nothing else; `sealed.rs` alone turns some of them into a slice. Both are on record
+//! in `losses.rs` while they last, which is where it stands if the memory below them goes away.
 #![expect(unsafe_code, reason = "mmap and munmap")]
 
 use std::ffi::c_void;
@@ -16,12 +17,18 @@ use std::slice;
 use std::sync::atomic::AtomicU64;
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
+use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::RegionError;
+#[cfg(any(test, feature = "testing"))]
+use crate::losses::LossCause;
+use crate::losses::{Loss, Recorded};
 use crate::media::Access;
 use crate::medium::{Medium, SYSFS, describe};
 use crate::shared::SharedBytes;
+
+mod intact;
 
 /// What stitched mappings begin on: the size of a huge page on x86_64 and of a famfs allocation unit, so
 /// that an extent on a 2 MiB boundary can be mapped by huge pages.
@@ -43,14 +50,16 @@ pub struct FileRange {
 
 /// All of a file, shared.
 pub(crate) struct WholeMapping {
+    // Off the record before it is unmapped.
+    losses: Recorded,
     map: MmapRaw,
 }
 
 impl WholeMapping {
     /// Maps `len` bytes (not 0) of `file`, which must have as many: what is mapped of a device past its
-    /// end faults later. The mapping is not inherited over
-    /// fork and not written to core dumps.
-    pub(crate) fn new(file: &File, len: usize, access: Access) -> io::Result<Self> {
+    /// end faults later. Its pages have `unit` bytes. The mapping is not inherited over fork and not
+    /// written to core dumps.
+    pub(crate) fn new(file: &File, len: usize, unit: usize, access: Access) -> io::Result<Self> {
         let mut options = MmapOptions::new();
         options.len(len);
         let map = match access {
@@ -61,16 +70,21 @@ impl WholeMapping {
         map.advise(Advice::DontDump)?;
         // A wish: file systems without huge pages refuse it.
         let _ = map.advise(Advice::HugePage);
-        Ok(Self { map })
+        let start = map.as_ptr().addr();
+        let losses = Recorded::new(start..start + len.next_multiple_of(unit), unit, access);
+        Ok(Self { losses, map })
     }
 
     /// Faults every page in, writable, without changing a byte.
     pub(crate) fn populate(&self) -> io::Result<()> {
         match self.map.advise(Advice::PopulateWrite) {
             // Kernels before 5.14 do not know it.
-            Err(e) if e.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+            Err(e) if e.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
                 self.touch();
-                Ok(())
+                match self.lost(&(0..self.map.len())) {
+                    None => Ok(()),
+                    Some(_) => Err(Errno::FAULT.into()),
+                }
             }
             result => result,
         }
@@ -80,6 +94,16 @@ impl WholeMapping {
     /// page.
     pub(crate) fn touch(&self) {
         self.bytes().touch(rustix::param::page_size());
+    }
+
+    /// The first loss within `range`, known once its bytes have been touched.
+    pub(crate) fn lost(&self, range: &Range<usize>) -> Option<Loss> {
+        self.losses.lost(range)
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn lose(&self, offset: usize) {
+        self.losses.record(offset, LossCause::Poisoned);
     }
 
     /// Where the bytes are.
@@ -104,7 +128,12 @@ impl WholeMapping {
 /// Ranges of a file side by side, shared, in one piece of address space aligned to 2 MiB.
 #[derive(Debug)]
 pub(crate) struct StitchedMapping {
+    // Off the record before it is unmapped.
+    losses: Recorded,
     reservation: Reservation,
+    /// The medium, for messages.
+    what: String,
+    ranges: Vec<FileRange>,
     /// Bytes before the first range, in whole pages of the machine: what its page of the medium begins
     /// with.
     before: usize,
@@ -114,22 +143,25 @@ pub(crate) struct StitchedMapping {
 impl StitchedMapping {
     /// Maps `ranges` of `fd`, a medium at least as long as they reach.
     pub(crate) fn new(fd: BorrowedFd<'_>, ranges: &[FileRange], access: Access) -> Result<Self, RegionError> {
-        let medium = Medium::of(fd, describe(fd), Path::new(SYSFS))?;
-        Self::of_medium(fd, medium, ranges, access)
+        let what = describe(fd);
+        let medium = Medium::of(fd, what.clone(), Path::new(SYSFS))?;
+        Self::of_medium(fd, what, medium, ranges, access)
     }
 
     /// What [`new`](Self::new) does, once it is known what `fd` is.
     fn of_medium(
         fd: BorrowedFd<'_>,
+        what: String,
         medium: Medium,
         ranges: &[FileRange],
         access: Access,
     ) -> Result<Self, RegionError> {
         let io_error = |action| {
-            move |e: rustix::io::Errno| RegionError::Io { action, what: describe(fd), source: e.into() }
+            let what = &what;
+            move |e: Errno| RegionError::Io { action, what: what.clone(), source: e.into() }
         };
         let Medium { unit, len: medium_len, .. } = medium;
-        let Checked { before, len } = check(ranges, unit, || describe(fd), medium_len)?;
+        let Checked { before, len } = check(ranges, unit, || what.clone(), medium_len)?;
 
         let reserved = (before + len).next_multiple_of(unit);
         let reservation =
@@ -151,12 +183,24 @@ impl StitchedMapping {
             .map_err(io_error("keep from core dumps the mapping of"))?;
         // A wish: file systems without huge pages refuse it.
         let _ = reservation.advise(rustix::mm::Advice::LinuxHugepage);
+        let start = reservation.start.addr().get();
+        let losses = Recorded::new(start..start + reservation.len, unit, access);
+        let mapping = Self { losses, reservation, what, ranges: ranges.to_vec(), before, len };
         if access == Access::ReadWrite {
             // All of it is about to be written; one call is several times faster than a fault for every page.
-            // A wish too: before Linux 5.14 the faults come one by one.
-            let _ = reservation.advise(rustix::mm::Advice::LinuxPopulateWrite);
+            // A wish too, before Linux 5.14 the faults come one by one; but a page that is not there, or is
+            // poisoned, is better known now.
+            let populated = mapping.reservation.advise(rustix::mm::Advice::LinuxPopulateWrite);
+            if matches!(populated, Err(Errno::FAULT | Errno::HWPOISON)) {
+                mapping.check_readable(&(0..len))?;
+            }
         }
-        Ok(Self { reservation, before, len })
+        Ok(mapping)
+    }
+
+    /// Bytes in a page of the medium.
+    pub(crate) fn unit(&self) -> usize {
+        self.losses.unit()
     }
 
     /// Bytes of all ranges together.
@@ -198,12 +242,12 @@ impl Reservation {
     /// Reserves `len` bytes, a multiple of the page size, beginning on a multiple of `align`, a power of
     /// two and a multiple of the page size.
     fn new(len: usize, align: usize) -> rustix::io::Result<Self> {
-        let padded = len.checked_add(align).ok_or(rustix::io::Errno::NOMEM)?;
+        let padded = len.checked_add(align).ok_or(Errno::NOMEM)?;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory in use.
         let base =
             unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), padded, ProtFlags::empty(), flags) }?;
-        let Some(base) = NonNull::new(base) else { return Err(rustix::io::Errno::NOMEM) };
+        let Some(base) = NonNull::new(base) else { return Err(Errno::NOMEM) };
         // From here on the addresses are given back whatever happens.
         let mut whole = Self { start: base, len: padded };
         let before = base.addr().get().next_multiple_of(align) - base.addr().get();
@@ -247,7 +291,7 @@ impl Reservation {
         unit: usize,
         access: Access,
     ) -> rustix::io::Result<usize> {
-        let len = usize::try_from(range.len).map_err(|_| rustix::io::Errno::NOMEM)?.next_multiple_of(unit);
+        let len = usize::try_from(range.len).map_err(|_| Errno::NOMEM)?.next_multiple_of(unit);
         assert!(at + len <= self.len, "the reservation has room for all ranges");
         let protection = match access {
             Access::ReadOnly => ProtFlags::READ,
@@ -276,6 +320,22 @@ impl Reservation {
         // POPULATE_WRITE)
         // changes neither the contents nor the protection of a page.
         unsafe { rustix::mm::madvise(self.start.as_ptr(), self.len, advice) }
+    }
+
+    /// Faults in whole pages of the machine, counted from the start, to be read; where the kernel cannot, it
+    /// is as if they were there.
+    fn populate(&self, pages: &Range<usize>) -> rustix::io::Result<()> {
+        assert!(pages.start <= pages.end && pages.end <= self.len, "the reservation has these pages");
+        // SAFETY: `start` of the range is within the reservation, as asserted.
+        let first = unsafe { self.start.byte_add(pages.start) };
+        // SAFETY: the addresses are ours, and POPULATE_READ changes neither the contents nor the protection
+        // of a page.
+        match unsafe {
+            rustix::mm::madvise(first.as_ptr(), pages.len(), rustix::mm::Advice::LinuxPopulateRead)
+        } {
+            Err(Errno::INVAL) => Ok(()),
+            result => result,
+        }
     }
 }
 

@@ -10,7 +10,10 @@ use crate::RegionError;
 /// copied in and out. A copy is not one atomic step, but each aligned 8-byte word of it is read or
 /// written whole. Every method fails with [`RegionError::OutOfBounds`] rather than reach past
 /// [`len`](Media::len), and the ones that change something with [`RegionError::ReadOnly`] on a medium
-/// that was opened to be read.
+/// that was opened to be read. In a process that survives the loss of memory
+/// ([`survive_bus_errors`](crate::survive_bus_errors)) every method that reaches lost bytes fails with
+/// [`RegionError::Lost`] or [`RegionError::Shrunk`], each time: what was read means nothing, and what was
+/// written or stored is not on the medium.
 pub trait Media: Send + Sync {
     /// Bytes there are.
     fn len(&self) -> u64;

@@ -80,7 +80,7 @@ impl fmt::Display for PageUse {
 }
 
 /// The addresses an entry begins with: `7f0000000000-7f0000200000`.
-fn address_range(key: &str) -> Option<Range<usize>> {
+pub(crate) fn address_range(key: &str) -> Option<Range<usize>> {
     let (start, end) = key.split_once('-')?;
     Some(usize::from_str_radix(start, 16).ok()?..usize::from_str_radix(end, 16).ok()?)
 }

@@ -40,8 +40,9 @@ impl AsRef<[u8]> for SealedBytes {
         let start = unsafe { mapping.start().byte_add(self.range.start) };
         // SAFETY:
         // - Readable: `StitchedMapping::new` has mapped the mapping's `len` bytes with PROT_READ, one
-        //   contiguous reservation of at most isize::MAX bytes, all within the file when it was mapped;
-        //   files of a region never shrink. `start` is not null, and bytes need no alignment.
+        //   contiguous reservation of at most isize::MAX bytes, all within the file when it was mapped.
+        //   Where a page goes away later (a file that shrinks, poison), an access ends the process, or,
+        //   in one that survives it, finds zeros. `start` is not null, and bytes need no alignment.
         // - Alive: munmap is called when the last Arc of the mapping is dropped; `self` has one, and the
         //   slice borrows `self`.
         // - Initialized: pages of a file always are, and every byte is a valid u8.
@@ -49,7 +50,9 @@ impl AsRef<[u8]> for SealedBytes {
         //   to a write (`ReadMapping` stores nothing). Writes through other mappings, here or on another
         //   host, are what the obligation of `ReadMapping::sealed` excludes: the bytes are published,
         //   published bytes are never changed in place, and their extents are not reused before `holder`,
-        //   which `self` keeps, is gone.
+        //   which `self` keeps, is gone. The zeros in the place of a lost page are a mutation all the same:
+        //   they come only where `survive_bus_errors` was called, and whoever called it took on the
+        //   obligation that is written there.
         unsafe { slice::from_raw_parts(start.as_ptr(), self.range.len()) }
     }
 }

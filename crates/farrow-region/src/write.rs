@@ -24,7 +24,8 @@ impl WriteMapping {
     ///
     /// # Errors
     ///
-    /// As [`ReadMapping::map`](crate::ReadMapping::map).
+    /// As [`ReadMapping::map`](crate::ReadMapping::map), and [`Lost`](RegionError::Lost) if a page is lost
+    /// already.
     pub fn map(fd: impl AsFd, ranges: &[FileRange]) -> Result<Self, RegionError> {
         let mapping = StitchedMapping::new(fd.as_fd(), ranges, Access::ReadWrite)?;
         Ok(Self { mapping, coherency: Coherency::default() })
@@ -51,22 +52,22 @@ impl WriteMapping {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is copied.
+    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is copied. [`Lost`](RegionError::Lost).
     pub fn write_at(&self, offset: usize, data: &[u8]) -> Result<(), RegionError> {
         self.check(offset, data.len())?;
         self.mapping.bytes().write(offset, data);
-        Ok(())
+        self.mapping.check_intact(&(offset..offset + data.len()))
     }
 
     /// Sets `len` bytes at `offset` to zero.
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is changed.
+    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is changed. [`Lost`](RegionError::Lost).
     pub fn zero(&self, offset: usize, len: usize) -> Result<(), RegionError> {
         self.check(offset, len)?;
         self.mapping.bytes().zero(offset, len);
-        Ok(())
+        self.mapping.check_intact(&(offset..offset + len))
     }
 
     /// Writes back the cache lines of `len` bytes at `offset`: they are on the medium before anything
@@ -74,11 +75,11 @@ impl WriteMapping {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    /// [`OutOfBounds`](RegionError::OutOfBounds), [`Lost`](RegionError::Lost).
     pub fn persist(&self, offset: usize, len: usize) -> Result<(), RegionError> {
         self.check(offset, len)?;
         cache::write_back(self.mapping.bytes().words(offset, len), self.coherency);
-        Ok(())
+        self.mapping.check_intact(&(offset..offset + len))
     }
 
     /// A writer that begins with the first byte.
@@ -95,7 +96,7 @@ impl WriteMapping {
 /// Writes to a [`WriteMapping`] from its beginning on.
 ///
 /// What does not fit is an error of kind [`StorageFull`](io::ErrorKind::StorageFull) and is not written,
-/// not even in part.
+/// not even in part. Lost memory is one of kind [`Other`](io::ErrorKind::Other).
 #[derive(Debug)]
 pub struct MappingWriter<'a> {
     mapping: &'a WriteMapping,
@@ -111,9 +112,10 @@ impl MappingWriter<'_> {
 
 impl Write for MappingWriter<'_> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.mapping
-            .write_at(self.position, data)
-            .map_err(|full| io::Error::new(io::ErrorKind::StorageFull, full))?;
+        self.mapping.write_at(self.position, data).map_err(|error| match error {
+            RegionError::OutOfBounds { .. } => io::Error::new(io::ErrorKind::StorageFull, error),
+            lost => io::Error::other(lost),
+        })?;
         self.position += data.len();
         Ok(data.len())
     }

@@ -58,7 +58,8 @@ impl FileMedia {
             let full = is(&e, Errno::NOSPC);
             return Err(if full { no_space(path, len, room(directory)) } else { failed("allocate")(e) });
         }
-        let media = Self::map(path, file, MediumKind::File, len, Access::ReadWrite)?;
+        let unit = page_of(&rustix::fs::fstatfs(&file).map_err(|e| failed("look at")(e.into()))?);
+        let media = Self::map(path, file, Medium { kind: MediumKind::File, len, unit }, Access::ReadWrite)?;
         unfinished.keep();
         Ok(media)
     }

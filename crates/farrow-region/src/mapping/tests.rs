@@ -78,7 +78,9 @@ fn ranges_of_a_device() {
     let file = File::options().read(true).write(true).open(&path).unwrap();
     let mib2 = MIB2 as u64;
     let device = Medium { kind: MediumKind::DeviceDax, len: 4 * mib2, unit: MIB2 };
-    let map = |ranges: &[FileRange], access| StitchedMapping::of_medium(file.as_fd(), device, ranges, access);
+    let map = |ranges: &[FileRange], access| {
+        StitchedMapping::of_medium(file.as_fd(), String::new(), device, ranges, access)
+    };
 
     let mapping = map(&[range(3 * mib2 + 8192, mib2 - 8192), range(mib2, 100)], Access::ReadOnly).unwrap();
     assert_eq!(mapping.start().addr().get() % MIB2, 8192);
@@ -161,7 +163,7 @@ fn a_reservation_is_aligned_and_as_long_as_asked() {
         }
     }
     let too_large = Reservation::new(usize::MAX - 4095, MIB2);
-    assert_eq!(too_large.unwrap_err(), rustix::io::Errno::NOMEM);
+    assert_eq!(too_large.unwrap_err(), Errno::NOMEM);
 }
 
 /// Dropping gives back all of it, cut ends included: half a terabyte more often than there is room for.

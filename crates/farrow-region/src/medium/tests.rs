@@ -225,6 +225,7 @@ fn a_real_device_dax_node() {
         );
     };
     real_device(&path, MediumKind::DeviceDax);
+    crate::bus::tests::a_poisoned_page_of_a_device(&path);
 }
 
 /// For the real thing: the memory of an ivshmem device.
