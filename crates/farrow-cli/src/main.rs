@@ -18,6 +18,14 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // What looks at a medium copies out of it, and is told there of memory that has gone away. Frames are mapped, and
+    // whoever reads them would not be told.
+    if !matches!(args.command, Command::Put(_) | Command::Get(_))
+        && let Err(error) = farrow_region::survive_bus_errors()
+    {
+        output::error(&error.into());
+        return ExitCode::FAILURE;
+    }
     let result = match args.command {
         Command::Mkfs(command) => commands::mkfs::run(&command),
         Command::Fsck(command) => return commands::fsck::run(&command),

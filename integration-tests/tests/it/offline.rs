@@ -1,9 +1,10 @@
 //! The verbs that need no agent, on regions and on images that the famfs tools wrote.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
-use farrow_integration_tests::{Region, batch, farrow};
+use farrow_integration_tests::{Region, batch, farrow, program};
 use serde_json::Value;
 
 fn text(bytes: &[u8]) -> String {
@@ -208,4 +209,23 @@ fn what_is_no_file_is_told_by_its_kind() {
         assert_eq!(run(&["mkfs", "--force", path]).status.code(), Some(1), "mkfs {path}");
         assert_eq!(run(&["cat", path, "x"]).status.code(), Some(1), "cat {path}");
     }
+}
+
+#[test]
+fn a_region_that_shrinks_is_an_error_and_no_signal() {
+    let region = Region::new("64MiB");
+    let mut command = Command::new(program("farrow"));
+    let mut child = command
+        .args(["cat", region.path.to_str().unwrap(), "farrow/pool/0000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It is at work, and stops when the pipe is full.
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 4096]).unwrap();
+    std::fs::OpenOptions::new().write(true).open(&region.path).unwrap().set_len(1 << 20).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.status);
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert!(told.contains("had 67108864 bytes and has 1048576 now"), "{told}");
 }
