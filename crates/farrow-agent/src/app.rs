@@ -24,7 +24,7 @@ use crate::service::Service;
 /// How long requests may go on after the agent was told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// How often processes that hold nothing are taken off the record, and the region's file is looked at.
+/// How often processes that hold nothing are taken off the record, and the region's memory is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 /// Bytes of the largest message taken: a name and some numbers.
@@ -135,11 +135,15 @@ fn router(service: &Service) -> Router {
 /// Does what is due now and then. Returns when the region cannot be served any more.
 async fn keep_house(leases: &Leases, region: &Region) -> AgentError {
     let mut interval = tokio::time::interval(HOUSEKEEPING);
+    let mut told = false;
     loop {
         interval.tick().await;
-        // First, and better now than by a signal (SIGBUS) at the next access.
-        if let Err(error) = region.check_len() {
+        if let Err(error) = region.check() {
             return error;
+        }
+        if !told && let Some(lost) = region.lost() {
+            tracing::error!(%lost, "frames that lie there cannot be read, all others can");
+            told = true;
         }
         leases.tidy();
     }

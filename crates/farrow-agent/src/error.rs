@@ -128,6 +128,12 @@ pub(crate) enum AgentError {
     /// The kernel does not tell of the end of processes.
     #[error("the end of a process cannot be watched, so nothing is granted to it: {0}")]
     Watch(#[source] std::io::Error),
+    /// What is stored could not be read, for no reason that was foreseen.
+    #[error("reading what is stored ended in a panic, please report: {message}")]
+    Panicked {
+        /// What the panic said.
+        message: String,
+    },
     /// A worker ended without an answer: the agent is stopping, or the request hit a bug.
     #[error("the request was cut off: {0}")]
     Interrupted(#[source] tokio::task::JoinError),

@@ -2,8 +2,8 @@
 //!
 //! [`Args`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
 //! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
-//! bytes, `medium` is what those lie in, `listen` accepts connections and asks the kernel who sent them. What goes
-//! wrong is an `AgentError`, and `status` alone says what that is on the wire.
+//! bytes, `medium` is what those lie in, `memory` reads them there, `listen` accepts connections and asks the kernel
+//! who sent them. What goes wrong is an `AgentError`, and `status` alone says what that is on the wire.
 #![forbid(unsafe_code)]
 
 mod app;
@@ -14,6 +14,7 @@ mod holders;
 mod leases;
 mod listen;
 mod medium;
+mod memory;
 mod process;
 mod region;
 mod service;

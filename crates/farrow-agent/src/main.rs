@@ -30,6 +30,8 @@ async fn main() -> ExitCode {
 }
 
 async fn serve(args: &Args) -> anyhow::Result<()> {
+    // Memory of the region that goes away shall be an error of the requests that need it.
+    farrow_region::survive_bus_errors()?;
     // Before the region is opened, so that a signal during a long start is not lost.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::build(args).await?;

@@ -52,6 +52,14 @@ impl Medium {
         }
     }
 
+    /// Whether nothing was lost of `len` bytes at `offset`.
+    pub(crate) fn check_intact(&self, offset: u64, len: u64) -> Result<(), AgentError> {
+        match self {
+            Self::Whole { media, .. } => Ok(media.check_intact(offset, len)?),
+            Self::Mounted { media, .. } => Ok(media.check_intact(offset, len)?),
+        }
+    }
+
     /// Maps all of a pool file, read-only.
     pub(crate) fn map_pool(&self, pool: &PoolFile) -> Result<Arc<ReadMapping>, AgentError> {
         let ranges = self.ranges(pool);

@@ -9,14 +9,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use farrow_ipc::{Layout, SegmentReader, Trust};
+use farrow_ipc::{Layout, Trust};
 use farrow_proto::v1;
-use farrow_region::{ReadMapping, SealedBytes};
+use farrow_region::{ReadMapping, RegionError};
 use farrow_store::{Extent, FrameName, NewVersion, Reservation, Segment, Store, Validation, Version};
 use uuid::Uuid;
 
 use crate::error::AgentError;
 use crate::medium::Medium;
+use crate::memory::{OpenSegment, SegmentMemory};
 
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,9 +56,29 @@ impl Region {
         Ok(Self { store, medium, pools, check })
     }
 
-    /// Whether the medium is still as long as it was; a file can be cut off under its mappings.
+    /// Whether the medium is still as long as it was; a file can be cut off under its mappings. One system call.
     pub(crate) fn check_len(&self) -> Result<(), AgentError> {
         self.medium.check_len()
+    }
+
+    /// Whether the region can be served on: it has its length, and nothing was lost of what describes it, which is all
+    /// that lies outside the pools.
+    pub(crate) fn check(&self) -> Result<(), AgentError> {
+        self.check_len()?;
+        let mut pools: Vec<(u64, u64)> =
+            self.store.pools().iter().flat_map(|pool| pool.extents.iter().copied()).collect();
+        pools.sort_unstable();
+        let mut at = 0;
+        for (offset, len) in pools {
+            self.medium.check_intact(at, offset.saturating_sub(at))?;
+            at = offset.saturating_add(len);
+        }
+        self.medium.check_intact(at, self.store.media().len().saturating_sub(at))
+    }
+
+    /// The first loss in a pool, if there is one: frames that lie elsewhere are served on.
+    pub(crate) fn lost(&self) -> Option<RegionError> {
+        self.pools.values().find_map(|pool| pool.check_intact(0, pool.len()).err())
     }
 
     /// The catalog and its allocator.
@@ -82,8 +103,8 @@ impl Region {
         Ok(self.reader(segment)?.schema().clone())
     }
 
-    /// A reader of each segment, in row order. The caller holds the version as long as it uses them.
-    pub(crate) fn readers(&self, version: &Version) -> Result<Vec<SegmentReader>, AgentError> {
+    /// Each segment opened, in row order. The caller holds the version as long as it uses them.
+    pub(crate) fn readers(&self, version: &Version) -> Result<Vec<OpenSegment>, AgentError> {
         version.segments.iter().map(|segment| self.reader(segment)).collect()
     }
 
@@ -97,12 +118,15 @@ impl Region {
         if len > reservation.len {
             return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
         }
-        let bytes = Bytes::from_owner(self.bytes(&reservation.extents, len)?);
-        let layout = Layout::verify(&bytes)?;
+        let memory = self.memory(&reservation.extents, len)?;
+        memory.expect_footer()?;
+        let bytes = memory.bytes()?;
+        let layout = memory.read(|| Ok(Layout::verify(&bytes)?))?;
         let validation = match self.check {
             CommitCheck::Structure => Validation::Structure,
             CommitCheck::Values => {
-                layout.validate_values(Buffer::from(bytes))?;
+                memory.expect_all()?;
+                memory.read(|| Ok(layout.validate_values(Buffer::from(bytes))?))?;
                 Validation::Values
             }
         };
@@ -193,17 +217,16 @@ impl Region {
         }
     }
 
-    fn reader(&self, segment: &Segment) -> Result<SegmentReader, AgentError> {
+    fn reader(&self, segment: &Segment) -> Result<OpenSegment, AgentError> {
         let trust = match segment.validation {
             Validation::Values => Trust::Validated,
             Validation::Structure | Validation::None => Trust::Untrusted,
         };
-        let bytes = self.bytes(&segment.extents, segment.len)?;
-        Ok(SegmentReader::open(Bytes::from_owner(bytes), trust)?)
+        OpenSegment::open(self.memory(&segment.extents, segment.len)?, trust)
     }
 
     /// The first `len` bytes of `extents`, side by side.
-    fn bytes(&self, extents: &[Extent], len: u64) -> Result<SealedBytes, AgentError> {
+    fn memory(&self, extents: &[Extent], len: u64) -> Result<SegmentMemory, AgentError> {
         let too_long =
             || AgentError::LongerThanReserved { len, reserved: extents.iter().map(|e| e.len).sum() };
         let len = usize::try_from(len).map_err(|_| too_long())?;
@@ -211,9 +234,9 @@ impl Region {
             && let Some(pool) = self.pools.get(&extent.pool)
         {
             let offset = usize::try_from(extent.offset).map_err(|_| too_long())?;
-            return Ok(pool.sealed(offset, len, ())?);
+            return Ok(SegmentMemory::new(pool.clone(), offset, len));
         }
-        Ok(self.medium.map(&self.store, extents)?.sealed(0, len, ())?)
+        Ok(SegmentMemory::new(self.medium.map(&self.store, extents)?, 0, len))
     }
 
     fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
@@ -274,3 +297,6 @@ fn micros_since_epoch() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,11 +78,13 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
+        self.region.check_len()?;
         let mapper = mapper(&request);
         Ok(Response::new(self.flight_info(mapper, request.into_inner())?))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
+        self.region.check_len()?;
         Ok(Response::new(self.schema_of(&request.into_inner())?))
     }
 
@@ -90,11 +92,13 @@ impl FlightService for Service {
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
+        self.region.check_len()?;
         let infos = self.flight_infos(request.into_inner());
         Ok(Response::new(Box::pin(futures::stream::iter(infos))))
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
+        self.region.check_len()?;
         let messages = match mapper(&request) {
             Some(process) => self.mapped_batches(&process, &request.into_inner())?,
             None => self.rows(&request.into_inner())?,
@@ -112,6 +116,7 @@ impl FlightService for Service {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
+        self.region.check_len()?;
         let results = self.action(request).await?;
         Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
     }

@@ -1,9 +1,10 @@
 //! What each error is for a caller: one table from error to reason, one from reason to gRPC code.
 //!
-//! The only place that makes a [`Status`]. Neither table has a catch-all: a new error does not compile before somebody
-//! has decided what it means.
+//! The only place that makes a [`Status`]. No table of farrow's own errors has a catch-all: a new error does not compile
+//! before somebody has decided what it means. What fails below, in the system, is one reason.
 
 use farrow_proto::{REASON_HEADER, Reason};
+use farrow_region::RegionError;
 use farrow_store::StoreError;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
@@ -37,13 +38,14 @@ fn reason(error: &AgentError) -> Reason {
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments => Reason::Corrupt,
+        AgentError::Region(error) => region_reason(error),
         AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
-        AgentError::Region(_)
-        | AgentError::Medium { .. }
+        AgentError::Medium { .. }
         | AgentError::SeveralFiles { .. }
         | AgentError::Arrow(_)
         | AgentError::Holders(_)
         | AgentError::Watch(_)
+        | AgentError::Panicked { .. }
         | AgentError::Interrupted(_) => Reason::Failed,
     }
 }
@@ -79,8 +81,15 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::ExportPath { .. }
         | StoreError::NoSpaceToExport { .. }
         | StoreError::Overtaken { .. }
-        | StoreError::Mount(_)
-        | StoreError::Media(_) => Reason::Failed,
+        | StoreError::Mount(_) => Reason::Failed,
+        StoreError::Media(error) => region_reason(error),
+    }
+}
+
+fn region_reason(error: &RegionError) -> Reason {
+    match error {
+        RegionError::Lost { .. } | RegionError::Shrunk { .. } => Reason::Corrupt,
+        _ => Reason::Failed,
     }
 }
 

@@ -20,7 +20,7 @@ pub enum Reason {
     NeedsUnixSocket,
     /// Another master writes this region: this agent must not.
     Fenced,
-    /// The region's bytes are damaged.
+    /// The region's bytes are damaged, or their memory has gone away.
     Corrupt,
     /// The medium or the system failed.
     Failed,

@@ -99,6 +99,26 @@ impl AssembledMedia {
         self.files.iter().try_for_each(FileMedia::check_len)
     }
 
+    /// Whether nothing was lost of `len` bytes at `offset`: see [`FileMedia::check_intact`]. Gaps hold nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`FileMedia::check_intact`], for the first part that has lost something, with the file's offset;
+    /// [`OutOfBounds`](RegionError::OutOfBounds).
+    pub fn check_intact(&self, offset: u64, len: u64) -> Result<(), RegionError> {
+        within(|| self.describe(), offset, len, self.len)?;
+        let end = offset + len;
+        for part in &self.parts {
+            let (from, to) = (part.at.max(offset), end.min(part.at + part.len));
+            if let Some(file) = self.files.get(part.file)
+                && from < to
+            {
+                file.check_intact(part.offset + (from - part.at), to - from)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What `len` bytes at `offset` are in the files, in order and without a gap.
     fn pieces(&self, offset: u64, len: u64) -> Result<Vec<Piece<'_>>, RegionError> {
         within(|| self.describe(), offset, len, self.len)?;

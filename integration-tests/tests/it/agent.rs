@@ -92,13 +92,3 @@ fn a_state_that_is_not_understood_stops_the_start() {
     std::fs::write(file, "nonsense").unwrap();
     assert!(refusal(&region, &[]).contains("may still map this region"));
 }
-
-#[test]
-fn a_region_that_shrinks_ends_the_agent_with_an_error_and_not_by_a_signal() {
-    let region = Region::new("64MiB");
-    let agent = region.agent();
-    std::fs::OpenOptions::new().write(true).open(&region.path).unwrap().set_len(1 << 20).unwrap();
-    let (code, log) = agent.ended();
-    assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("had 67108864 bytes and has 1048576 now"), "{log}");
-}

@@ -6,6 +6,7 @@ mod agent;
 mod bad_input;
 mod cli;
 mod leases;
+mod lost_memory;
 mod mount;
 mod offline;
 mod plain_flight;

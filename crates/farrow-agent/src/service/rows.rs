@@ -3,16 +3,18 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use arrow_array::RecordBatch;
 use arrow_flight::{FlightData, Ticket};
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
-use farrow_ipc::SegmentReader;
 use farrow_proto::v1::BatchDescriptor;
 use farrow_store::{FrameName, Version};
 use tonic::Status;
 
 use super::{Answers, Service};
 use crate::error::AgentError;
+use crate::memory::OpenSegment;
 use crate::process::Process;
+use crate::region::HeldVersion;
 
 /// Bytes of data in a message, about. Larger messages are slower (measured: 64 MiB a third of 1 MiB) and go over the
 /// limit of 4 MiB that clients in other languages set themselves.
@@ -23,29 +25,16 @@ impl Service {
     pub(super) fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
         let (name, number) = self.redeem(ticket)?;
         let version = self.region.hold(&name, Some(number))?;
-        let readers = self.region.readers(&version)?;
-        let mut messages = Messages::new(&readers)?;
-        let batches = readers.into_iter().flat_map(|reader| {
-            (0..reader.num_batches()).map(move |index| reader.batch(index).map_err(AgentError::from))
-        });
-        let mut parts = batches.flat_map(|batch| -> Box<dyn Iterator<Item = _> + Send> {
-            match batch {
-                Ok(batch) => Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES).map(Ok)),
-                Err(error) => Box::new(std::iter::once(Err(error))),
-            }
-        });
+        let segments = VecDeque::from(self.region.readers(&version)?);
+        let messages = Messages::new(segments.front())?;
+        let slices = Box::new(std::iter::empty());
+        let mut rows = Some(Rows { messages, slices, next_batch: 0, segments, _held: version });
         let encoded = std::iter::from_fn(move || {
-            // Kept until the stream is dropped, whether it was read to its end or not.
-            let _held = &version;
-            loop {
-                if let Some(message) = messages.ready.pop_front() {
-                    return Some(Ok(message));
-                }
-                let part = parts.next()?;
-                if let Err(error) = part.and_then(|part| messages.encode(&part)) {
-                    return Some(Err(Status::from(error)));
-                }
+            let message = rows.as_mut()?.next().transpose();
+            if !matches!(message, Some(Ok(_))) {
+                rows = None;
             }
+            message.map(|message| message.map_err(Status::from))
         });
         Ok(Box::pin(futures::stream::iter(encoded)))
     }
@@ -67,7 +56,7 @@ impl Service {
 
     fn describe_batches(&self, version: &Arc<Version>, lease: u64) -> Result<Vec<FlightData>, AgentError> {
         let readers = self.region.readers(version)?;
-        let mut answer: Vec<FlightData> = Messages::new(&readers)?.ready.into();
+        let mut answer: Vec<FlightData> = Messages::new(readers.first())?.ready.into();
         let map = farrow_proto::encode_map_descriptor(&self.region.map_descriptor(version, lease));
         answer.push(FlightData::new().with_app_metadata(map));
         for (segment, reader) in (0u32..).zip(&readers) {
@@ -94,6 +83,44 @@ impl Service {
     }
 }
 
+/// The rows of a version, read as they are sent. After an error it is of no use any more.
+struct Rows {
+    messages: Messages,
+    /// What is left of the batch that is being sent.
+    slices: Box<dyn Iterator<Item = RecordBatch> + Send>,
+    /// The next one, in the first of `segments`.
+    next_batch: usize,
+    segments: VecDeque<OpenSegment>,
+    // Kept until the stream is dropped, whether it was read to its end or not.
+    _held: HeldVersion,
+}
+
+impl Rows {
+    fn next(&mut self) -> Result<Option<FlightData>, AgentError> {
+        loop {
+            if let Some(message) = self.messages.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            let Some(segment) = self.segments.front() else { return Ok(None) };
+            let encoded = segment.read(|| match self.slices.next() {
+                Some(slice) => self.messages.encode(&slice).map(|()| true),
+                None => Ok(false),
+            })?;
+            if encoded {
+                continue;
+            }
+            if self.next_batch < segment.layout().batches().len() {
+                let batch = segment.batch(self.next_batch)?;
+                self.slices = segment.read(|| Ok(Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES))))?;
+                self.next_batch += 1;
+            } else {
+                self.segments.pop_front();
+                self.next_batch = 0;
+            }
+        }
+    }
+}
+
 /// Encodes batches as Flight messages, dictionaries before the first batch that needs them.
 struct Messages {
     generator: IpcDataGenerator,
@@ -105,7 +132,7 @@ struct Messages {
 
 impl Messages {
     /// With the schema message ready.
-    fn new(readers: &[SegmentReader]) -> Result<Self, AgentError> {
+    fn new(first: Option<&OpenSegment>) -> Result<Self, AgentError> {
         let mut messages = Self {
             generator: IpcDataGenerator::default(),
             options: IpcWriteOptions::default(),
@@ -114,7 +141,7 @@ impl Messages {
             context: IpcWriteContext::default(),
             ready: VecDeque::new(),
         };
-        let schema = readers.first().ok_or(AgentError::NoSegments)?.schema();
+        let schema = first.ok_or(AgentError::NoSegments)?.schema();
         let schema = messages.generator.schema_to_bytes_with_dictionary_tracker(
             schema,
             &mut messages.dictionaries,
@@ -124,7 +151,7 @@ impl Messages {
         Ok(messages)
     }
 
-    fn encode(&mut self, batch: &arrow_array::RecordBatch) -> Result<(), AgentError> {
+    fn encode(&mut self, batch: &RecordBatch) -> Result<(), AgentError> {
         let (dictionaries, batch) = self
             .generator
             .encode(batch, &mut self.dictionaries, &self.options, &mut self.context)

@@ -142,3 +142,20 @@ fn a_lock_lives_as_long_as_the_medium() {
     drop(media);
     open().try_lock().unwrap();
 }
+
+#[test]
+fn a_loss_is_where_its_part_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let a = file(directory.path(), "a", 2);
+    a.lose(PAGE + 7).unwrap();
+    let media = AssembledMedia::new("lossy".into(), 6 * PAGE)
+        .with(a, [part(PAGE, 0, PAGE), part(4 * PAGE, PAGE, PAGE)])
+        .unwrap();
+    media.check_intact(0, 4 * PAGE).unwrap();
+    media.check_intact(5 * PAGE, PAGE).unwrap();
+    for (offset, len) in [(0, 6 * PAGE), (4 * PAGE, 1), (5 * PAGE - 1, 1)] {
+        let error = media.check_intact(offset, len).unwrap_err();
+        assert!(matches!(error, RegionError::Lost { offset: PAGE, len: PAGE, .. }), "{error}");
+    }
+    assert!(matches!(media.check_intact(0, 6 * PAGE + 1), Err(RegionError::OutOfBounds { .. })));
+}
