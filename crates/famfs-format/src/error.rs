@@ -39,6 +39,19 @@ pub enum FormatError {
         /// The number on the device.
         found: u64,
     },
+    /// The magic number is there, its bytes the other way round.
+    #[error(
+        "{structure}: magic {found:#x} found, which is {expected:#x} in the byte order of another architecture; \
+         farrow reads little-endian famfs only. Try: a region made on x86_64 or aarch64"
+    )]
+    ByteOrder {
+        /// What was to be decoded.
+        structure: Structure,
+        /// The magic of that struct.
+        expected: u64,
+        /// The number on the device.
+        found: u64,
+    },
     /// The checksum does not match the bytes before it.
     #[error(
         "{structure}: crc {stored:#x} stored, {computed:#x} computed: the bytes are damaged or half written"
@@ -178,6 +191,17 @@ pub enum FormatError {
         /// Free bytes in all.
         free: u64,
     },
+}
+
+/// Whether a struct begins with its magic number, in the byte order of the format.
+pub(crate) fn check_magic(structure: Structure, expected: u64, found: u64) -> Result<(), FormatError> {
+    if found == expected {
+        Ok(())
+    } else if found == expected.swap_bytes() {
+        Err(FormatError::ByteOrder { structure, expected, found })
+    } else {
+        Err(FormatError::Magic { structure, expected, found })
+    }
 }
 
 /// A struct of the format, for error messages.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::error::{FormatError, Structure};
+use crate::error::{FormatError, Structure, check_magic};
 use crate::geometry::{ALLOC_UNIT, FormatVersion, LOG_OFFSET, MIN_LOG_LEN, SUPERBLOCK_LEN};
 use crate::raw::{RawSuperblock, SUPERBLOCK_CRC_LEN, SUPERBLOCK_MAGIC};
 
@@ -50,9 +50,7 @@ impl Superblock {
             found: bytes.len(),
         })?;
         // Magic and version come before the checksum: they decide what it covers.
-        if raw.magic.get() != SUPERBLOCK_MAGIC {
-            return Err(FormatError::Magic { structure, expected: SUPERBLOCK_MAGIC, found: raw.magic.get() });
-        }
+        check_magic(structure, SUPERBLOCK_MAGIC, raw.magic.get())?;
         let version = FormatVersion::from_numbers(raw.version.get(), raw.omf_major.get()).ok_or(
             FormatError::Version {
                 version: raw.version.get(),

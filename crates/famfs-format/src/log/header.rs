@@ -3,7 +3,7 @@
 use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, IntoBytes};
 
-use crate::error::{FormatError, Structure};
+use crate::error::{FormatError, Structure, check_magic};
 use crate::geometry::{ENTRY_LEN, LOG_HEADER_LEN};
 use crate::raw::{LOG_HEADER_CRC_LEN, LOG_MAGIC, RawLogHeader};
 use crate::superblock::{Superblock, check_log_len};
@@ -58,9 +58,7 @@ impl LogHeader {
             need: LOG_HEADER_LEN,
             found: bytes.len(),
         })?;
-        if raw.magic.get() != LOG_MAGIC {
-            return Err(FormatError::Magic { structure, expected: LOG_MAGIC, found: raw.magic.get() });
-        }
+        check_magic(structure, LOG_MAGIC, raw.magic.get())?;
         let computed = crc32fast::hash(&raw.as_bytes()[..LOG_HEADER_CRC_LEN]);
         if raw.crc.get() != u64::from(computed) {
             return Err(FormatError::Crc { structure, stored: raw.crc.get(), computed });

@@ -5,8 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use famfs_format::{
-    ENTRY_LEN, EntryBody, Extent, FileEntry, FileMap, FormatVersion, LOG_HEADER_LEN, LogEntry, LogHeader,
-    Namespace, SUPERBLOCK_LEN, Superblock, entry_offset,
+    ENTRY_LEN, EntryBody, EntryError, Extent, FileEntry, FileMap, FormatError, FormatVersion, LOG_HEADER_LEN,
+    LogEntry, LogHeader, Namespace, SUPERBLOCK_LEN, Structure, Superblock, entry_offset,
 };
 use serde_json::{Value, json};
 
@@ -136,6 +136,30 @@ fn superblocks_and_headers_are_those_of_the_dumps() {
         // The devices were zeroed files, so that even what mkfs does not write is as `encode` has it.
         assert_eq!(superblock.encode().unwrap(), bytes[..SUPERBLOCK_LEN]);
         assert_eq!(header.encode(), bytes[LOG..LOG + LOG_HEADER_LEN]);
+    }
+}
+
+#[test]
+fn each_struct_cut_at_any_byte_is_told_by_what_it_lacks() {
+    for name in ["empty", "onefile", "nested100", "interleaved"] {
+        let image = Image::open(name);
+        for found in 0..SUPERBLOCK_LEN {
+            let structure = Structure::Superblock;
+            let expected = FormatError::Truncated { structure, need: SUPERBLOCK_LEN, found };
+            assert_eq!(Superblock::decode(image.at(0, found)), Err(expected), "{name}");
+        }
+        for found in 0..LOG_HEADER_LEN {
+            let structure = Structure::LogHeader;
+            let expected = FormatError::Truncated { structure, need: LOG_HEADER_LEN, found };
+            assert_eq!(LogHeader::decode(image.at(LOG as u64, found), &image.superblock), Err(expected));
+        }
+        for index in 0..image.header.next_index() {
+            for found in 0..ENTRY_LEN {
+                let cut = image.at(entry_offset(index), found);
+                let expected = FormatError::Entry { index, problem: EntryError::Truncated { found } };
+                assert_eq!(LogEntry::decode(cut, index, image.superblock.version), Err(expected), "{name}");
+            }
+        }
     }
 }
 

@@ -33,6 +33,20 @@ fn another_magic() {
 }
 
 #[test]
+fn a_magic_of_the_other_byte_order() {
+    let expected = 0x87b2_82ff_u64;
+    let found = expected.swap_bytes();
+    let error = refused(|bytes| bytes[..8].copy_from_slice(&expected.to_be_bytes()));
+    assert_eq!(error, FormatError::ByteOrder { structure: Structure::Superblock, expected, found });
+    let told = error.to_string();
+    assert!(told.contains("magic 0xff82b28700000000") && told.contains("another architecture"), "{told}");
+    let expected = 0xbadcafef00d_u64;
+    let error = header(|bytes| bytes[..8].copy_from_slice(&expected.to_be_bytes())).unwrap_err();
+    let found = expected.swap_bytes();
+    assert_eq!(error, FormatError::ByteOrder { structure: Structure::LogHeader, expected, found });
+}
+
+#[test]
 fn versions_that_are_not_known() {
     for (version, omf_major, omf_minor) in
         [(47, 1, 0), (46, 2, 1), (49, 2, 2), (48, 1, 2), (48, 3, 0), (48, 0, 0)]
