@@ -31,19 +31,21 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
             let report = Store::format(&media, &options).inspect_err(|_| remove(&args.path))?;
             (media.len(), report)
         }
-        Err(error) => return Err(error).with_context(|| args.path.display().to_string()),
-        Ok(found) if !found.is_file() || size.is_none_or(|size| size == found.len()) => {
-            let media = FileMedia::open(&args.path, Access::ReadWrite)?;
+        Ok(found) if found.is_file() && size.is_some_and(|size| size != found.len()) => {
+            if !args.force {
+                bail!(
+                    "{} has {}, and {} was asked for: say --force to replace it with everything in it",
+                    args.path.display(),
+                    output::size(found.len()),
+                    output::size(size.unwrap_or_default())
+                );
+            }
+            let media = FileMedia::create(&args.path, size.unwrap_or_default(), true)?;
             (media.len(), Store::format(&media, &options)?)
         }
-        Ok(found) if !args.force => bail!(
-            "{} has {}, and {} was asked for: say --force to replace it with everything in it",
-            args.path.display(),
-            output::size(found.len()),
-            output::size(size.unwrap_or_default())
-        ),
-        Ok(_) => {
-            let media = FileMedia::create(&args.path, size.unwrap_or_default(), true)?;
+        // What cannot be looked at cannot be opened either, and the opening says why.
+        _ => {
+            let media = FileMedia::open(&args.path, Access::ReadWrite)?;
             (media.len(), Store::format(&media, &options)?)
         }
     };
