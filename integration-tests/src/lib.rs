@@ -5,12 +5,16 @@ mod agent;
 mod data;
 mod eventually;
 mod hold;
+mod images;
 mod mount;
 mod programs;
+mod skipped;
 
 pub use agent::{Agent, Region};
 pub use data::{batch, numbers, sum};
 pub use eventually::eventually;
 pub use hold::Holder;
 pub use mount::famfs;
+pub use images::{famfs_image, famfs_testdata};
 pub use programs::{farrow, program};
+pub use skipped::skipped;

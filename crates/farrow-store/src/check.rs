@@ -164,6 +164,8 @@ impl Report {
             Ok(files) => files,
             // Without any of farrow's files it is a plain famfs file system.
             Err(StoreError::NotFarrow { path, .. }) if path == CATALOG_FILE => return Ok(()),
+            // A file that stands behind the entry that cannot be read: that has been said.
+            Err(StoreError::Famfs(fault)) if volume.log_fault.as_ref() == Some(&fault) => return Ok(()),
             Err(error) => return Err(Stop::catalog(error)),
         };
         let region = volume.superblock.uuid;

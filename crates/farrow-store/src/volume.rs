@@ -123,9 +123,11 @@ impl Volume {
     }
 
     fn file(&self, path: &str) -> Result<&FileEntry> {
-        self.namespace
-            .file(&RelPath::parse(path)?)
-            .ok_or_else(|| StoreError::NotFarrow { region: self.superblock.uuid, path: path.into() })
+        self.namespace.file(&RelPath::parse(path)?).ok_or_else(|| match &self.log_fault {
+            // What is missing may stand behind it: this is no file system to be made anew.
+            Some(fault) => fault.clone().into(),
+            None => StoreError::NotFarrow { region: self.superblock.uuid, path: path.into() },
+        })
     }
 }
 

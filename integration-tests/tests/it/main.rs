@@ -4,10 +4,13 @@
 
 mod agent;
 mod bad_input;
+mod bad_media;
+mod cat;
 mod cli;
 mod leases;
 mod lost_memory;
 mod mount;
+mod no_media;
 mod offline;
 mod plain_flight;
 mod publish_get;
