@@ -14,7 +14,7 @@ pub use agent::{Agent, Region};
 pub use data::{batch, numbers, sum};
 pub use eventually::eventually;
 pub use hold::Holder;
-pub use mount::famfs;
 pub use images::{famfs_image, famfs_testdata};
+pub use mount::famfs;
 pub use programs::{farrow, program};
 pub use skipped::skipped;

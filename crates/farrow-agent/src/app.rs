@@ -73,6 +73,11 @@ impl App {
         self.socket.path()
     }
 
+    /// By which pages the region is mapped, in words; why that is not known, if it is not.
+    pub fn pages(&self) -> String {
+        self.region.pages().unwrap_or_else(|error| crate::error::chain(&error))
+    }
+
     /// Serves until `stop` is done, then lets requests under way end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let Self { service, region, leases, socket, unix, tcp } = self;

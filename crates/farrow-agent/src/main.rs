@@ -41,6 +41,7 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         region = %args.region.display(),
         socket = %app.socket().display(),
         listen,
+        pages = app.pages(),
         "serving"
     );
     app.run(async move {

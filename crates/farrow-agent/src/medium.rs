@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use farrow_proto::v1;
-use farrow_region::{Access, AssembledMedia, FileMedia, FileRange, Media, ReadMapping};
+use farrow_region::{Access, AssembledMedia, FileMedia, FileRange, Media, PageUse, ReadMapping};
 use farrow_store::{Extent, Mount, PoolFile, Store};
 
 use crate::error::AgentError;
@@ -57,6 +57,14 @@ impl Medium {
         match self {
             Self::Whole { media, .. } => Ok(media.check_intact(offset, len)?),
             Self::Mounted { media, .. } => Ok(media.check_intact(offset, len)?),
+        }
+    }
+
+    /// By which pages it is mapped.
+    pub(crate) fn page_use(&self) -> Result<PageUse, AgentError> {
+        match self {
+            Self::Whole { media, .. } => Ok(media.page_use()?),
+            Self::Mounted { media, .. } => Ok(media.page_use()?),
         }
     }
 

@@ -81,6 +81,12 @@ impl Region {
         self.pools.values().find_map(|pool| pool.check_intact(0, pool.len()).err())
     }
 
+    /// By which pages the medium is mapped, and what to do where they are not huge.
+    pub(crate) fn pages(&self) -> Result<String, AgentError> {
+        let pages = self.medium.page_use()?;
+        Ok(pages.advice().map_or_else(|| pages.to_string(), |advice| format!("{pages}. {advice}")))
+    }
+
     /// The catalog and its allocator.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store

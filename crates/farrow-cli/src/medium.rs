@@ -1,22 +1,50 @@
 //! What a path on the command line leads to: a file, a device, or a mounted famfs.
 
+use std::ops::Deref;
 use std::path::Path;
 
-use farrow_region::{Access, FileMedia, Media};
+use farrow_region::{Access, AssembledMedia, FileMedia, Media, PageUse, RegionError};
 use farrow_store::Mount;
 
-/// Opens the region or famfs image at `path`, to be read.
-pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Media>> {
-    Ok(match Mount::find(path)? {
-        Some(mount) => Box::new(mount.media(Access::ReadOnly)?),
-        None => Box::new(FileMedia::open(path, Access::ReadOnly)?),
-    })
+/// A medium that is open to be read.
+pub(crate) enum Medium {
+    Whole(FileMedia),
+    Mounted(AssembledMedia),
 }
 
-/// Opens what has superblock and log of a region or famfs image, to be read.
-pub(crate) fn open_log(path: &Path) -> anyhow::Result<Box<dyn Media>> {
-    Ok(match Mount::find(path)? {
-        Some(mount) => Box::new(mount.log()?),
-        None => Box::new(FileMedia::open(path, Access::ReadOnly)?),
-    })
+impl Medium {
+    /// Opens the region or famfs image at `path`.
+    pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
+        Ok(match Mount::find(path)? {
+            Some(mount) => Self::Mounted(mount.media(Access::ReadOnly)?),
+            None => Self::Whole(FileMedia::open(path, Access::ReadOnly)?),
+        })
+    }
+
+    /// Opens what has superblock and log of a region or famfs image.
+    pub(crate) fn open_log(path: &Path) -> anyhow::Result<Self> {
+        Ok(match Mount::find(path)? {
+            Some(mount) => Self::Mounted(mount.log()?),
+            None => Self::Whole(FileMedia::open(path, Access::ReadOnly)?),
+        })
+    }
+
+    /// By which pages it is mapped.
+    pub(crate) fn page_use(&self) -> Result<PageUse, RegionError> {
+        match self {
+            Self::Whole(media) => media.page_use(),
+            Self::Mounted(media) => media.page_use(),
+        }
+    }
+}
+
+impl Deref for Medium {
+    type Target = dyn Media;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Whole(media) => media,
+            Self::Mounted(media) => media,
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::ops::Range;
 
 use crate::media::{Media, aligned, within};
-use crate::{FileMedia, FileRange, RegionError};
+use crate::{FileMedia, FileRange, PageUse, RegionError};
 
 /// A range of a file, and where in the assembled medium it is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +97,22 @@ impl AssembledMedia {
     /// As [`FileMedia::check_len`], for the first file that has not.
     pub fn check_len(&self) -> Result<(), RegionError> {
         self.files.iter().try_for_each(FileMedia::check_len)
+    }
+
+    /// By which pages the files are mapped, all together: see [`FileMedia::page_use`].
+    ///
+    /// # Errors
+    ///
+    /// As [`FileMedia::page_use`].
+    pub fn page_use(&self) -> Result<PageUse, RegionError> {
+        let mut sum = PageUse::default();
+        for file in &self.files {
+            let PageUse { mapped, resident, huge } = file.page_use()?;
+            sum.mapped += mapped;
+            sum.resident += resident;
+            sum.huge += huge;
+        }
+        Ok(sum)
     }
 
     /// Whether nothing was lost of `len` bytes at `offset`: see [`FileMedia::check_intact`]. Gaps hold nothing.

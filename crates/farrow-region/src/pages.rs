@@ -30,7 +30,18 @@ impl PageUse {
         self.mapped > 0 && self.huge >= self.mapped
     }
 
-    /// The same, from the text of `/proc/self/smaps` (Linux Documentation/filesystems/proc.rst).
+    /// Only what is faulted in, for a medium opened for reading: nothing can be said of the rest.
+    #[must_use]
+    pub fn of_resident(self) -> Self {
+        Self { mapped: self.resident, ..self }
+    }
+
+    /// What to do about pages that are not huge; None if all are.
+    pub fn advice(&self) -> Option<&'static str> {
+        (!self.is_huge()).then_some("Try: a tmpfs mounted with huge=always, or hugetlbfs")
+    }
+
+    /// [`of`](Self::of), from the text of `/proc/self/smaps` (Linux Documentation/filesystems/proc.rst).
     fn in_smaps(smaps: &str, addresses: Range<usize>) -> Self {
         let base = rustix::param::page_size() as u64;
         let mut sum = Self::default();

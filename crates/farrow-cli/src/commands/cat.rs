@@ -9,14 +9,15 @@ use famfs_format::{FileEntry, RelPath};
 use farrow_store::{Mount, read_log};
 
 use crate::args::Cat;
-use crate::{medium, output};
+use crate::medium::Medium;
+use crate::output;
 
 /// Bytes read at a time.
 const PIECE: usize = 1024 * 1024;
 
 pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
     let path = RelPath::parse(&args.file).with_context(|| format!("{:?}", args.file))?;
-    let media = medium::open_log(&args.path)?;
+    let media = Medium::open_log(&args.path)?;
     let named = || args.path.display().to_string();
     let log = read_log(&*media)?;
     let Some(namespace) = &log.namespace else {

@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use anyhow::bail;
+use farrow_region::PageUse;
 use farrow_store::{check, read_log};
 use serde::Serialize;
 
 use crate::args::Df;
-use crate::{medium, output};
+use crate::medium::Medium;
+use crate::output;
 
 pub(crate) fn run(args: &Df) -> anyhow::Result<()> {
     let usage = match &args.path {
@@ -44,6 +46,9 @@ struct Device {
     /// Space of no file.
     unallocated: u64,
     largest_unallocated: u64,
+    /// What was read just now, in whole pages, and how much of it lies in huge ones.
+    resident_bytes: u64,
+    huge_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -83,7 +88,7 @@ fn of_agent(args: &Df) -> anyhow::Result<Usage> {
 }
 
 fn of_medium(path: &Path) -> anyhow::Result<Usage> {
-    let media = medium::open(path)?;
+    let media = Medium::open(path)?;
     let log = read_log(&*media)?;
     let (Some(superblock), Some(header), Some(namespace)) = (&log.superblock, &log.header, &log.namespace)
     else {
@@ -94,6 +99,7 @@ fn of_medium(path: &Path) -> anyhow::Result<Usage> {
     for problem in &report.problems {
         output::note(format_args!("note: {}: {problem}", path.display()));
     }
+    let pages = media.page_use()?.of_resident();
     let unallocated = namespace.free_bytes();
     Ok(Usage {
         device: Some(Device {
@@ -103,6 +109,8 @@ fn of_medium(path: &Path) -> anyhow::Result<Usage> {
             files: namespace.files().len() as u64,
             unallocated,
             largest_unallocated: namespace.largest_free(),
+            resident_bytes: pages.resident,
+            huge_bytes: pages.huge,
         }),
         pool: report.catalog.map(|catalog| catalog.usage).map(|usage| Pool {
             pool_bytes: usage.pool_bytes,
@@ -131,6 +139,10 @@ fn tell(usage: &Usage) -> anyhow::Result<()> {
         rows.push(row("files", device.file_bytes, format!("{} files", device.files)));
         let largest = output::size(device.largest_unallocated);
         rows.push(row("unallocated", device.unallocated, format!("in no file; largest range {largest}")));
+        let (mapped, huge) = (device.resident_bytes, device.huge_bytes);
+        let advice = PageUse { mapped, huge, resident: mapped }.advice();
+        let advice = advice.map(|advice| format!(". {advice}")).unwrap_or_default();
+        rows.push(row("huge pages", huge, format!("of {} read just now{advice}", output::size(mapped))));
     }
     if let Some(pool) = &usage.pool {
         let held = match usage.leases {

@@ -6,10 +6,11 @@ use farrow_store::{Report, check};
 use serde::Serialize;
 
 use crate::args::Fsck;
-use crate::{medium, output};
+use crate::medium::Medium;
+use crate::output;
 
 pub(crate) fn run(args: &Fsck) -> ExitCode {
-    let report = medium::open(&args.path).and_then(|media| Ok(check(&*media)?));
+    let report = Medium::open(&args.path).and_then(|media| Ok(check(&*media)?));
     let report = match report {
         Ok(report) => report,
         Err(error) => {

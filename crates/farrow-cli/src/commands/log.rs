@@ -7,10 +7,11 @@ use farrow_store::{FamfsLog, read_log};
 use serde::Serialize;
 
 use crate::args::Log;
-use crate::{medium, output};
+use crate::medium::Medium;
+use crate::output;
 
 pub(crate) fn run(args: &Log) -> ExitCode {
-    let log = medium::open_log(&args.path).and_then(|media| Ok(read_log(&*media)?));
+    let log = Medium::open_log(&args.path).and_then(|media| Ok(read_log(&*media)?));
     let log = match log {
         Ok(log) => log,
         Err(error) => {

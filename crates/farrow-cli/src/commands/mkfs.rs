@@ -24,12 +24,12 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
     options.log_len = args.log_len.map_or(options.log_len, |len| len.0);
     options.version = args.omf.map_or(options.version, FormatVersion::from);
     let size = args.size.map(|size| size.0);
-    let (media_len, report) = match std::fs::metadata(&args.path) {
+    let (media, report) = match std::fs::metadata(&args.path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let size = size.context("there is no such file: say with --size how large to make it")?;
             let media = FileMedia::create(&args.path, size, false)?;
             let report = Store::format(&media, &options).inspect_err(|_| remove(&args.path))?;
-            (media.len(), report)
+            (media, report)
         }
         Ok(found) if found.is_file() && size.is_some_and(|size| size != found.len()) => {
             if !args.force {
@@ -41,15 +41,17 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
                 );
             }
             let media = FileMedia::create(&args.path, size.unwrap_or_default(), true)?;
-            (media.len(), Store::format(&media, &options)?)
+            let report = Store::format(&media, &options)?;
+            (media, report)
         }
         // What cannot be looked at cannot be opened either, and the opening says why.
         _ => {
             let media = FileMedia::open(&args.path, Access::ReadWrite)?;
-            (media.len(), Store::format(&media, &options)?)
+            let report = Store::format(&media, &options)?;
+            (media, report)
         }
     };
-    tell(&args.path, media_len, &report);
+    tell(&args.path, &media, &report);
     Ok(())
 }
 
@@ -85,7 +87,8 @@ fn on_mount(args: &Mkfs, mount: &Mount, options: MountOptions) -> anyhow::Result
     Ok(())
 }
 
-fn tell(path: &Path, media_len: u64, report: &FormatReport) {
+fn tell(path: &Path, media: &FileMedia, report: &FormatReport) {
+    let media_len = media.len();
     if let Some(replaced) = report.replaced {
         output::note(format_args!("region {replaced} is gone"));
     }
@@ -101,6 +104,13 @@ fn tell(path: &Path, media_len: u64, report: &FormatReport) {
             "{} are left outside the pool for other files",
             output::size(report.unpooled)
         ));
+    }
+    match media.page_use() {
+        Ok(pages) => {
+            let advice = pages.advice().map(|advice| format!(". {advice}")).unwrap_or_default();
+            output::note(format_args!("{pages}{advice}"));
+        }
+        Err(error) => output::note(format_args!("by which pages it is mapped is not known: {error}")),
     }
     if media_len < MIN_DEVICE_LEN {
         output::note(format_args!(

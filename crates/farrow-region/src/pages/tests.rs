@@ -71,6 +71,8 @@ fn pages_of_each_kind() {
     ] {
         let found = PageUse::in_smaps(SMAPS, addresses);
         assert_eq!((found, found.is_huge(), found.to_string().as_str()), (expected, huge, text));
+        assert_eq!(found.advice().is_none(), huge);
+        assert_eq!(found.of_resident(), PageUse { mapped: expected.resident, ..expected });
     }
 }
 
