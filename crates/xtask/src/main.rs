@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `bench`, `python`, `regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -40,6 +40,8 @@ enum Task {
     },
     /// Run every check: format, lints, docs, Rust tests, Python tests, examples, demo
     Test,
+    /// Run under Miri what it can run of the Rust tests
+    Miri,
     /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
     #[command(disable_help_flag = true)]
     Bench {
@@ -68,6 +70,7 @@ const TEST: &[Step] = &[
     Step { title: "docs", run: rust::docs },
     Step { title: "Rust programs and tests, built", run: rust::build_tests },
     Step { title: "Rust tests", run: rust::tests },
+    Step { title: "Rust tests under Miri", run: rust::miri },
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
     Step { title: "Python tests", run: programs::python_tests },
@@ -86,6 +89,8 @@ const PYTHON: &[Step] = &[
     Step { title: "release programs and the Python module, built", run: programs::build },
 ];
 
+const MIRI: &[Step] = &[Step { title: "Rust tests under Miri", run: rust::miri }];
+
 const REGEN: &[Step] = &[Step { title: "protobuf code", run: rust::regenerate }];
 
 fn main() -> ExitCode {
@@ -102,6 +107,11 @@ fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test => {
             let run = run(TEST, &Tree::find(DEMO_SCALE)?);
+            run.print_summary();
+            run.result
+        }
+        Task::Miri => {
+            let run = run(MIRI, &Tree::find(DEMO_SCALE)?);
             run.print_summary();
             run.result
         }

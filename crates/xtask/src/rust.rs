@@ -27,6 +27,42 @@ pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     tally.tests(test, Tally::read_cargo)
 }
 
+/// Runs under Miri what it can run: the parser of media bytes, and of the unsafe code what needs no mmap. Tests that
+/// go through every bit or seed are left out, as they would take it many minutes.
+pub(crate) fn miri(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    for task in ["--version", "setup"] {
+        let output =
+            tree.shell.cmd("cargo").args(["+nightly", "miri", task]).quiet().ignore_status().output()?;
+        if !output.status.success() {
+            let told = String::from_utf8_lossy(&output.stderr);
+            let why = told.lines().find(|line| line.starts_with("error")).unwrap_or("it cannot be set up");
+            tally.skip(format!(
+                "Miri ({why}; it needs rustup component add --toolchain nightly miri rust-src)"
+            ));
+            return Ok(());
+        }
+    }
+    let miri = |package| {
+        // Miri has a directory of its own under this one.
+        let command =
+            tree.shell.cmd("cargo").args(["+nightly", "miri", "test", "--locked", "--package", package]);
+        command.env("CARGO_TARGET_DIR", &tree.target)
+    };
+    let format = miri("famfs-format").args([
+        "--test",
+        "it",
+        "--",
+        "golden::",
+        "odd_paths::",
+        "odd_headers::",
+        "odd::",
+    ]);
+    let format = format.args(["--skip", "every_flipped_bit", "--skip", "padding_that_is_not_zero"]);
+    tally.tests(format, Tally::read_cargo)?;
+    let region = miri("farrow-region").args(["--lib", "--", "shared::", "cache::", "crash::"]);
+    tally.tests(region.args(["--skip", "torn_"]), Tally::read_cargo)
+}
+
 /// The test of farrow-proto writes the code that it otherwise compares.
 pub(crate) fn regenerate(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     let test = tree.cargo("test").args(["--package", "farrow-proto", "--test", "generated"]);

@@ -27,6 +27,13 @@ impl Tally {
         Ok(())
     }
 
+    /// Counts something that this machine cannot do, and says why.
+    pub(crate) fn skip(&mut self, why: String) {
+        println!("skipped: {why}");
+        self.skipped += 1;
+        self.reasons.push(why);
+    }
+
     /// Runs tests: passes their output through and counts what `read` finds in it, whether they succeed or not.
     pub(crate) fn tests(&mut self, command: Cmd<'_>, read: fn(&mut Self, &str)) -> anyhow::Result<()> {
         let shown = command.to_string();
