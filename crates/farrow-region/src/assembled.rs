@@ -183,6 +183,11 @@ impl Media for AssembledMedia {
         self.len
     }
 
+    /// The largest of the files'.
+    fn unit(&self) -> u64 {
+        self.files.iter().map(FileMedia::unit).max().unwrap_or(4096)
+    }
+
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError> {
         for piece in self.pieces(offset, out.len() as u64)? {
             piece.file.read_at(piece.offset, &mut out[piece.indices()])?;

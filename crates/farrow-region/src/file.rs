@@ -31,12 +31,11 @@ const LEAST: u64 = 4096;
 pub struct FileMedia {
     // Unmapped before the file, and with it the lock, is given up.
     mapping: WholeMapping,
-    kind: MediumKind,
+    medium: Medium,
     file: File,
     path: PathBuf,
     access: Access,
     coherency: Coherency,
-    len: u64,
 }
 
 impl FileMedia {
@@ -90,7 +89,7 @@ impl FileMedia {
 
     /// What the medium lies in.
     pub fn kind(&self) -> MediumKind {
-        self.kind
+        self.medium.kind
     }
 
     /// By which pages the medium is mapped, now: huge pages are asked for where the medium is opened, and
@@ -120,13 +119,13 @@ impl FileMedia {
     ///
     /// [`Shrunk`](RegionError::Shrunk), [`Io`](RegionError::Io).
     pub fn check_len(&self) -> Result<(), RegionError> {
-        if self.kind != MediumKind::File {
+        if self.medium.kind != MediumKind::File {
             return Ok(());
         }
         let found =
             self.file.metadata().map_err(|e| path_error(&self.path, self.access, "look at", e))?.len();
-        if found < self.len {
-            return Err(RegionError::Shrunk { what: self.describe(), len: self.len, found });
+        if found < self.medium.len {
+            return Err(RegionError::Shrunk { what: self.describe(), len: self.medium.len, found });
         }
         Ok(())
     }
@@ -208,19 +207,18 @@ impl FileMedia {
     }
 
     fn map(path: &Path, file: File, medium: Medium, access: Access) -> Result<Self, RegionError> {
-        let Medium { kind, len, unit } = medium;
-        let bytes = usize::try_from(len).map_err(|_| RegionError::TooLarge { len })?;
-        let mapping =
-            WholeMapping::new(&file, bytes, unit, access).map_err(|e| path_error(path, access, "map", e))?;
+        let bytes = usize::try_from(medium.len).map_err(|_| RegionError::TooLarge { len: medium.len })?;
+        let mapping = WholeMapping::new(&file, bytes, medium.unit, access)
+            .map_err(|e| path_error(path, access, "map", e))?;
         // A BAR's pages are all there from the beginning, and are no memory that could be faulted in.
-        if access == Access::ReadWrite && kind != MediumKind::PciBar {
+        if access == Access::ReadWrite && medium.kind != MediumKind::PciBar {
             mapping.populate().map_err(|e| path_error(path, access, "fault in every page of", e))?;
         }
-        Ok(Self { mapping, kind, file, path: path.to_owned(), access, coherency: Coherency::default(), len })
+        Ok(Self { mapping, medium, file, path: path.to_owned(), access, coherency: Coherency::default() })
     }
 
     fn check(&self, offset: u64, len: u64) -> Result<usize, RegionError> {
-        within(|| self.describe(), offset, len, self.len)
+        within(|| self.describe(), offset, len, self.medium.len)
     }
 
     /// What every access ends with: whether the bytes it has touched were there.
@@ -255,7 +253,11 @@ impl FileMedia {
 
 impl Media for FileMedia {
     fn len(&self) -> u64 {
-        self.len
+        self.medium.len
+    }
+
+    fn unit(&self) -> u64 {
+        self.medium.unit as u64
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError> {
@@ -312,7 +314,7 @@ impl fmt::Debug for FileMedia {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileMedia")
             .field("path", &self.path)
-            .field("len", &self.len)
+            .field("len", &self.medium.len)
             .field("access", &self.access)
             .field("coherency", &self.coherency)
             .finish_non_exhaustive()

@@ -23,6 +23,12 @@ pub trait Media: Send + Sync {
         self.len() == 0
     }
 
+    /// What mappings of ranges begin and end on where another one is beside them, in bytes: the pages of the
+    /// medium, a power of two.
+    fn unit(&self) -> u64 {
+        4096
+    }
+
     /// Copies the bytes at `offset` into all of `out`.
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError>;
 

@@ -167,6 +167,16 @@ impl FreeSpace {
     }
 }
 
+/// Whether extents can be mapped side by side on a medium with pages of `unit` bytes: where one ends and another
+/// begins. Pool files begin on a multiple of 2 MiB, not of more.
+pub(crate) fn adjoin(extents: &[Extent], unit: u64) -> bool {
+    let mut joints = extents.iter().zip(extents.iter().skip(1));
+    joints.all(|(one, next)| {
+        let (end, start) = (one.offset + one.len, next.offset);
+        unit <= HUGE_PAGE && end.is_multiple_of(unit) && start.is_multiple_of(unit)
+    })
+}
+
 /// What is left of a free extent from the first aligned offset on.
 fn aligned((len, pool, offset): (u64, u32, u64), align: u64) -> Option<Extent> {
     let start = offset.checked_next_multiple_of(align)?;

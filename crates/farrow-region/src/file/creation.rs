@@ -2,6 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -58,8 +59,8 @@ impl FileMedia {
             let full = is(&e, Errno::NOSPC);
             return Err(if full { no_space(path, len, room(directory)) } else { failed("allocate")(e) });
         }
-        let unit = page_of(&rustix::fs::fstatfs(&file).map_err(|e| failed("look at")(e.into()))?);
-        let media = Self::map(path, file, Medium { kind: MediumKind::File, len, unit }, Access::ReadWrite)?;
+        let medium = Medium::of(file.as_fd(), path.display().to_string(), Path::new(SYSFS))?;
+        let media = Self::map(path, file, Medium { len, ..medium }, Access::ReadWrite)?;
         unfinished.keep();
         Ok(media)
     }

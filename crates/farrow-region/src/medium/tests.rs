@@ -241,11 +241,13 @@ fn real_device(path: &Path, kind: MediumKind) {
     use crate::{Access, Coherency, FileMedia, Media, ReadMapping, WriteMapping};
     let media = FileMedia::open(path, Access::ReadWrite).unwrap().with_coherency(Coherency::Software);
     assert_eq!(media.kind(), kind);
+    assert!(media.unit().is_power_of_two() && media.len().is_multiple_of(media.unit()));
     let error = FileMedia::create(path, media.len(), true).unwrap_err();
     assert!(matches!(error, RegionError::IsADevice { kind: k, .. } if k == kind), "{error}");
     if kind == MediumKind::DeviceDax {
         let used = media.page_use().unwrap();
         assert!(used.is_huge(), "{used}");
+        assert_eq!(media.unit(), MIB2 as u64);
     }
     let last = media.len() - 8;
     for offset in [0, 4096, last] {

@@ -65,6 +65,17 @@ fn fragments_are_joined_up_to_a_limit() {
 }
 
 #[test]
+fn extents_adjoin_on_whole_pages() {
+    let small = [extent(PAGE, PAGE), extent(4 * PAGE, 7)];
+    assert!(adjoin(&small, PAGE) && !adjoin(&small, HUGE_PAGE));
+    assert!(adjoin(&[extent(PAGE, HUGE_PAGE - PAGE), extent(2 * HUGE_PAGE, PAGE)], HUGE_PAGE));
+    assert!(!adjoin(&[extent(0, HUGE_PAGE), extent(2 * HUGE_PAGE + PAGE, PAGE)], HUGE_PAGE));
+    let large = [extent(0, 512 * HUGE_PAGE), extent(1024 * HUGE_PAGE, 512 * HUGE_PAGE)];
+    assert!(adjoin(&large, HUGE_PAGE) && !adjoin(&large, 512 * HUGE_PAGE), "a pool begins on any 2 MiB");
+    assert!(adjoin(&[extent(PAGE, PAGE)], 512 * HUGE_PAGE), "there is no other");
+}
+
+#[test]
 fn what_cannot_be_found() {
     let free = FreeSpace::new([(0, 4 * MIB + 100), (1, 100)]);
     assert_eq!(free.total(), 4 * MIB);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::readers::{find, not_found};
 use super::{Inner, Store};
-use crate::allocator::PAGE;
+use crate::allocator::{PAGE, adjoin};
 use crate::catalog::{Body, VersionRecord, Written};
 use crate::error::{Result, StoreError};
 use crate::frame::{Dropped, NewVersion, Owner, Segment, Version};
@@ -16,7 +16,7 @@ impl Store {
     /// Gives a writer extents for `len` bytes.
     ///
     /// Below 2 MiB they lie on 4 KiB pages; from 2 MiB on each begins on a 2 MiB boundary. There are several,
-    /// at most 16, where no single one is long enough.
+    /// at most 16, where no single one is long enough, and if the medium's pages let them be mapped side by side.
     ///
     /// # Errors
     /// [`StoreError::NoLength`], [`StoreError::RegionFull`], [`StoreError::CatalogFull`]; as for every change.
@@ -25,7 +25,10 @@ impl Store {
             return Err(StoreError::NoLength);
         }
         let mut inner = self.lock()?;
-        let extents = inner.ledger.state().free().find(len).ok_or_else(|| inner.region_full(len))?;
+        let found = inner.ledger.state().free().find(len);
+        let extents = found
+            .filter(|extents| adjoin(extents, self.media.unit()))
+            .ok_or_else(|| inner.region_full(len))?;
         let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
         let id = inner.ledger.record(&*self.media, taken)?;
         Ok(Reservation { id, owner, len, generation: id, extents })

@@ -8,7 +8,7 @@ use farrow_store::{Store, StoreError};
 
 use crate::region::{HOST, MIB, OWNER, fill, formatted, name, new_version, open, put, view};
 
-/// A medium on which something happens, or goes wrong, at a persist.
+/// A medium on which something happens, or goes wrong, at a persist; its pages are as large as device-dax's.
 struct Troubled {
     inner: Arc<MemMedia>,
     /// Persists that still succeed.
@@ -26,6 +26,10 @@ impl Troubled {
 impl Media for Troubled {
     fn len(&self) -> u64 {
         self.inner.len()
+    }
+
+    fn unit(&self) -> u64 {
+        2 * MIB
     }
 
     fn read_at(&self, offset: u64, out: &mut [u8]) -> Result<(), RegionError> {
@@ -132,6 +136,25 @@ fn a_reservation_is_committed_by_one_at_a_time() {
     assert!(matches!(seen.0, Err(StoreError::ReservationBusy { .. })));
     assert!(matches!(seen.1, Err(StoreError::ReservationBusy { .. })));
     assert_eq!(seen.2, 4096);
+}
+
+#[test]
+fn nobody_is_given_extents_that_cannot_be_mapped() {
+    let media = Arc::new(formatted(8 * MIB));
+    let store = Store::open(media.clone(), HOST).unwrap();
+    // Every other MiB is free.
+    let taken: Vec<_> = (0..8).map(|_| store.reserve(OWNER, MIB).unwrap()).collect();
+    for reservation in taken.iter().step_by(2) {
+        store.abort(reservation.id).unwrap();
+    }
+    assert_eq!(store.reserve(OWNER, MIB + 1).unwrap().extents.len(), 2);
+    drop(store);
+
+    let store = Store::open(Troubled::new(media), HOST).unwrap();
+    assert_eq!(store.usage().free, 4 * MIB - (MIB + 4096));
+    let refused = store.reserve(OWNER, MIB + 1);
+    assert!(matches!(refused, Err(StoreError::RegionFull { largest_free: MIB, .. })), "{refused:?}");
+    assert_eq!(store.reserve(OWNER, MIB).unwrap().extents.len(), 1);
 }
 
 #[test]
