@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_media;
 mod cat;
 mod cli;
+mod device;
 mod huge_pages;
 mod leases;
 mod lost_memory;

@@ -31,8 +31,8 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
             let report = Store::format(&media, &options).inspect_err(|_| remove(&args.path))?;
             (media, report)
         }
-        Ok(found) if found.is_file() && size.is_some_and(|size| size != found.len()) => {
-            if !args.force {
+        Ok(found) if size.is_some_and(|size| !found.is_file() || size != found.len()) => {
+            if found.is_file() && !args.force {
                 bail!(
                     "{} has {}, and {} was asked for: say --force to replace it with everything in it",
                     args.path.display(),
@@ -40,7 +40,8 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
                     output::size(size.unwrap_or_default())
                 );
             }
-            let media = FileMedia::create(&args.path, size.unwrap_or_default(), true)?;
+            // A device is refused here: it has its size.
+            let media = FileMedia::create(&args.path, size.unwrap_or_default(), args.force)?;
             let report = Store::format(&media, &options)?;
             (media, report)
         }
