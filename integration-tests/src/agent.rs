@@ -1,5 +1,6 @@
 //! Regions and agents.
 
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -77,13 +78,14 @@ impl Region {
     pub fn agent_with(&self, args: &[&str]) -> Agent {
         let socket = self.beside("agent.sock");
         let log = self.beside("agent.log");
-        // A killed agent leaves its socket behind; here its existence shall mean that the new one serves.
+        // A killed agent leaves its socket behind.
         let _ = std::fs::remove_file(&socket);
         let mut child =
             self.command(args).stderr(std::fs::File::create(&log).expect("a log")).spawn().expect("starts");
         let ended = eventually("an agent serves", || match child.try_wait() {
             Ok(Some(status)) => Some(Some(status)),
-            _ => socket.exists().then_some(None),
+            // It is there a moment before it takes connections.
+            _ => UnixStream::connect(&socket).is_ok().then_some(None),
         });
         let agent = Agent { child, socket, log, errors_fail: true };
         assert!(ended.is_none(), "the agent ended ({ended:?}): {}", agent.log());
