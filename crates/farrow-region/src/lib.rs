@@ -21,7 +21,8 @@
 //! PCI BAR. Size and alignment are known before anything is mapped: of devices from sysfs, because stat
 //! says nothing of a device, and device-dax maps past its end without complaint. Mappings of ranges
 //! ([`ReadMapping`], [`WriteMapping`]) ask in the same way. Devices are never read or written by system
-//! calls, which device-dax does not have.
+//! calls, which device-dax does not have. Tests of both kinds of device run in a guest that has them (`cargo
+//! xtask guest`).
 //!
 //! | medium | length from | mapped in units of | by which pages |
 //! |---|---|---|---|

@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `bench`, `python`, `regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -9,6 +9,7 @@
     reason = "a task reports its progress, and its failure"
 )]
 
+mod guest;
 mod programs;
 mod python;
 mod rust;
@@ -38,10 +39,12 @@ enum Task {
         #[arg(long, default_value_t = DEMO_SCALE, value_parser = scale_factor)]
         scale: f64,
     },
-    /// Run every check: format, lints, docs, Rust tests, Python tests, examples, demo
+    /// Run every check: format, lints, docs, Rust tests, a guest, Python tests, examples, demo
     Test,
     /// Run under Miri what it can run of the Rust tests
     Miri,
+    /// Test device-dax and a PCI BAR in a guest that has both: QEMU and a kernel of Debian's, fetched once by apt-get
+    Guest,
     /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
     #[command(disable_help_flag = true)]
     Bench {
@@ -71,11 +74,17 @@ const TEST: &[Step] = &[
     Step { title: "Rust programs and tests, built", run: rust::build_tests },
     Step { title: "Rust tests", run: rust::tests },
     Step { title: "Rust tests under Miri", run: rust::miri },
+    Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
     Step { title: "Python tests", run: programs::python_tests },
     Step { title: "examples", run: programs::examples },
     Step { title: "demo", run: programs::demo },
+];
+
+const GUEST: &[Step] = &[
+    Step { title: "Rust programs and tests, built", run: rust::build_tests },
+    Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests },
 ];
 
 const DEMO: &[Step] = &[
@@ -105,16 +114,9 @@ fn main() -> ExitCode {
 
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
-        Task::Test => {
-            let run = run(TEST, &Tree::find(DEMO_SCALE)?);
-            run.print_summary();
-            run.result
-        }
-        Task::Miri => {
-            let run = run(MIRI, &Tree::find(DEMO_SCALE)?);
-            run.print_summary();
-            run.result
-        }
+        Task::Test => checks(TEST),
+        Task::Miri => checks(MIRI),
+        Task::Guest => checks(GUEST),
         Task::Demo { scale } => run(DEMO, &Tree::find(scale)?).result,
         Task::Python => {
             let tree = Tree::find(DEMO_SCALE)?;
@@ -125,4 +127,11 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         Task::Bench { arguments } => programs::bench(&Tree::find(DEMO_SCALE)?, &arguments),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
+}
+
+/// Runs steps that count what they check.
+fn checks(steps: &'static [Step]) -> anyhow::Result<()> {
+    let run = run(steps, &Tree::find(DEMO_SCALE)?);
+    run.print_summary();
+    run.result
 }

@@ -15,7 +15,7 @@ async fn a_region_in_a_real_device_dax_node() {
     let Some(path) = std::env::var_os("FARROW_TEST_DAX").map(PathBuf::from) else {
         return skipped(
             "a region in a real device-dax node: FARROW_TEST_DAX names none \
-             (its content would be lost)",
+             (its content would be lost; cargo xtask guest has one)",
         );
     };
     a_region_in_device(path).await;
@@ -27,7 +27,7 @@ async fn a_region_in_a_real_pci_bar() {
     let Some(path) = std::env::var_os("FARROW_TEST_BAR").map(PathBuf::from) else {
         return skipped(
             "a region in a real PCI BAR: FARROW_TEST_BAR names none \
-             (its content would be lost)",
+             (its content would be lost; cargo xtask guest has one)",
         );
     };
     a_region_in_device(path).await;

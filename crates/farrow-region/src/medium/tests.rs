@@ -221,7 +221,8 @@ fn a_block_device() {
 fn a_real_device_dax_node() {
     let Some(path) = std::env::var_os("FARROW_TEST_DAX").map(PathBuf::from) else {
         return crate::skipped(
-            "a real device-dax node: FARROW_TEST_DAX names none (its content would be lost)",
+            "a real device-dax node: FARROW_TEST_DAX names none \
+             (its content would be lost; cargo xtask guest has one)",
         );
     };
     real_device(&path, MediumKind::DeviceDax);
@@ -232,7 +233,9 @@ fn a_real_device_dax_node() {
 #[test]
 fn a_real_pci_bar() {
     let Some(path) = std::env::var_os("FARROW_TEST_BAR").map(PathBuf::from) else {
-        return crate::skipped("a real PCI BAR: FARROW_TEST_BAR names none (its content would be lost)");
+        return crate::skipped(
+            "a real PCI BAR: FARROW_TEST_BAR names none (its content would be lost; cargo xtask guest has one)",
+        );
     };
     real_device(&path, MediumKind::PciBar);
 }
