@@ -25,6 +25,8 @@ done
 echo 8 >/proc/sys/vm/nr_hugepages
 
 export FARROW_BIN_DIR=/bin FARROW_TEST_DAX=/dev/dax0.0
+# The machine is gone soon.
+export FARROW_TEST_POISON=yes
 for device in /sys/bus/pci/devices/*; do
     # ivshmem, as QEMU numbers it.
     [ "$(cat "$device/vendor" "$device/device" | tr '\n' ' ')" = "0x1af4 0x1110 " ] &&

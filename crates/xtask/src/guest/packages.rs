@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use xshell::{Cmd, Shell};
 
-/// What is asked for; apt adds what these depend on, and which kernel is the current one.
-const PACKAGES: [&str; 3] = ["linux-image-cloud-amd64", "qemu-system-x86", "busybox-static"];
+/// What is asked for; apt adds what these depend on, and which kernel is the current one. The smaller kernel for
+/// clouds cannot poison a page.
+const PACKAGES: [&str; 3] = ["linux-image-amd64", "qemu-system-x86", "busybox-static"];
 
 /// Where the packages' libraries are, the dynamic linker among them.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
