@@ -1,5 +1,6 @@
 //! farrow-ipc: the structure of a segment, and its values.
 
+use std::error::Error;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -12,11 +13,14 @@ use arrow_array::{
 };
 use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, Fields, Schema};
-use farrow_ipc::{IpcError, Layout, Plan, SegmentReader, Trust, logical_bytes, slices, write};
+use farrow_ipc::{
+    CopyingReader, IpcError, Layout, Plan, SegmentReader, Source, Trust, logical_bytes, slices, write,
+};
 
-/// [`Layout::verify`], `validate_values`, and reading what is left.
+/// [`Layout::verify`], `validate_values`, and reading what is left; as a file of another program too, in place and
+/// from copies.
 pub fn segment(bytes: &[u8]) {
-    drop(Layout::verify_foreign(bytes));
+    foreign(bytes);
     let layout = match Layout::verify(bytes) {
         Ok(layout) => layout,
         Err(error) => return assert!(!error.to_string().is_empty()),
@@ -33,6 +37,32 @@ pub fn segment(bytes: &[u8]) {
         assert_eq!(batch, &batch.slice(0, batch.num_rows()));
         assert!(logical_bytes(batch) < 1 << 40);
         assert_eq!(slices(batch, 64).map(|slice| slice.num_rows()).sum::<usize>(), batch.num_rows());
+    }
+}
+
+/// What is read in place and what is read from copies is the same.
+fn foreign(bytes: &[u8]) {
+    let in_place = SegmentReader::open(Buffer::from(bytes), Trust::Untrusted)
+        .and_then(|reader| reader.batches().collect::<Result<Vec<_>, _>>());
+    let copied: Result<Vec<_>, IpcError> = CopyingReader::open(Still(bytes))
+        .and_then(|reader| (0..reader.num_batches()).map(|index| reader.batch(index)).collect());
+    if let Err(error @ IpcError::DecoderPanicked { .. }) = &copied {
+        panic!("{error}");
+    }
+    assert!(in_place.as_ref().ok() == copied.as_ref().ok(), "{:?}, but {:?}", in_place.err(), copied.err());
+}
+
+struct Still<'a>(&'a [u8]);
+
+impl Source for Still<'_> {
+    fn len(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    fn read_at(&self, position: u64, out: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        let start = usize::try_from(position)?;
+        out.copy_from_slice(self.0.get(start..start + out.len()).ok_or("past the end")?);
+        Ok(())
     }
 }
 

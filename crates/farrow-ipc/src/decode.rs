@@ -1,4 +1,4 @@
-//! Messages to record batches, in place. The only caller of arrow's decoder, and the only unsafe call.
+//! Messages to record batches, in place or from copies. The only caller of arrow's decoder, and the only unsafe call.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -14,13 +14,11 @@ use arrow_ipc::reader::RecordBatchDecoder;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use crate::error::{IpcError, MAX_VIEW_SHARING};
+use crate::file_bytes::FileBodies;
 use crate::footer::Block;
 use crate::layout::Layout;
 use crate::message::BatchHeader;
 use crate::problem::Place;
-
-/// The largest alignment of an Arrow value in memory (128-bit integers), in bytes.
-const VALUE_ALIGNMENT: usize = 16;
 
 /// Up to this many columns the decoder's own projection is used: it compares each column of the schema with
 /// each one asked for, and beyond that decoding all of them is cheaper.
@@ -38,19 +36,20 @@ pub(crate) enum Values {
 /// The values of every dictionary, by its id.
 pub(crate) fn dictionaries(
     layout: &Layout,
-    bytes: &Buffer,
+    bytes: &impl FileBodies,
     values: Values,
 ) -> Result<HashMap<i64, ArrayRef>, IpcError> {
-    check_bytes(layout, bytes)?;
+    bytes.check(layout.file_len())?;
     let mut dictionaries = HashMap::with_capacity(layout.dictionaries().len());
     for (index, block) in layout.dictionaries().iter().enumerate() {
         let block = block.in_memory();
         let known = |id| dictionaries.contains_key(&id);
-        let dictionary = layout.dictionary_header(bytes, &block, index, &known)?;
+        let metadata = bytes.piece(block.metadata())?;
+        let dictionary = layout.dictionary_header(&metadata, &block, index, &known)?;
         let place = Place::Dictionary(index);
-        check_views(bytes, &dictionary.views, place, values)?;
+        let message = Message { body: bytes.body(block.body())?, place, values };
+        message.check_views(&block, &dictionary.views, layout.file_len())?;
         let schema = Arc::new(Schema::new(vec![dictionary.values]));
-        let message = Message { bytes, block, place, values };
         let batch = message.decode(&dictionary.header, schema, &dictionaries, None)?;
         dictionaries.insert(dictionary.id, Arc::clone(batch.column(0)));
     }
@@ -60,13 +59,13 @@ pub(crate) fn dictionaries(
 /// Record batch `index`, or some of its columns in the order asked for.
 pub(crate) fn batch(
     layout: &Layout,
-    bytes: &Buffer,
+    bytes: &impl FileBodies,
     dictionaries: &HashMap<i64, ArrayRef>,
     index: usize,
     columns: Option<&[usize]>,
     values: Values,
 ) -> Result<RecordBatch, IpcError> {
-    check_bytes(layout, bytes)?;
+    bytes.check(layout.file_len())?;
     let batches = layout.batches();
     let block = batches.get(index).ok_or(IpcError::NoBatch { index, batches: batches.len() })?.in_memory();
     let fields = layout.schema().fields().len();
@@ -74,10 +73,11 @@ pub(crate) fn batch(
         return Err(IpcError::NoColumn { index: *missing, columns: fields });
     }
     let known = |id| dictionaries.contains_key(&id);
-    let (header, views) = layout.batch_header(bytes, &block, index, &known)?;
+    let metadata = bytes.piece(block.metadata())?;
+    let (header, views) = layout.batch_header(&metadata, &block, index, &known)?;
     let place = Place::Batch(index);
-    check_views(bytes, &views, place, values)?;
-    let message = Message { bytes, block, place, values };
+    let message = Message { body: bytes.body(block.body())?, place, values };
+    message.check_views(&block, &views, layout.file_len())?;
     let schema = Arc::clone(layout.schema());
     match columns {
         Some(columns) if columns.len() > MAX_PROJECTION => {
@@ -89,14 +89,13 @@ pub(crate) fn batch(
 }
 
 /// A message whose structure was checked.
-struct Message<'a> {
-    bytes: &'a Buffer,
-    block: Block,
+struct Message {
+    body: Buffer,
     place: Place,
     values: Values,
 }
 
-impl Message<'_> {
+impl Message {
     fn decode(
         &self,
         header: &BatchHeader<'_>,
@@ -104,10 +103,8 @@ impl Message<'_> {
         dictionaries: &HashMap<i64, ArrayRef>,
         columns: Option<&[usize]>,
     ) -> Result<RecordBatch, IpcError> {
-        let body = self.block.body();
-        let body = self.bytes.slice_with_length(body.start, body.len());
         let decode = || -> Result<RecordBatch, ArrowError> {
-            RecordBatchDecoder::try_new(&body, header.batch, schema, dictionaries, &MetadataVersion::V5)?
+            RecordBatchDecoder::try_new(&self.body, header.batch, schema, dictionaries, &MetadataVersion::V5)?
                 .with_projection(columns)
                 .with_skip_validation(skip_validation(self.values))
                 .read_record_batch()
@@ -119,6 +116,24 @@ impl Message<'_> {
                 Err(IpcError::DecoderPanicked { place: self.place, message: panic_message(panic.as_ref()) })
             }
         }
+    }
+
+    /// Views may share bytes, and each is validated on its own: a few megabytes of views over one long string
+    /// could keep a validator busy for days. `views` lie within the body of `block`, in a file of `len` bytes.
+    fn check_views(&self, block: &Block, views: &[Range<usize>], len: u64) -> Result<(), IpcError> {
+        if self.values == Values::Validated {
+            return Ok(());
+        }
+        let start = block.body().start;
+        // The length is the first of a view's four 32-bit numbers; fewer than 2^32 views fit a column.
+        let columns = views.iter().map(|range| &self.body[range.start - start..range.end - start]);
+        let total = columns.flat_map(|views| views.chunks_exact(16)).fold(0_u64, |total, view| {
+            total.saturating_add(u64::from(u32::from_le_bytes([view[0], view[1], view[2], view[3]])))
+        });
+        if total > len.saturating_mul(MAX_VIEW_SHARING) {
+            return Err(IpcError::SharedViews { place: self.place, total, len });
+        }
+        Ok(())
     }
 }
 
@@ -144,34 +159,6 @@ fn skip_validation(values: Values) -> UnsafeFlag {
         }
     }
     flag
-}
-
-fn check_bytes(layout: &Layout, bytes: &Buffer) -> Result<(), IpcError> {
-    if bytes.len() as u64 != layout.file_len() {
-        return Err(IpcError::OtherBytes { expected: layout.file_len(), found: bytes.len() as u64 });
-    }
-    match bytes.as_ptr().addr() % VALUE_ALIGNMENT {
-        0 => Ok(()),
-        misalignment => Err(IpcError::Address { misalignment, need: VALUE_ALIGNMENT }),
-    }
-}
-
-/// Views may share bytes, and each is validated on its own: a few megabytes of views over one long string
-/// could keep a validator busy for days.
-fn check_views(bytes: &[u8], views: &[Range<usize>], place: Place, values: Values) -> Result<(), IpcError> {
-    if values == Values::Validated {
-        return Ok(());
-    }
-    let len = bytes.len() as u64;
-    // The length is the first of a view's four 32-bit numbers; fewer than 2^32 views fit a column.
-    let lengths = views.iter().flat_map(|range| bytes[range.clone()].chunks_exact(16));
-    let total = lengths.fold(0_u64, |total, view| {
-        total.saturating_add(u64::from(u32::from_le_bytes([view[0], view[1], view[2], view[3]])))
-    });
-    if total > len.saturating_mul(MAX_VIEW_SHARING) {
-        return Err(IpcError::SharedViews { place, total, len });
-    }
-    Ok(())
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -3,6 +3,7 @@
 use arrow_schema::ArrowError;
 use flatbuffers::InvalidFlatbuffer;
 
+use crate::file_bytes::MAX_COPY;
 use crate::problem::{
     ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, Part, Place, TypeProblem,
 };
@@ -175,6 +176,27 @@ pub enum IpcError {
         misalignment: usize,
         /// The boundary needed.
         need: usize,
+    },
+    /// Bytes that are to be copied cannot be read.
+    #[error("{len} bytes at {position} of the file cannot be read: {source}")]
+    Read {
+        /// Where they begin.
+        position: u64,
+        /// How many.
+        len: u64,
+        /// What the source said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A message too long to be copied.
+    #[error(
+        "{len} bytes at {position} of the file are to be copied in one piece, at most {MAX_COPY} are: map the file, \
+         or write it in smaller batches"
+    )]
+    TooLongToCopy {
+        /// Where they begin.
+        position: u64,
+        /// How many.
+        len: u64,
     },
     /// Not the bytes the layout was made from.
     #[error("{found} bytes given, the layout was made from {expected}")]

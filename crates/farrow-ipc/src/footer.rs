@@ -1,5 +1,6 @@
 //! The end of a file: where its messages are and what their columns mean.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow_ipc::convert::try_fb_to_schema;
@@ -8,6 +9,7 @@ use arrow_schema::Schema;
 use flatbuffers::{ForwardsUOffset, Vector, VerifierOptions};
 
 use crate::error::IpcError;
+use crate::file_bytes::FileBytes;
 use crate::problem::{BlockProblem, Part, Place, TypeProblem};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -19,12 +21,12 @@ const TAIL_LEN: usize = 4 + MAGIC.len();
 const MAX_METADATA_LEN: usize = 256 << 20;
 
 /// A checked footer: its blocks lie between head and footer, on 8-byte boundaries, apart from each other.
-pub(crate) struct Footer {
+pub(crate) struct Footer<'a> {
     pub(crate) schema: Schema,
     pub(crate) dictionaries: Vec<Block>,
     pub(crate) batches: Vec<Block>,
-    /// Where the footer's flatbuffer lies in the file.
-    pub(crate) range: Range<usize>,
+    /// The footer's flatbuffer.
+    pub(crate) encoded: Cow<'a, [u8]>,
 }
 
 /// Where a message lies in the file, in bytes. Within the file, so that sums do not overflow.
@@ -46,22 +48,22 @@ impl Block {
     }
 }
 
-impl Footer {
-    pub(crate) fn read(bytes: &[u8]) -> Result<Self, IpcError> {
+impl<'a> Footer<'a> {
+    pub(crate) fn read(bytes: &'a (impl FileBytes + ?Sized)) -> Result<Self, IpcError> {
         let range = footer_range(bytes)?;
-        let encoded = &bytes[range.clone()];
-        let footer = root_as_footer_with_opts(&verifier_options(encoded.len()), encoded)
+        let end = range.start;
+        let encoded = bytes.piece(range)?;
+        let footer = root_as_footer_with_opts(&verifier_options(encoded.len()), &encoded)
             .map_err(|source| IpcError::Flatbuffer { place: Place::Footer, source: Box::new(source) })?;
         check_version(footer.version(), Place::Footer)?;
         let schema = read_schema(&footer)?;
         let batches = footer
             .recordBatches()
             .ok_or(IpcError::Missing { place: Place::Footer, part: Part::RecordBatches })?;
-        let end = range.start;
         let dictionaries = read_blocks(footer.dictionaries(), Place::Dictionary, end)?;
         let batches = read_blocks(Some(batches), Place::Batch, end)?;
         check_apart(&dictionaries, &batches)?;
-        Ok(Self { schema, dictionaries, batches, range })
+        Ok(Self { schema, dictionaries, batches, encoded })
     }
 }
 
@@ -83,18 +85,20 @@ pub(crate) fn check_version(version: MetadataVersion, place: Place) -> Result<()
     if version == MetadataVersion::V5 { Ok(()) } else { Err(IpcError::Version { place, found: version.0 }) }
 }
 
-fn footer_range(bytes: &[u8]) -> Result<Range<usize>, IpcError> {
+fn footer_range(bytes: &(impl FileBytes + ?Sized)) -> Result<Range<usize>, IpcError> {
     let need = HEAD_LEN + TAIL_LEN;
-    let Some(tail) = bytes.len().checked_sub(TAIL_LEN).filter(|tail| *tail >= HEAD_LEN) else {
-        return Err(IpcError::TooShort { len: bytes.len() as u64, need: need as u64 });
+    let len = bytes.len();
+    let Some(tail) = len.checked_sub(TAIL_LEN).filter(|tail| *tail >= HEAD_LEN) else {
+        return Err(IpcError::TooShort { len: len as u64, need: need as u64 });
     };
-    if !bytes.starts_with(MAGIC) {
+    if *bytes.piece(0..MAGIC.len())? != MAGIC[..] {
         return Err(IpcError::Magic { position: 0 });
     }
-    if !bytes.ends_with(MAGIC) {
+    let last = bytes.piece(tail..len)?;
+    if last[4..] != MAGIC[..] {
         return Err(IpcError::Magic { position: (tail + 4) as u64 });
     }
-    let found = i32::from_le_bytes([bytes[tail], bytes[tail + 1], bytes[tail + 2], bytes[tail + 3]]);
+    let found = i32::from_le_bytes([last[0], last[1], last[2], last[3]]);
     let room = (tail - HEAD_LEN).min(MAX_METADATA_LEN);
     match usize::try_from(found) {
         Ok(len) if (1..=room).contains(&len) => Ok(tail - len..tail),

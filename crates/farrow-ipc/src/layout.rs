@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::columns::{self, Rules};
 use crate::decode::{self, Values};
 use crate::error::IpcError;
+use crate::file_bytes::{Copied, FileBytes, Source};
 use crate::footer::{Block, Footer};
 use crate::message::{self, BatchHeader};
 use crate::problem::{DictionaryProblem, Place};
@@ -79,6 +80,15 @@ impl Layout {
         Self::read(bytes, FORMAT_ALIGNMENT)
     }
 
+    /// As [`Layout::verify_foreign`], of a file that somebody may write meanwhile: its metadata is copied, and
+    /// the copy is checked. What is found was true of the copy; the file may differ by now.
+    ///
+    /// # Errors
+    /// As [`Layout::verify`], and [`IpcError::Read`].
+    pub fn verify_copy(source: &impl Source) -> Result<Self, IpcError> {
+        Self::read(&Copied(source), FORMAT_ALIGNMENT)
+    }
+
     /// Decodes every batch with all of arrow's validation: offsets, keys, views, UTF-8, null counts. Reads all
     /// bytes, 5 to 10 GB/s for strings; keeps nothing.
     ///
@@ -129,16 +139,17 @@ impl Layout {
         schema_fingerprint(&self.schema)
     }
 
-    /// Dictionary batch `index`, checked against what `known` says of the dictionaries before it.
+    /// Dictionary batch `index` with the metadata `metadata`, checked against what `known` says of the
+    /// dictionaries before it.
     pub(crate) fn dictionary_header<'a>(
         &self,
-        bytes: &'a [u8],
+        metadata: &'a [u8],
         block: &Block,
         index: usize,
         known: &dyn Fn(i64) -> bool,
     ) -> Result<DictionaryHeader<'a>, IpcError> {
         let place = Place::Dictionary(index);
-        let (id, header) = message::dictionary_batch(bytes, block, place)?;
+        let (id, header) = message::dictionary_batch(metadata, block, place)?;
         let refuse = |problem| IpcError::Dictionary { place, id, problem };
         let value_type = self.dictionary_types.get(&id).ok_or_else(|| refuse(DictionaryProblem::Unknown))?;
         if known(id) {
@@ -150,23 +161,23 @@ impl Layout {
         Ok(DictionaryHeader { id, values, header, views })
     }
 
-    /// The header of record batch `index`, and where its views lie.
+    /// The header of record batch `index` with the metadata `metadata`, and where in the file its views lie.
     pub(crate) fn batch_header<'a>(
         &self,
-        bytes: &'a [u8],
+        metadata: &'a [u8],
         block: &Block,
         index: usize,
         known: &dyn Fn(i64) -> bool,
     ) -> Result<(BatchHeader<'a>, Vec<Range<usize>>), IpcError> {
         let place = Place::Batch(index);
-        let header = message::record_batch(bytes, block, place)?;
+        let header = message::record_batch(metadata, block, place)?;
         let fields = self.schema.fields().iter().map(AsRef::as_ref);
         let rules = Rules { place, alignment: self.alignment, dictionary: known };
         let views = columns::check(&header, block, fields, &rules)?;
         Ok((header, views))
     }
 
-    fn read(bytes: &[u8], alignment: u64) -> Result<Self, IpcError> {
+    fn read(bytes: &(impl FileBytes + ?Sized), alignment: u64) -> Result<Self, IpcError> {
         let footer = Footer::read(bytes)?;
         check_types(&footer.schema)?;
         let mut layout = Self {
@@ -180,17 +191,19 @@ impl Layout {
             alignment,
         };
         let mut digest = Xxh3::new();
-        digest.update(&bytes[footer.range]);
+        digest.update(&footer.encoded);
         let mut known = HashSet::new();
         for (index, block) in footer.dictionaries.iter().enumerate() {
-            digest.update(&bytes[block.metadata()]);
-            let dictionary = layout.dictionary_header(bytes, block, index, &|id| known.contains(&id))?;
+            let metadata = bytes.piece(block.metadata())?;
+            digest.update(&metadata);
+            let dictionary = layout.dictionary_header(&metadata, block, index, &|id| known.contains(&id))?;
             layout.dictionaries.push(MessageBlock::new(block, dictionary.header.rows));
             known.insert(dictionary.id);
         }
         for (index, block) in footer.batches.iter().enumerate() {
-            digest.update(&bytes[block.metadata()]);
-            let (header, _) = layout.batch_header(bytes, block, index, &|id| known.contains(&id))?;
+            let metadata = bytes.piece(block.metadata())?;
+            digest.update(&metadata);
+            let (header, _) = layout.batch_header(&metadata, block, index, &|id| known.contains(&id))?;
             layout.batches.push(MessageBlock::new(block, header.rows));
             layout.rows = layout.rows.checked_add(header.rows).ok_or(IpcError::TooManyRows)?;
         }

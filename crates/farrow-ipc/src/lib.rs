@@ -3,8 +3,8 @@
 //! A farrow segment is a complete [Arrow IPC file]: uncompressed, every buffer on a 64-byte boundary, one
 //! dictionary per column. This crate makes such files, decides whether given bytes are one, and turns mapped
 //! ones into record batches whose buffers point into the mapping. It knows nothing of regions, agents and
-//! leases: bytes come in as a slice or an [`arrow_buffer::Buffer`], and whoever made the buffer keeps its
-//! owner (a mapping, a lease) alive with it.
+//! leases: bytes come in as a slice, a [`Source`] or an [`arrow_buffer::Buffer`], and whoever made the buffer
+//! keeps its owner (a mapping, a lease) alive with it.
 //!
 //! - Writing: [`prepare`] joins small batches and unifies dictionaries, [`Plan`] tells the exact size,
 //!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once.
@@ -12,6 +12,8 @@
 //!   long as the schema needs it; [`Layout::validate_values`] reads everything.
 //! - Opening: [`SegmentReader`] decodes batches lazily; [`Trust`] says whether their values were validated
 //!   before. The structure is checked always.
+//! - Copying: [`CopyingReader`] decodes a file that somebody may write meanwhile (a [`Source`]), each message
+//!   from a private copy.
 //! - Sending: [`slices`] cuts batches by their logical size.
 //!
 //! # Limits
@@ -29,8 +31,10 @@
 
 mod columns;
 mod compact;
+mod copying;
 mod decode;
 mod error;
+mod file_bytes;
 mod footer;
 mod layout;
 mod logical;
@@ -42,7 +46,9 @@ mod reader;
 mod schema;
 mod slices;
 
+pub use copying::CopyingReader;
 pub use error::IpcError;
+pub use file_bytes::Source;
 pub use layout::{Layout, MessageBlock};
 pub use logical::logical_bytes;
 pub use plan::{Plan, write};

@@ -18,25 +18,25 @@ pub(crate) struct BatchHeader<'a> {
     pub(crate) rows: u64,
 }
 
-/// The header of the record batch at `block`, which lies within `bytes`.
+/// The header of the record batch at `block`, whose metadata is `metadata`.
 pub(crate) fn record_batch<'a>(
-    bytes: &'a [u8],
+    metadata: &'a [u8],
     block: &Block,
     place: Place,
 ) -> Result<BatchHeader<'a>, IpcError> {
-    let message = read(bytes, block, place, MessageHeader::RecordBatch)?;
+    let message = read(metadata, block, place, MessageHeader::RecordBatch)?;
     let batch = message.header_as_record_batch();
     header(batch.ok_or(IpcError::Missing { place, part: Part::Header })?, place)
 }
 
-/// Id and header of the dictionary batch at `block`, which lies within `bytes`.
+/// Id and header of the dictionary batch at `block`, whose metadata is `metadata`.
 pub(crate) fn dictionary_batch<'a>(
-    bytes: &'a [u8],
+    metadata: &'a [u8],
     block: &Block,
     place: Place,
 ) -> Result<(i64, BatchHeader<'a>), IpcError> {
     let missing = |part| IpcError::Missing { place, part };
-    let message = read(bytes, block, place, MessageHeader::DictionaryBatch)?;
+    let message = read(metadata, block, place, MessageHeader::DictionaryBatch)?;
     let dictionary = message.header_as_dictionary_batch().ok_or_else(|| missing(Part::Header))?;
     let id = dictionary.id();
     if dictionary.isDelta() {
@@ -47,13 +47,12 @@ pub(crate) fn dictionary_batch<'a>(
 }
 
 fn read<'a>(
-    bytes: &'a [u8],
+    metadata: &'a [u8],
     block: &Block,
     place: Place,
     expected: MessageHeader,
 ) -> Result<Message<'a>, IpcError> {
     let refuse = |problem| Err(IpcError::Message { place, problem });
-    let metadata = &bytes[block.metadata()];
     // The block's lengths come from an i32 of the footer.
     let room = i64::try_from(block.metadata_len).unwrap_or(i64::MAX) - 8;
     let Some((prefix, encoded)) = metadata.split_at_checked(PREFIX_LEN) else {

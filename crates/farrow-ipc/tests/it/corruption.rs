@@ -8,9 +8,10 @@ use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::{FileDecoder, read_footer_length};
 use arrow_ipc::{Block, root_as_footer};
-use farrow_ipc::{IpcError, Layout, Plan, SegmentReader, Trust, logical_bytes, slices};
+use farrow_ipc::{CopyingReader, IpcError, Layout, Plan, SegmentReader, Trust, logical_bytes, slices};
 use proptest::prelude::*;
 
+use crate::copying::Still;
 use crate::samples::{every_type, segment};
 
 fn sample() -> Vec<u8> {
@@ -30,6 +31,8 @@ fn narrow_sample() -> Vec<u8> {
 
 /// Opens, validates and uses whatever is left of a file. True if it was read.
 fn survives(bytes: &[u8]) -> bool {
+    let copied = CopyingReader::open(Still(bytes))
+        .and_then(|reader| (0..reader.num_batches()).map(|index| reader.batch(index)).collect());
     let bytes = Buffer::from(bytes);
     let Ok(layout) = Layout::verify(&bytes) else { return false };
     decode_with_arrow(&bytes, &layout);
@@ -40,6 +43,8 @@ fn survives(bytes: &[u8]) -> bool {
     let read = SegmentReader::open(bytes, Trust::Untrusted)
         .and_then(|reader| reader.batches().collect::<Result<Vec<_>, _>>());
     assert_eq!(read.is_ok(), validated.is_ok(), "{:?}", read.err());
+    let copied: Result<Vec<RecordBatch>, IpcError> = copied;
+    assert!(copied.as_ref().ok() == read.as_ref().ok(), "copied, it reads otherwise: {:?}", copied.err());
     read.is_ok_and(|batches| {
         batches.iter().for_each(use_all);
         true
