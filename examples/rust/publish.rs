@@ -18,9 +18,10 @@ async fn main() -> anyhow::Result<()> {
 
     let client = Client::connect(Address::find(None)?).await?;
     // The rows are written once, straight into the region; then the version is committed in one step.
+    let rows = batch.num_rows();
     let info = client.put(&name, batch.schema(), vec![batch]).await?;
 
-    println!("published {}@{}: {} rows, {} bytes", info.name, info.version, info.rows, info.bytes);
+    println!("published {}@{}: {} rows, {} bytes", info.name, info.version, rows, info.bytes);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
             "{:<14} v{} {:>9} rows {:>7.1} MiB in {milliseconds:.1} ms",
             info.name,
             info.version,
-            info.rows,
+            info.rows.unwrap_or_default(),
             info.bytes as f64 / f64::from(1 << 20)
         );
     }

@@ -4,6 +4,7 @@
 mod agent;
 mod data;
 mod eventually;
+mod famfs;
 mod hold;
 mod images;
 mod mount;
@@ -13,6 +14,7 @@ mod skipped;
 pub use agent::{Agent, Region};
 pub use data::{batch, numbers, sum};
 pub use eventually::eventually;
+pub use famfs::Famfs;
 pub use hold::Holder;
 pub use images::{famfs_image, famfs_testdata};
 pub use mount::famfs;

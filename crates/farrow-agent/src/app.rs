@@ -150,6 +150,7 @@ async fn keep_house(leases: &Leases, region: &Region) -> AgentError {
             tracing::error!(%lost, "frames that lie there cannot be read, all others can");
             told = true;
         }
+        region.report_log();
         leases.tidy();
     }
 }

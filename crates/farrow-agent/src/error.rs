@@ -8,7 +8,7 @@ use bytes::Bytes;
 use farrow_ipc::IpcError;
 use farrow_proto::FramingError;
 use farrow_region::RegionError;
-use farrow_store::StoreError;
+use farrow_store::{FrameName, StoreError};
 use uuid::Uuid;
 
 /// Why a request was refused or failed. `status.rs` says what each becomes for the caller.
@@ -20,6 +20,19 @@ pub(crate) enum AgentError {
     /// Bytes that are no Arrow IPC file that farrow takes.
     #[error(transparent)]
     Ipc(#[from] IpcError),
+    /// The bytes of an Arrow file that another program put into famfs are none, or cannot be served.
+    #[error(
+        "famfs file `{name}` of {len} bytes: {source}. If it is still being written (famfs names a file before its \
+         bytes are there), try again"
+    )]
+    Foreign {
+        /// The file.
+        name: FrameName,
+        /// Its length.
+        len: u64,
+        /// What is wrong.
+        source: IpcError,
+    },
     /// The medium failed.
     #[error(transparent)]
     Region(#[from] RegionError),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use farrow_proto::v1;
 use farrow_region::{Access, AssembledMedia, FileMedia, FileRange, Media, PageUse, ReadMapping};
-use farrow_store::{Extent, Mount, PoolFile, Store};
+use farrow_store::{Extent, ForeignFile, Mount, PoolFile, RelPath, Store};
 
 use crate::error::AgentError;
 
@@ -70,7 +70,7 @@ impl Medium {
 
     /// Maps all of a pool file, read-only.
     pub(crate) fn map_pool(&self, pool: &PoolFile) -> Result<Arc<ReadMapping>, AgentError> {
-        let ranges = self.ranges(pool);
+        let ranges = self.ranges(pool.len, &pool.extents);
         match self {
             Self::Whole { file, .. } => Ok(ReadMapping::map(file, &ranges)?),
             Self::Mounted { mount, .. } => {
@@ -103,31 +103,40 @@ impl Medium {
         }
     }
 
+    /// Maps a file of another program, if it is one to this host too. If not, its bytes are the medium's.
+    pub(crate) fn map_foreign(&self, file: &ForeignFile) -> Result<Option<Arc<ReadMapping>>, AgentError> {
+        let Self::Mounted { mount, .. } = self else { return Ok(None) };
+        let whole = [FileRange { offset: 0, len: file.len }];
+        Ok(Some(ReadMapping::map(open_file(&mount.path_of(file.path()))?, &whole)?))
+    }
+
     /// Where a client of this host finds a pool file.
     pub(crate) fn pool_file(&self, pool: &PoolFile) -> v1::PoolFile {
+        self.file(pool.index, &pool.path, self.ranges(pool.len, &pool.extents))
+    }
+
+    /// Where a client of this host finds a file of another program, under an index of its own.
+    pub(crate) fn foreign_file(&self, file: &ForeignFile, index: u32) -> v1::PoolFile {
+        self.file(index, file.path(), self.ranges(file.len, &file.extents))
+    }
+
+    fn file(&self, index: u32, file: &RelPath, ranges: Vec<FileRange>) -> v1::PoolFile {
         let (path, superblock) = match self {
             Self::Whole { path, .. } => (path.clone(), String::new()),
             Self::Mounted { mount, .. } => {
-                let superblock = mount.superblock_path();
-                (mount.path_of(&pool.path), superblock.to_string_lossy().into_owned())
+                (mount.path_of(file), mount.superblock_path().to_string_lossy().into_owned())
             }
         };
-        let ranges = self.ranges(pool).into_iter();
-        v1::PoolFile {
-            index: pool.index,
-            path: path.to_string_lossy().into_owned(),
-            ranges: ranges.map(|FileRange { offset, len }| v1::MediumRange { offset, length: len }).collect(),
-            superblock,
-        }
+        let range = |FileRange { offset, len }| v1::MediumRange { offset, length: len };
+        let ranges = ranges.into_iter().map(range).collect();
+        v1::PoolFile { index, path: path.to_string_lossy().into_owned(), ranges, superblock }
     }
 
-    /// Where a pool file lies in the file that it is reached by.
-    fn ranges(&self, pool: &PoolFile) -> Vec<FileRange> {
+    /// Where a famfs file lies in the file or device that it is reached by.
+    fn ranges(&self, len: u64, extents: &[(u64, u64)]) -> Vec<FileRange> {
         match self {
-            Self::Whole { .. } => {
-                pool.extents.iter().map(|&(offset, len)| FileRange { offset, len }).collect()
-            }
-            Self::Mounted { .. } => vec![FileRange { offset: 0, len: pool.len }],
+            Self::Whole { .. } => extents.iter().map(|&(offset, len)| FileRange { offset, len }).collect(),
+            Self::Mounted { .. } => vec![FileRange { offset: 0, len }],
         }
     }
 }

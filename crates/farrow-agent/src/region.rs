@@ -1,9 +1,11 @@
 //! The region as the service sees it: the store, and the bytes of its frames mapped read-only.
 
+mod foreign;
+
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_buffer::Buffer;
@@ -18,6 +20,8 @@ use uuid::Uuid;
 use crate::error::AgentError;
 use crate::medium::Medium;
 use crate::memory::{OpenSegment, SegmentMemory};
+
+pub(crate) use foreign::not_served;
 
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -35,6 +39,15 @@ pub(crate) struct Region {
     /// Each pool file mapped whole, once.
     pools: HashMap<u32, Arc<ReadMapping>>,
     check: CommitCheck,
+    told: Mutex<Told>,
+}
+
+/// What has been said of the famfs log in the agent's own.
+#[derive(Default)]
+struct Told {
+    fault: Option<String>,
+    /// Files whose path is no frame's name.
+    unnamed: usize,
 }
 
 /// A version that cannot lose its bytes as long as this exists.
@@ -53,7 +66,7 @@ impl Region {
             .iter()
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, medium, pools, check })
+        Ok(Self { store, medium, pools, check, told: Mutex::default() })
     }
 
     /// Whether the medium is still as long as it was; a file can be cut off under its mappings. One system call.
@@ -61,19 +74,11 @@ impl Region {
         self.medium.check_len()
     }
 
-    /// Whether the region can be served on: it has its length, and nothing was lost of what describes it, which is all
-    /// that lies outside the pools.
+    /// Whether the region can be served on: it has its length, and nothing was lost of what describes it.
     pub(crate) fn check(&self) -> Result<(), AgentError> {
         self.check_len()?;
-        let mut pools: Vec<(u64, u64)> =
-            self.store.pools().iter().flat_map(|pool| pool.extents.iter().copied()).collect();
-        pools.sort_unstable();
-        let mut at = 0;
-        for (offset, len) in pools {
-            self.medium.check_intact(at, offset.saturating_sub(at))?;
-            at = offset.saturating_add(len);
-        }
-        self.medium.check_intact(at, self.store.media().len().saturating_sub(at))
+        let metadata = self.store.metadata_ranges();
+        metadata.into_iter().try_for_each(|(offset, len)| self.medium.check_intact(offset, len))
     }
 
     /// The first loss in a pool, if there is one: frames that lie elsewhere are served on.
@@ -151,11 +156,11 @@ impl Region {
     }
 
     /// The ticket of a version.
-    pub(crate) fn ticket(&self, version: &Version) -> Bytes {
+    pub(crate) fn ticket(&self, name: &FrameName, version: u64) -> Bytes {
         farrow_proto::encode_ticket(&v1::Ticket {
             region_uuid: self.uuid_bytes(),
-            name: version.name.as_str().to_owned(),
-            version: version.number,
+            name: name.as_str().to_owned(),
+            version,
         })
     }
 
@@ -193,12 +198,13 @@ impl Region {
         v1::FrameInfo {
             name: version.name.as_str().to_owned(),
             version: version.number,
-            rows: version.rows,
+            rows: Some(version.rows),
             bytes: version.bytes,
             segments: u32::try_from(version.segments.len()).unwrap_or(u32::MAX),
             committed_at_micros: version.committed_at_micros,
             validation: validation_message(validation).into(),
             region_uuid: self.uuid_bytes(),
+            foreign: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The Flight service: each verb decodes, makes one call to the region or the leases, and encodes.
 
 mod actions;
+mod foreign;
 mod info;
 mod names;
 mod rows;
@@ -80,12 +81,12 @@ impl FlightService for Service {
     ) -> Result<Response<FlightInfo>, Status> {
         self.region.check_len()?;
         let mapper = mapper(&request);
-        Ok(Response::new(self.flight_info(mapper, request.into_inner())?))
+        Ok(Response::new(self.flight_info(mapper, request.into_inner()).await?))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         self.region.check_len()?;
-        Ok(Response::new(self.schema_of(&request.into_inner())?))
+        Ok(Response::new(self.schema_of(&request.into_inner()).await?))
     }
 
     async fn list_flights(
@@ -100,8 +101,8 @@ impl FlightService for Service {
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         self.region.check_len()?;
         let messages = match mapper(&request) {
-            Some(process) => self.mapped_batches(&process, &request.into_inner())?,
-            None => self.rows(&request.into_inner())?,
+            Some(process) => self.mapped_batches(&process, &request.into_inner()).await?,
+            None => self.rows(&request.into_inner()).await?,
         };
         Ok(Response::new(messages))
     }

@@ -3,6 +3,7 @@
 //! The only place that makes a [`Status`]. No table of farrow's own errors has a catch-all: a new error does not compile
 //! before somebody has decided what it means. What fails below, in the system, is one reason.
 
+use farrow_ipc::IpcError;
 use farrow_proto::{REASON_HEADER, Reason};
 use farrow_region::RegionError;
 use farrow_store::StoreError;
@@ -29,7 +30,9 @@ impl From<AgentError> for Status {
 fn reason(error: &AgentError) -> Reason {
     match error {
         AgentError::Store(error) => store_reason(error),
+        AgentError::Foreign { source: IpcError::Read { .. }, .. } => Reason::Failed,
         AgentError::Ipc(_)
+        | AgentError::Foreign { .. }
         | AgentError::Framing(_)
         | AgentError::Body { .. }
         | AgentError::ForeignTicket { .. }
@@ -62,6 +65,7 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::Checksums { .. }
         | StoreError::RecordTooLong { .. }
         | StoreError::SchemaMismatch { .. } => Reason::InvalidData,
+        StoreError::Foreign { .. } => Reason::ReadOnly,
         StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } => Reason::RegionFull,
         StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
         StoreError::Catalog(_)
@@ -69,6 +73,7 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::NoSuchExtent { .. }
         | StoreError::NotFarrow { .. } => Reason::Corrupt,
         StoreError::Stopped
+        | StoreError::PastEnd { .. }
         | StoreError::Unreadable { .. }
         | StoreError::Internal { .. }
         | StoreError::HostId { .. }
@@ -98,7 +103,9 @@ fn code(reason: Reason) -> Code {
         Reason::NotFound => Code::NotFound,
         Reason::InvalidName | Reason::InvalidData => Code::InvalidArgument,
         Reason::RegionFull => Code::ResourceExhausted,
-        Reason::NotHeld | Reason::NeedsUnixSocket | Reason::Fenced => Code::FailedPrecondition,
+        Reason::NotHeld | Reason::ReadOnly | Reason::NeedsUnixSocket | Reason::Fenced => {
+            Code::FailedPrecondition
+        }
         Reason::Corrupt => Code::DataLoss,
         Reason::Failed => Code::Internal,
         Reason::Unimplemented => Code::Unimplemented,

@@ -28,16 +28,20 @@ pub struct Info {
     pub name: String,
     /// The version's number, from 1.
     pub version: u64,
-    /// Rows.
-    pub rows: u64,
+    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and [`Client::stat`]
+    /// finds none in bytes that are no Arrow file, or not yet.
+    pub rows: Option<u64>,
     /// Bytes of its Arrow IPC files.
     pub bytes: u64,
     /// Segments: one for each put or append that it consists of.
     pub segments: u32,
-    /// Microseconds since the Unix epoch, by the agent's clock.
+    /// Microseconds since the Unix epoch, by the agent's clock; 0 for a foreign file.
     pub committed_at_micros: i64,
     /// How far the agent has checked it.
     pub validation: v1::Validation,
+    /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
+    /// replaced nor removed.
+    pub foreign: bool,
 }
 
 /// What dropping did.
@@ -215,6 +219,7 @@ impl From<v1::FrameInfo> for Info {
             segments: info.segments,
             committed_at_micros: info.committed_at_micros,
             validation,
+            foreign: info.foreign,
         }
     }
 }

@@ -78,10 +78,10 @@ pub enum ClientError {
         /// The UUID in the superblock found.
         found: String,
     },
-    /// What is mapped is not what the agent committed.
+    /// What is mapped is not what the agent has found there.
     #[error(
-        "segment {segment}: metadata digest {found:#018x}, the agent committed {expected:#018x}: the region was \
-         changed behind the agent's back. Try: farrow fsck"
+        "segment {segment}: metadata digest {found:#018x}, the agent found {expected:#018x}: the bytes were changed \
+         behind the agent's back, or another program still writes its file. Try: farrow fsck"
     )]
     OtherBytes {
         /// The segment's id.

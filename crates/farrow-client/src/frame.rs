@@ -6,7 +6,8 @@ use farrow_ipc::SegmentReader;
 
 use crate::error::ClientError;
 
-/// One version of a frame: mapped, or, where that was not possible, streamed into this process's memory.
+/// One version of a frame: mapped, or, where that was not possible, streamed into this process's memory. What a frame
+/// that is a file of another program may do while it is mapped, the crate's page says.
 #[derive(Debug)]
 pub struct Frame {
     pub(crate) name: String,

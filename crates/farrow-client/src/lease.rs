@@ -8,7 +8,7 @@ use crate::connection::Connection;
 /// Leases that are released in one request, at most.
 const RELEASES_AT_ONCE: usize = 1024;
 
-/// A granted lease; dropping it releases it.
+/// A granted lease; dropping it releases it. Number 0 is none: there is nothing to release.
 #[derive(Debug)]
 pub(crate) struct Lease {
     id: u64,
@@ -23,6 +23,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if self.id == 0 {
+            return;
+        }
         // Only put in a queue: the last array may be dropped on any thread, where nothing may wait. Without a
         // receiver the connection is gone; then the agent learns it from the end of this process.
         let _ = self.releases.0.send(self.id);

@@ -20,6 +20,11 @@
 //! keep the version's lease, and the last buffer's end releases it. Whatever stands in the way of mapping, the rows
 //! are streamed instead and [`Frame::why`] says so.
 //!
+//! An Arrow file that another program put into the region's famfs file system is a frame as well ([`Info::foreign`]).
+//! Nobody has sealed its bytes. Each batch is validated when it is decoded; whoever may write the file can still change
+//! it afterwards, under the arrays, and so show this process wrong values or crash it. Rows that the agent streams are
+//! copies and have no such risk.
+//!
 //! [`blocking`] offers the same to programs that are not async.
 #![forbid(unsafe_code)]
 

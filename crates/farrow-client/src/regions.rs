@@ -5,7 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use farrow_proto::v1;
+use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{FileRange, ReadMapping, SealedBytes, WriteMapping};
 
 use crate::error::ClientError;
@@ -29,7 +29,8 @@ struct PoolKey {
 }
 
 impl Regions {
-    /// The bytes of a segment, readable as long as `holder` is kept by them.
+    /// The bytes of a segment, readable as long as `holder` is kept by them. Of a file that another program put into
+    /// famfs nobody promises that they stay as they are: see [`ReadMapping::sealed`].
     pub(crate) fn segment<H: Send + Sync + 'static>(
         &self,
         region: &Bytes,
@@ -38,7 +39,10 @@ impl Regions {
         holder: H,
     ) -> Result<SealedBytes, ClientError> {
         let len = number(segment.len, "segment length")?;
-        if let [extent] = segment.extents.as_slice() {
+        // Files of other programs are mapped as long as they are used: a process may not have that many mappings.
+        if let [extent] = segment.extents.as_slice()
+            && extent.pool < FIRST_FOREIGN_FILE
+        {
             let pool = pool_file(pools, extent.pool)?;
             let mapping = self.pool(region, pool)?;
             return Ok(mapping.sealed(number(extent.offset, "extent offset")?, len, holder)?);

@@ -17,6 +17,9 @@ pub use framing::{
 pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
 pub use reason::{REASON_HEADER, Reason};
 
+/// [`v1::PoolFile::index`] of the first file that another program put into famfs; pool files are below it.
+pub const FIRST_FOREIGN_FILE: u32 = 1 << 31;
+
 /// Generated from `proto/farrow/v1`; do not edit.
 #[expect(missing_docs, reason = "generated: prost documents what proto/ documents, but not enum conversions")]
 pub mod v1 {

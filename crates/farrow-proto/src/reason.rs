@@ -16,6 +16,8 @@ pub enum Reason {
     RegionFull,
     /// What was named is not the caller's, or no longer exists: a reservation or lease.
     NotHeld,
+    /// The frame is a famfs file of another program, which nobody can replace or remove.
+    ReadOnly,
     /// Only possible over the unix socket, where the kernel names the calling process.
     NeedsUnixSocket,
     /// Another master writes this region: this agent must not.
@@ -30,12 +32,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of `proto/README.md`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::NotFound,
         Self::InvalidName,
         Self::InvalidData,
         Self::RegionFull,
         Self::NotHeld,
+        Self::ReadOnly,
         Self::NeedsUnixSocket,
         Self::Fenced,
         Self::Corrupt,
@@ -51,6 +54,7 @@ impl Reason {
             Self::InvalidData => "invalid-data",
             Self::RegionFull => "region-full",
             Self::NotHeld => "not-held",
+            Self::ReadOnly => "read-only",
             Self::NeedsUnixSocket => "needs-unix-socket",
             Self::Fenced => "fenced",
             Self::Corrupt => "corrupt",

@@ -3,14 +3,14 @@
 use arrow_array::ffi_stream::RecordBatchStreamReader;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_pyarrow::FromPyArrow;
-use farrow_client::{Address, blocking};
+use farrow_client::{Address, Info, blocking};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::{InvalidData, exception};
 use crate::frame::Frame;
 
-type InfoTuple = (String, u64, u64, u64);
+type InfoTuple = (String, u64, Option<u64>, u64, bool);
 type LeaseTuple = (u32, String, u64, u64, f64);
 
 /// A connection to an agent. The Python package wraps its plain tuples into named ones.
@@ -45,18 +45,15 @@ impl Client {
             let batch = RecordBatch::from_pyarrow_bound(data)?;
             (batch.schema(), vec![batch])
         };
-        let info = self.call(py, move |client| client.put(name, schema, batches))?;
-        Ok((info.name, info.version, info.rows, info.bytes))
+        Ok(tuple(self.call(py, move |client| client.put(name, schema, batches))?))
     }
 
     fn list(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<InfoTuple>> {
-        let infos = self.call(py, |client| client.list(prefix))?;
-        Ok(infos.into_iter().map(|info| (info.name, info.version, info.rows, info.bytes)).collect())
+        Ok(self.call(py, |client| client.list(prefix))?.into_iter().map(tuple).collect())
     }
 
     fn stat(&self, py: Python<'_>, name: &str) -> PyResult<InfoTuple> {
-        let info = self.call(py, |client| client.stat(name))?;
-        Ok((info.name, info.version, info.rows, info.bytes))
+        Ok(tuple(self.call(py, |client| client.stat(name))?))
     }
 
     fn drop(&self, py: Python<'_>, name: &str) -> PyResult<(u64, u64, u64)> {
@@ -106,4 +103,8 @@ impl Client {
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<blocking::Client>> {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
+}
+
+fn tuple(info: Info) -> InfoTuple {
+    (info.name, info.version, info.rows, info.bytes, info.foreign)
 }

@@ -41,13 +41,13 @@ def eventually(condition, what: str, seconds: float = 20.0):
 class Agent:
     """A region and the agent that serves it."""
 
-    def __init__(self, directory: pathlib.Path, size: int):
+    def __init__(self, directory: pathlib.Path, size: int, *mkfs: str):
         self.region = directory / "region"
         self.address = str(directory / "agent.sock")
         self.log = directory / "agent.log"
         self.state = directory / "state"
         self.process = None
-        self.command("mkfs", "--size", f"{size // MIB}MiB", str(self.region))
+        self.command("mkfs", "--size", f"{size // MIB}MiB", *mkfs, str(self.region))
 
     def command(self, *arguments: str) -> str:
         """What a verb of the farrow command prints."""
@@ -103,10 +103,10 @@ def make_agent():
     agents = []
     with tempfile.TemporaryDirectory(prefix="farrow-test-") as directory:
 
-        def make(size: int) -> Agent:
+        def make(size: int, *mkfs: str) -> Agent:
             place = pathlib.Path(directory) / str(len(agents))
             place.mkdir()
-            agents.append(Agent(place, size).start())
+            agents.append(Agent(place, size, *mkfs).start())
             return agents[-1]
 
         yield make

@@ -108,6 +108,11 @@ impl ReadMapping {
     /// break it), so the function is safe to call; but on it rests that a `&[u8]` into the mapping may
     /// exist at all. Bytes that are not sealed are to be copied through [`Media`](crate::Media).
     ///
+    /// One kind of bytes is mapped without that promise: an Arrow file that another program put into famfs.
+    /// Whoever may write it can make its readers see wrong values, or crash them; they have been told
+    /// (`proto/README.md`), validate what they find, and answer for their own process only. An agent, which
+    /// serves others, copies such bytes.
+    ///
     /// # Errors
     ///
     /// [`OutOfBounds`](RegionError::OutOfBounds); `holder` is dropped.

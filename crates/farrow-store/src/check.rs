@@ -6,7 +6,9 @@ use thiserror::Error;
 
 use crate::catalog::CatalogFault;
 use crate::error::{Result, StoreError};
+use crate::foreign::{FollowedLog, Unnamed};
 use crate::ledger::{ATTEMPTS, Ledger};
+use crate::name::FrameName;
 use crate::usage::Usage;
 use crate::volume::{CATALOG_FILE, Volume, read_superblock};
 
@@ -23,6 +25,12 @@ pub struct Report {
     pub files: u64,
     /// Directories in the famfs name space.
     pub dirs: u64,
+    /// Arrow files that other programs put there and that are served as frames.
+    pub foreign: u64,
+    /// Those that are not served, because their path is no name of a frame.
+    pub unnamed: Vec<Unnamed>,
+    /// Those that are not served, because the catalog has a frame of that name.
+    pub hidden: Vec<FrameName>,
     /// Farrow's part, if there is one and it can be read.
     pub catalog: Option<CatalogSummary>,
     /// Everything that is wrong. Empty means clean.
@@ -98,6 +106,9 @@ pub fn check(media: &dyn Media) -> Result<Report> {
         log_capacity: 0,
         files: 0,
         dirs: 0,
+        foreign: 0,
+        unnamed: Vec::new(),
+        hidden: Vec::new(),
         catalog: None,
         problems: Vec::new(),
     };
@@ -175,6 +186,11 @@ impl Report {
         let ledger =
             settled.unwrap_or(Err(StoreError::Overtaken { attempts: ATTEMPTS })).map_err(Stop::catalog)?;
         let state = ledger.state();
+        let followed = FollowedLog::read(media, &volume.superblock).map_err(Stop::Failed)?;
+        let hidden = followed.names().filter(|name| state.frame(name).is_some());
+        self.hidden = hidden.cloned().collect();
+        self.foreign = followed.names().len() as u64 - self.hidden.len() as u64;
+        self.unnamed = followed.unnamed().to_vec();
         self.catalog = Some(CatalogSummary {
             usage: Usage::new(&ledger, &files.pools, &volume.log),
             epoch: state.epoch(),

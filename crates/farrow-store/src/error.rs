@@ -48,6 +48,27 @@ pub enum StoreError {
         /// The frame's latest version.
         latest: u64,
     },
+    /// A frame that is a famfs file of another program cannot be changed.
+    #[error(
+        "`{name}` is a famfs file that another program made: famfs can neither replace nor remove a file, and farrow \
+         does not write it. To publish, use another name"
+    )]
+    Foreign {
+        /// The file.
+        name: FrameName,
+    },
+    /// Bytes past the end of a famfs file.
+    #[error("{len} bytes at {offset} of famfs file `{name}` asked for, it has {size}")]
+    PastEnd {
+        /// The file.
+        name: FrameName,
+        /// First byte asked for.
+        offset: u64,
+        /// Bytes asked for.
+        len: u64,
+        /// Bytes of the file.
+        size: u64,
+    },
     /// No such reservation: committed, aborted, or never taken.
     #[error("no reservation {id}: it was committed, aborted or never taken")]
     NoReservation {

@@ -19,6 +19,7 @@
 //! | `mkfs`, `store`, `check` | making, using and checking a region |
 //! | `follower` | what readers beside the master see of it |
 //! | `mount` | a mounted famfs: its files as one medium, and making farrow's by the famfs tools |
+//! | `foreign` | Arrow files that others put into the famfs file system |
 //! | `famfs_log`, `export` | any famfs log as far as it can be read; a version as a famfs file of its own |
 //! | `host` | which host this is |
 //!
@@ -32,6 +33,7 @@ mod error;
 mod export;
 mod famfs_log;
 mod follower;
+mod foreign;
 mod frame;
 mod host;
 mod ledger;
@@ -49,8 +51,10 @@ pub use catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN, RecordFault};
 pub use check::{CatalogSummary, Problem, Report, check};
 pub use error::{Result, StoreError};
 pub use export::{Exported, export};
+pub use famfs_format::RelPath;
 pub use famfs_log::{FamfsLog, read_log};
 pub use follower::Follower;
+pub use foreign::{ForeignFile, Unnamed};
 pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
 pub use host::{HostId, HostIdFault};
 pub use mkfs::{FormatOptions, FormatReport};
@@ -58,6 +62,6 @@ pub use mount::{FamfsTools, Mount, MountFault, MountOptions};
 pub use name::{FrameName, FrameRef, MAX_NAME_LEN, NameFault};
 pub use reservation::Reservation;
 pub use state::StateFault;
-pub use store::Store;
+pub use store::{Listed, Store};
 pub use usage::Usage;
 pub use volume::PoolFile;

@@ -1,5 +1,6 @@
 //! The store of one region: what the master's agent asks.
 
+mod foreign;
 mod holds;
 mod readers;
 mod writers;
@@ -7,30 +8,32 @@ mod writers;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use famfs_format::{FormatError, LogHeader, Superblock};
+use famfs_format::{FormatError, Superblock};
 use farrow_region::Media;
 use uuid::Uuid;
 
 use crate::catalog::Body;
 use crate::error::{Result, StoreError};
+use crate::foreign::FollowedLog;
 use crate::frame::Extent;
 use crate::ledger::Ledger;
 use crate::mkfs::{self, FormatOptions, FormatReport};
 use crate::reservation::Reservation;
 use crate::usage::Usage;
 use crate::volume::{self, PoolFile, Volume};
+pub use foreign::Listed;
 use holds::Holds;
 pub(crate) use readers::{find, list, versions};
 
 /// The one writer of a region.
 ///
-/// All methods may be called from any thread; they take one lock, and hold it while a record is written.
+/// All methods may be called from any thread; they take one lock, and hold it while a record is written. Another one
+/// is for the famfs log; no method waits for one while it has the other.
 pub struct Store {
     media: Arc<dyn Media>,
     superblock: Superblock,
-    log: LogHeader,
-    log_fault: Option<FormatError>,
     pools: Vec<PoolFile>,
+    log: Mutex<FollowedLog>,
     inner: Mutex<Inner>,
 }
 
@@ -73,8 +76,9 @@ impl Store {
         let mut ledger = Ledger::replay(&*media, files.catalog, volume.superblock.uuid, &files.pools)?;
         let opened = ledger.start_master(&*media, host)?;
         let inner = Inner { ledger, holds: Holds::new(opened), committing: HashSet::new() };
-        let Volume { superblock, log, log_fault, .. } = volume;
-        Ok(Self { media, superblock, log, log_fault, pools: files.pools, inner: Mutex::new(inner) })
+        let Volume { superblock, .. } = volume;
+        let log = Mutex::new(FollowedLog::read(&*media, &superblock)?);
+        Ok(Self { media, superblock, pools: files.pools, log, inner: Mutex::new(inner) })
     }
 
     /// The UUID of the region: that of its famfs file system.
@@ -92,15 +96,21 @@ impl Store {
         &self.media
     }
 
-    /// What is wrong with the famfs log, if anything is: the first entry that could not be read. Farrow's
-    /// files stand before it; others behind it are not served.
-    pub fn log_fault(&self) -> Option<&FormatError> {
-        self.log_fault.as_ref()
+    /// What is wrong with the famfs log, if anything was when it was looked at last: the first entry that could
+    /// not be read. Farrow's files stand before it; others behind it are not served.
+    pub fn log_fault(&self) -> Option<FormatError> {
+        self.followed().fault().cloned()
     }
 
     /// The pool files, by index.
     pub fn pools(&self) -> &[PoolFile] {
         &self.pools
+    }
+
+    /// Where that lies which describes the region: superblock and famfs log, and the catalog, as (offset, length) on
+    /// the medium in bytes. What is lost elsewhere is lost of single frames.
+    pub fn metadata_ranges(&self) -> [(u64, u64); 2] {
+        [(0, self.superblock.data_offset()), self.look().ledger.catalog().place()]
     }
 
     /// Where extents lie on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
@@ -128,7 +138,8 @@ impl Store {
 
     /// What holds the space.
     pub fn usage(&self) -> Usage {
-        Usage::new(&self.look().ledger, &self.pools, &self.log)
+        let log = self.followed().header().clone();
+        Usage::new(&self.look().ledger, &self.pools, &log)
     }
 
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.

@@ -210,7 +210,7 @@ fn runs(file: &FileEntry) -> Vec<(u64, u64)> {
     runs
 }
 
-fn push_run(runs: &mut Vec<(u64, u64)>, (offset, len): (u64, u64)) {
+pub(crate) fn push_run(runs: &mut Vec<(u64, u64)>, (offset, len): (u64, u64)) {
     match runs.last_mut() {
         Some((last, last_len)) if last.checked_add(*last_len) == Some(offset) => *last_len += len,
         _ => runs.push((offset, len)),

@@ -8,6 +8,7 @@ mod bad_media;
 mod cat;
 mod cli;
 mod device;
+mod foreign;
 mod huge_pages;
 mod leases;
 mod lost_memory;

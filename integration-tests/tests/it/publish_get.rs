@@ -15,7 +15,7 @@ async fn a_frame_is_mapped_where_it_was_written() {
     let rows = batch(0, 10_000);
 
     let info = client.put("sales/orders", rows.schema(), vec![rows.clone()]).await.unwrap();
-    assert_eq!((info.name.as_str(), info.version, info.rows), ("sales/orders", 1, 10_000));
+    assert_eq!((info.name.as_str(), info.version, info.rows), ("sales/orders", 1, Some(10_000)));
     assert_eq!(info.validation, Validation::Values);
 
     let frame = client.get("sales/orders").await.unwrap();
@@ -135,5 +135,5 @@ async fn listing_is_by_prefix_and_name() {
     assert_eq!(names(client.list("").await.unwrap()), ["a/1", "a/2", "ab", "b"]);
     assert_eq!(names(client.list("a/").await.unwrap()), ["a/1", "a/2"]);
     assert!(client.list("c").await.unwrap().is_empty());
-    assert_eq!(client.stat("a/2").await.unwrap().rows, 3);
+    assert_eq!(client.stat("a/2").await.unwrap().rows, Some(3));
 }

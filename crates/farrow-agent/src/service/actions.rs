@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
 use farrow_proto::{Action, v1};
-use farrow_store::{FrameName, FrameRef};
+use farrow_store::{FrameName, FrameRef, Listed};
 use prost::Message;
 use tonic::Request;
 
@@ -61,13 +61,21 @@ impl Service {
                     Ok(limit @ 1..=LIST_LIMIT) => limit,
                     _ => LIST_LIMIT,
                 };
-                let page = self.region.store().list(&request.prefix, after.as_ref(), limit);
-                Ok(page.iter().map(|version| encode(&self.region.frame_info(version))).collect())
+                let page = self.region.store().list_all(&request.prefix, after.as_ref(), limit)?;
+                let infos = page.iter().map(|listed| match listed {
+                    Listed::Version(version) => self.region.frame_info(version),
+                    Listed::Foreign(file) => self.region.foreign_info(file, None),
+                });
+                Ok(infos.map(|info| encode(&info)).collect())
             }
             Action::Stat => {
                 let request: v1::StatRequest = decode(action, &body)?;
                 let FrameRef { name, version } = FrameRef::parse(&request.name)?;
-                let version = self.region.store().get(&name, version.or(names::version(request.version)))?;
+                let version = version.or(names::version(request.version));
+                if let Some(file) = self.region.store().foreign(&name, version)? {
+                    return Ok(vec![encode(&self.foreign_stat(file).await?)]);
+                }
+                let version = self.region.store().get(&name, version)?;
                 Ok(vec![encode(&self.region.frame_info(&version))])
             }
             Action::Leases => Ok(self.lease_infos()),

@@ -6,7 +6,7 @@ use arrow_flight::{
     Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
 use arrow_ipc::writer::IpcWriteOptions;
-use farrow_store::{FrameName, Version};
+use farrow_store::{FrameName, Listed, Version};
 use tonic::Status;
 
 use super::{Service, names};
@@ -17,20 +17,23 @@ use crate::process::Process;
 const PAGE: usize = 256;
 
 impl Service {
-    pub(super) fn flight_info(
+    pub(super) async fn flight_info(
         &self,
         mapper: Option<Arc<Process>>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, AgentError> {
         let frame = names::frame_ref(&descriptor)?;
+        if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
+            return self.foreign_flight_info(mapper.is_some(), descriptor, file).await;
+        }
         let Some(process) = mapper else {
             let version = self.region.store().get(&frame.name, frame.version)?;
             let schema = self.region.schema(&version)?;
-            let info = self.plain_info(&version).try_with_schema(&schema).map_err(AgentError::Arrow)?;
+            let info = self.version_info(&version).try_with_schema(&schema).map_err(AgentError::Arrow)?;
             return Ok(info.with_descriptor(descriptor));
         };
         let (lease, version) = self.leases.grant(&process, &frame.name, frame.version)?;
-        let mut info = self.plain_info(&version).with_descriptor(descriptor);
+        let mut info = self.version_info(&version).with_descriptor(descriptor);
         // The schema is in the mapped file; for ten thousand columns it would be half a megabyte here.
         if let Some(endpoint) = info.endpoint.first_mut() {
             let map = self.region.map_descriptor(&version, lease);
@@ -39,10 +42,12 @@ impl Service {
         Ok(info)
     }
 
-    pub(super) fn schema_of(&self, descriptor: &FlightDescriptor) -> Result<SchemaResult, AgentError> {
+    pub(super) async fn schema_of(&self, descriptor: &FlightDescriptor) -> Result<SchemaResult, AgentError> {
         let frame = names::frame_ref(descriptor)?;
-        let version = self.region.store().get(&frame.name, frame.version)?;
-        let schema = self.region.schema(&version)?;
+        let schema = match self.region.store().foreign(&frame.name, frame.version)? {
+            Some(file) => self.foreign_schema(file).await?,
+            None => self.region.schema(&*self.region.store().get(&frame.name, frame.version)?)?,
+        };
         SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
     }
 
@@ -57,10 +62,19 @@ impl Service {
         let mut page = Vec::new().into_iter();
         std::iter::from_fn(move || {
             loop {
-                let Some(version) = page.next() else {
-                    page = service.region.store().list(&prefix, after.as_ref(), PAGE).into_iter();
-                    after = Some(page.as_slice().last()?.name.clone());
+                let Some(listed) = page.next() else {
+                    page = match service.region.store().list_all(&prefix, after.as_ref(), PAGE) {
+                        Ok(page) => page.into_iter(),
+                        Err(error) => return Some(Err(AgentError::from(error).into())),
+                    };
+                    after = Some(page.as_slice().last()?.name().clone());
                     continue;
+                };
+                let version = match listed {
+                    Listed::Version(version) => version,
+                    Listed::Foreign(file) => {
+                        return Some(service.foreign_listed(&file).map_err(Status::from));
+                    }
                 };
                 match service.listed(&version) {
                     // Dropped, and its space perhaps reused, since the page was looked up.
@@ -74,17 +88,29 @@ impl Service {
     fn listed(&self, version: &Arc<Version>) -> Result<FlightInfo, AgentError> {
         let version = self.region.hold(&version.name, Some(version.number))?;
         let schema = self.region.schema(&version)?;
-        let info = self.plain_info(&version).with_descriptor(names::descriptor(&version.name));
+        let info = self.version_info(&version).with_descriptor(names::descriptor(&version.name));
         info.try_with_schema(&schema).map_err(AgentError::Arrow)
     }
 
-    /// Rows, bytes and one endpoint at this service, whose ticket anybody may redeem.
-    fn plain_info(&self, version: &Version) -> FlightInfo {
-        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.region.ticket(version)));
+    fn version_info(&self, version: &Version) -> FlightInfo {
+        self.plain_info(&version.name, version.number, Some(version.rows), version.bytes)
+    }
+
+    /// Rows if they are known, bytes, and one endpoint at this service, whose ticket anybody may redeem.
+    pub(super) fn plain_info(
+        &self,
+        name: &FrameName,
+        number: u64,
+        rows: Option<u64>,
+        bytes: u64,
+    ) -> FlightInfo {
+        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.region.ticket(name, number)));
+        // Flight's word for "not known" is -1.
+        let count = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
         FlightInfo::new()
             .with_endpoint(endpoint)
-            .with_total_records(i64::try_from(version.rows).unwrap_or(-1))
-            .with_total_bytes(i64::try_from(version.bytes).unwrap_or(-1))
+            .with_total_records(count(rows))
+            .with_total_bytes(count(Some(bytes)))
             .with_ordered(true)
     }
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_flight::{FlightData, Ticket};
 use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
+use arrow_schema::Schema;
+use farrow_ipc::Layout;
 use farrow_proto::v1::BatchDescriptor;
 use farrow_store::{FrameName, Version};
 use tonic::Status;
@@ -22,11 +24,14 @@ const MESSAGE_BYTES: u64 = 1 << 20;
 
 impl Service {
     /// The schema, then the rows in messages of about [`MESSAGE_BYTES`].
-    pub(super) fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
+    pub(super) async fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
         let (name, number) = self.redeem(ticket)?;
+        if let Some(file) = self.region.store().foreign(&name, Some(number))? {
+            return self.foreign_rows(file).await;
+        }
         let version = self.region.hold(&name, Some(number))?;
         let segments = VecDeque::from(self.region.readers(&version)?);
-        let messages = Messages::new(segments.front())?;
+        let messages = Messages::new(schema(segments.front())?);
         let slices = Box::new(std::iter::empty());
         let mut rows = Some(Rows { messages, slices, next_batch: 0, segments, _held: version });
         let encoded = std::iter::from_fn(move || {
@@ -40,12 +45,15 @@ impl Service {
     }
 
     /// The schema, the mapping descriptor, then a descriptor for each batch.
-    pub(super) fn mapped_batches(
+    pub(super) async fn mapped_batches(
         &self,
         process: &Arc<Process>,
         ticket: &Ticket,
     ) -> Result<Answers<FlightData>, AgentError> {
         let (name, number) = self.redeem(ticket)?;
+        if let Some(file) = self.region.store().foreign(&name, Some(number))? {
+            return self.foreign_batches(file).await;
+        }
         let (lease, version) = self.leases.grant(process, &name, Some(number))?;
         let answer = self.describe_batches(&version, lease);
         if answer.is_err() {
@@ -56,18 +64,11 @@ impl Service {
 
     fn describe_batches(&self, version: &Arc<Version>, lease: u64) -> Result<Vec<FlightData>, AgentError> {
         let readers = self.region.readers(version)?;
-        let mut answer: Vec<FlightData> = Messages::new(readers.first())?.ready.into();
+        let mut answer: Vec<FlightData> = Messages::new(schema(readers.first())?).ready.into();
         let map = farrow_proto::encode_map_descriptor(&self.region.map_descriptor(version, lease));
         answer.push(FlightData::new().with_app_metadata(map));
         for (segment, reader) in (0u32..).zip(&readers) {
-            for (batch, block) in (0u32..).zip(reader.layout().batches()) {
-                let descriptor = farrow_proto::encode_batch_descriptor(&BatchDescriptor {
-                    segment,
-                    batch,
-                    rows: block.rows,
-                });
-                answer.push(FlightData::new().with_app_metadata(descriptor));
-            }
+            answer.extend(batch_descriptors(segment, reader.layout()));
         }
         Ok(answer)
     }
@@ -121,18 +122,55 @@ impl Rows {
     }
 }
 
+/// What `messages` has ready, then `batches` in messages of about [`MESSAGE_BYTES`], up to the first error.
+pub(super) fn in_messages(
+    mut messages: Messages,
+    batches: impl Iterator<Item = Result<RecordBatch, AgentError>> + Send + 'static,
+) -> Answers<FlightData> {
+    let mut parts = batches.flat_map(|batch| -> Box<dyn Iterator<Item = _> + Send> {
+        match batch {
+            Ok(batch) => Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES).map(Ok)),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    });
+    let encoded = std::iter::from_fn(move || {
+        loop {
+            if let Some(message) = messages.ready.pop_front() {
+                return Some(Ok(message));
+            }
+            let part = parts.next()?;
+            if let Err(error) = part.and_then(|part| messages.encode(&part)) {
+                return Some(Err(Status::from(error)));
+            }
+        }
+    });
+    Box::pin(futures::stream::iter(encoded))
+}
+
+/// A message for each batch of segment `segment`.
+pub(super) fn batch_descriptors(segment: u32, layout: &Layout) -> impl Iterator<Item = FlightData> + '_ {
+    (0u32..).zip(layout.batches()).map(move |(batch, block)| {
+        let descriptor = BatchDescriptor { segment, batch, rows: block.rows };
+        FlightData::new().with_app_metadata(farrow_proto::encode_batch_descriptor(&descriptor))
+    })
+}
+
+fn schema(first: Option<&OpenSegment>) -> Result<&Schema, AgentError> {
+    Ok(first.ok_or(AgentError::NoSegments)?.schema())
+}
+
 /// Encodes batches as Flight messages, dictionaries before the first batch that needs them.
-struct Messages {
+pub(super) struct Messages {
     generator: IpcDataGenerator,
     options: IpcWriteOptions,
     dictionaries: DictionaryTracker,
     context: IpcWriteContext,
-    ready: VecDeque<FlightData>,
+    pub(super) ready: VecDeque<FlightData>,
 }
 
 impl Messages {
     /// With the schema message ready.
-    fn new(first: Option<&OpenSegment>) -> Result<Self, AgentError> {
+    pub(super) fn new(schema: &Schema) -> Self {
         let mut messages = Self {
             generator: IpcDataGenerator::default(),
             options: IpcWriteOptions::default(),
@@ -141,14 +179,13 @@ impl Messages {
             context: IpcWriteContext::default(),
             ready: VecDeque::new(),
         };
-        let schema = first.ok_or(AgentError::NoSegments)?.schema();
         let schema = messages.generator.schema_to_bytes_with_dictionary_tracker(
             schema,
             &mut messages.dictionaries,
             &messages.options,
         );
         messages.ready.push_back(schema.into());
-        Ok(messages)
+        messages
     }
 
     fn encode(&mut self, batch: &RecordBatch) -> Result<(), AgentError> {

@@ -43,12 +43,19 @@ fn tell(args: &Fsck, report: &Report) -> anyhow::Result<()> {
             report.dirs
         ))?;
     }
+    let unnamed =
+        report.unnamed.iter().map(|file| format!("{}: as a frame's name {}", file.path, file.fault));
+    let hidden = report.hidden.iter().map(|name| format!("`{name}`: farrow has a frame of that name"));
+    for file in unnamed.chain(hidden) {
+        output::line(format_args!("note: Arrow file not served, {file}"))?;
+    }
     if let Some(catalog) = &report.catalog {
         let usage = &catalog.usage;
         output::line(format_args!(
-            "farrow: {} frames, {} versions, {} used, {} held, {} reserved, {} free",
+            "farrow: {} frames, {} versions, {} famfs files served, {} used, {} held, {} reserved, {} free",
             usage.frames,
             usage.versions,
+            report.foreign,
             output::size(usage.used),
             output::size(usage.held),
             output::size(usage.reserved),
@@ -72,6 +79,9 @@ struct Summary {
     log_capacity: u64,
     files: u64,
     dirs: u64,
+    /// Arrow files of other programs: those that are served, and the paths of those that are not.
+    foreign: u64,
+    not_served: Vec<String>,
     catalog: Option<Catalog>,
 }
 
@@ -100,6 +110,13 @@ fn summary(report: &Report) -> Summary {
         log_capacity: report.log_capacity,
         files: report.files,
         dirs: report.dirs,
+        foreign: report.foreign,
+        not_served: report
+            .unnamed
+            .iter()
+            .map(|file| file.path.as_str().to_owned())
+            .chain(report.hidden.iter().map(|name| name.as_str().to_owned()))
+            .collect(),
         catalog: report.catalog.as_ref().map(|catalog| Catalog {
             epoch: catalog.epoch,
             seq: catalog.seq,

@@ -16,6 +16,7 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
                 bytes: frame.bytes,
                 segments: frame.segments,
                 committed_at_micros: frame.committed_at_micros,
+                foreign: frame.foreign,
             })?;
         }
     } else if args.long {
@@ -25,9 +26,13 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
                 let name = format!("{}@{}", frame.name, frame.version);
                 [
                     name,
-                    frame.rows.to_string(),
+                    frame.rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string()),
                     output::size(frame.bytes),
-                    committed(frame.committed_at_micros),
+                    if frame.foreign {
+                        "famfs file".to_owned()
+                    } else {
+                        committed(frame.committed_at_micros)
+                    },
                 ]
             })
             .collect();
@@ -44,10 +49,12 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
 struct Line<'a> {
     name: &'a str,
     version: u64,
-    rows: u64,
+    /// Not known of a famfs file of another program.
+    rows: Option<u64>,
     bytes: u64,
     segments: u32,
     committed_at_micros: i64,
+    foreign: bool,
 }
 
 /// How long ago, by this host's clock.

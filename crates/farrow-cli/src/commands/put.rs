@@ -33,7 +33,7 @@ pub(crate) fn run(args: &Put) -> anyhow::Result<()> {
         "{}@{}: {} rows, {}",
         info.name,
         info.version,
-        info.rows,
+        info.rows.unwrap_or_default(),
         output::size(info.bytes)
     ));
     Ok(())

@@ -19,7 +19,8 @@ pub struct MapDescriptor {
     #[prost(message, repeated, tag = "5")]
     pub pools: ::prost::alloc::vec::Vec<PoolFile>,
     /// Names the lease; release it (Release action) when the last mapped byte is no longer used. It ends by itself
-    /// when the process that asked for it ends.
+    /// when the process that asked for it ends. 0: there is none and nothing to release, because the bytes are an Arrow
+    /// file that another program put into famfs, which frees nothing.
     #[prost(uint64, tag = "6")]
     pub lease: u64,
     #[prost(uint64, tag = "7")]
@@ -30,12 +31,14 @@ pub struct MapDescriptor {
     #[prost(enumeration = "Coherency", tag = "9")]
     pub coherency: i32,
 }
-/// Immutable bytes: one complete Arrow IPC file.
+/// Immutable bytes: one complete Arrow IPC file. One that another program put into famfs is immutable only if that
+/// program keeps it so: its validation is always NONE, and its bytes may change while they are mapped.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Segment {
+    /// Of an Arrow file that another program put into famfs: the index of its entry in the famfs log.
     #[prost(fixed64, tag = "1")]
     pub id: u64,
-    /// Grows each time an extent is given out again; a descriptor of an older generation is stale.
+    /// Grows each time an extent is given out again; a descriptor of an older generation is stale. 0: never given out.
     #[prost(fixed64, tag = "2")]
     pub generation: u64,
     /// In logical order. Every extent but the last has a length that is a multiple of 4096; the bytes of all of them,
@@ -51,7 +54,8 @@ pub struct Segment {
     pub batches: u32,
     #[prost(enumeration = "Validation", tag = "7")]
     pub validation: i32,
-    /// xxh3-64 of the IPC metadata (the footer, then each message header, in file order), as found at commit.
+    /// xxh3-64 of the IPC metadata (the footer, then each message header, in file order), as found at commit; of a file
+    /// without generation, as found when this descriptor was made.
     #[prost(fixed64, tag = "8")]
     pub metadata_digest: u64,
 }
@@ -69,7 +73,8 @@ pub struct Extent {
 /// file that somebody else put into famfs.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PoolFile {
-    /// What Extent.pool refers to. Two files of one region never have the same.
+    /// What Extent.pool refers to. Two files of one region never have the same. Pool files count from 0; an Arrow file
+    /// that somebody else put into famfs has 0x80000000 and the index of its entry in the famfs log.
     #[prost(uint32, tag = "1")]
     pub index: u32,
     /// The file or device to open and map.
@@ -218,13 +223,15 @@ pub struct FrameInfo {
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub version: u64,
-    #[prost(uint64, tag = "3")]
-    pub rows: u64,
+    /// Absent: not known. "farrow.List" does not look into foreign files; "farrow.Stat" does, and finds none in bytes that
+    /// are no Arrow file, or not yet.
+    #[prost(uint64, optional, tag = "3")]
+    pub rows: ::core::option::Option<u64>,
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
     #[prost(uint32, tag = "5")]
     pub segments: u32,
-    /// Microseconds since the Unix epoch, by the agent's clock.
+    /// Microseconds since the Unix epoch, by the agent's clock. 0 for a foreign file: not known.
     #[prost(int64, tag = "6")]
     pub committed_at_micros: i64,
     #[prost(enumeration = "Validation", tag = "7")]
@@ -232,6 +239,9 @@ pub struct FrameInfo {
     /// UUID of the region that holds the frame.
     #[prost(bytes = "bytes", tag = "8")]
     pub region_uuid: ::prost::bytes::Bytes,
+    /// An Arrow file that another program put into famfs: one version, number 1, never replaced and never removed.
+    #[prost(bool, tag = "9")]
+    pub foreign: bool,
 }
 /// "farrow.Abort": gives a reservation back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -253,7 +263,7 @@ pub struct ReleaseResult {
     pub released: u64,
 }
 /// "farrow.Drop": removes one version (name@7) or a whole frame from all look-ups at once. Its bytes return when
-/// nobody maps them any more.
+/// nobody maps them any more. Refused (read-only) for a foreign file: famfs cannot remove one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRequest {
     #[prost(string, tag = "1")]
@@ -274,6 +284,7 @@ pub struct DropResult {
     pub bytes_held: u64,
 }
 /// "farrow.List": the latest version of each frame whose name begins with `prefix`, by name, one FrameInfo a result.
+/// Arrow files that other programs put into famfs are among them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {
     #[prost(string, tag = "1")]

@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 
 class Info(NamedTuple):
-    """A version of a frame."""
+    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows."""
 
     name: str
     version: int
-    rows: int
+    rows: Optional[int]
     bytes: int
+    foreign: bool
 
 
 class Dropped(NamedTuple):

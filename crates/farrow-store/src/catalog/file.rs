@@ -175,6 +175,11 @@ impl CatalogFile {
         (self.header.epoch, self.header.base_seq)
     }
 
+    /// Where the file lies on the medium: offset and length.
+    pub(crate) fn place(&self) -> (u64, u64) {
+        (self.base, self.head.len)
+    }
+
     /// Bytes of each half.
     pub(crate) fn half_len(&self) -> u64 {
         self.head.half_len

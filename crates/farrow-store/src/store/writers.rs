@@ -41,7 +41,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::NoReservation`], [`StoreError::TooLong`], [`StoreError::NoLength`],
-    /// [`StoreError::Checksums`], [`StoreError::CatalogFull`]: the reservation stays. As for every change.
+    /// [`StoreError::Checksums`], [`StoreError::CatalogFull`], [`StoreError::Foreign`]: the reservation stays. As
+    /// for every change.
     pub fn commit(&self, reservation: u64, new: NewVersion) -> Result<Arc<Version>> {
         self.commit_onto(reservation, new, None)
     }
@@ -72,8 +73,9 @@ impl Store {
     /// free when no other version has them and nobody holds them.
     ///
     /// # Errors
-    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`]; as for every change.
+    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Foreign`]; as for every change.
     pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
+        self.not_foreign(name)?;
         let mut inner = self.lock()?;
         let state = inner.ledger.state();
         let dropped = match version {
@@ -97,6 +99,7 @@ impl Store {
     }
 
     fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
+        self.not_foreign(&new.name)?;
         let reservation = self.begin_commit(id, &new)?;
         // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
         let persisted = self.persist_data(&reservation, new.len);

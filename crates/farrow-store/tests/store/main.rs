@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod export;
 mod follower;
+mod foreign;
 mod format;
 mod frames;
 mod head;

@@ -1,0 +1,131 @@
+//! Arrow files that other programs put into famfs.
+//!
+//! Nobody has sealed their bytes: whoever may write such a file may do so while it is served. The agent therefore
+//! never looks at them in place. It copies each message and checks the copy, and it believes no earlier check.
+
+use std::error::Error;
+use std::sync::{Arc, PoisonError};
+
+use farrow_ipc::{CopyingReader, Layout, Source};
+use farrow_proto::{FIRST_FOREIGN_FILE, v1};
+use farrow_region::{Media, ReadMapping};
+use farrow_store::ForeignFile;
+
+use super::Region;
+use crate::error::AgentError;
+
+/// The bytes of such a file, copied from where they lie.
+pub(crate) struct ForeignBytes {
+    place: Place,
+    file: Arc<ForeignFile>,
+}
+
+/// Where the bytes of a foreign file are read.
+enum Place {
+    /// The medium has them, among everything else.
+    Medium(Arc<dyn Media>),
+    /// On a mounted famfs the file has them.
+    File(Arc<ReadMapping>),
+}
+
+impl Source for ForeignBytes {
+    fn len(&self) -> u64 {
+        self.file.len
+    }
+
+    fn read_at(&self, position: u64, out: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+        match &self.place {
+            Place::Medium(media) => Ok(self.file.read_at(&**media, position, out)?),
+            Place::File(mapping) => Ok(mapping.read_at(usize::try_from(position)?, out)?),
+        }
+    }
+}
+
+impl Region {
+    /// The structure of a foreign file, as its bytes are now.
+    pub(crate) fn foreign_layout(&self, file: &Arc<ForeignFile>) -> Result<Layout, AgentError> {
+        Layout::verify_copy(&self.foreign_bytes(file)?).map_err(|source| not_served(file, source))
+    }
+
+    /// A reader of a foreign file's batches.
+    pub(crate) fn foreign_reader(
+        &self,
+        file: &Arc<ForeignFile>,
+    ) -> Result<CopyingReader<ForeignBytes>, AgentError> {
+        CopyingReader::open(self.foreign_bytes(file)?).map_err(|source| not_served(file, source))
+    }
+
+    /// Where a foreign file lies. There is no lease: its bytes are never given to anybody else.
+    pub(crate) fn foreign_descriptor(&self, file: &ForeignFile, layout: &Layout) -> v1::MapDescriptor {
+        let index = FIRST_FOREIGN_FILE + file.index;
+        let segment = v1::Segment {
+            id: u64::from(file.index),
+            generation: 0,
+            extents: vec![v1::Extent { pool: index, offset: 0, length: file.len }],
+            len: file.len,
+            rows: layout.rows(),
+            batches: u32::try_from(layout.batches().len()).unwrap_or(u32::MAX),
+            validation: v1::Validation::None.into(),
+            metadata_digest: layout.metadata_digest(),
+        };
+        let pool = self.medium.foreign_file(file, index);
+        v1::MapDescriptor {
+            region_uuid: self.uuid_bytes(),
+            name: file.name.as_str().to_owned(),
+            version: ForeignFile::VERSION,
+            segments: vec![segment],
+            pools: vec![pool],
+            lease: 0,
+            rows: layout.rows(),
+            bytes: file.len,
+            coherency: v1::Coherency::Coherent.into(),
+        }
+    }
+
+    /// A foreign file for listings.
+    pub(crate) fn foreign_info(&self, file: &ForeignFile, rows: Option<u64>) -> v1::FrameInfo {
+        v1::FrameInfo {
+            name: file.name.as_str().to_owned(),
+            version: ForeignFile::VERSION,
+            rows,
+            bytes: file.len,
+            segments: 1,
+            committed_at_micros: 0,
+            validation: v1::Validation::None.into(),
+            region_uuid: self.uuid_bytes(),
+            foreign: true,
+        }
+    }
+
+    /// Says once in the agent's log what of the famfs log is not served.
+    pub(crate) fn report_log(&self) {
+        // A medium that cannot be read is an error of whoever asks for a frame.
+        let Ok(unnamed) = self.store.unnamed() else { return };
+        let fault = self.store.log_fault().map(|fault| fault.to_string());
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for file in unnamed.iter().skip(told.unnamed) {
+            tracing::warn!(file = %file.path, reason = %file.fault, "no frame: its path is no frame's name");
+        }
+        told.unnamed = unnamed.len();
+        if told.fault != fault {
+            match &fault {
+                Some(fault) => tracing::warn!(fault, "the famfs log is served as far as it can be read"),
+                None => tracing::info!("the famfs log can be read again"),
+            }
+            told.fault = fault;
+        }
+    }
+
+    fn foreign_bytes(&self, file: &Arc<ForeignFile>) -> Result<ForeignBytes, AgentError> {
+        let place = match self.medium.map_foreign(file)? {
+            Some(mapping) => Place::File(mapping),
+            None => Place::Medium(Arc::clone(self.store.media())),
+        };
+        Ok(ForeignBytes { place, file: Arc::clone(file) })
+    }
+}
+
+/// What is wrong with a foreign file.
+pub(crate) fn not_served(file: &ForeignFile, source: farrow_ipc::IpcError) -> AgentError {
+    AgentError::Foreign { name: file.name.clone(), len: file.len, source }
+}

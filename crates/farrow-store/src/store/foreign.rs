@@ -1,0 +1,106 @@
+//! Arrow files of others beside the catalog's frames.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use super::Store;
+use crate::error::{Result, StoreError};
+use crate::foreign::{FollowedLog, ForeignFile, Unnamed};
+use crate::frame::Version;
+use crate::name::FrameName;
+
+/// What a listing has under a name.
+#[derive(Clone, Debug)]
+pub enum Listed {
+    /// The latest version of a frame of the catalog.
+    Version(Arc<Version>),
+    /// An Arrow file that another program put into the famfs file system.
+    Foreign(Arc<ForeignFile>),
+}
+
+impl Listed {
+    /// The frame's name.
+    pub fn name(&self) -> &FrameName {
+        match self {
+            Self::Version(version) => &version.name,
+            Self::Foreign(file) => &file.name,
+        }
+    }
+}
+
+impl Store {
+    /// The Arrow file of another program that is the frame `name`; `version` is `None` or 1. `None` if the catalog
+    /// has a frame of the name, which comes first, or if there is no such file.
+    ///
+    /// # Errors
+    /// [`StoreError::VersionGone`] for another version; what the medium says.
+    pub fn foreign(&self, name: &FrameName, version: Option<u64>) -> Result<Option<Arc<ForeignFile>>> {
+        if self.look().ledger.state().frame(name).is_some() {
+            return Ok(None);
+        }
+        let Some(file) = self.follow()?.file(name).cloned() else { return Ok(None) };
+        match version {
+            None | Some(ForeignFile::VERSION) => Ok(Some(file)),
+            Some(version) => {
+                let (name, latest) = (name.clone(), ForeignFile::VERSION);
+                Err(StoreError::VersionGone { name, version, latest })
+            }
+        }
+    }
+
+    /// As [`list`](Self::list), with the Arrow files of other programs among the catalog's frames. Where both have
+    /// a name, it is the catalog's.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn list_all(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Result<Vec<Listed>> {
+        let files = self.follow()?.list(prefix, after, limit);
+        let versions = self.list(prefix, after, limit);
+        let mut listed: Vec<Listed> = versions.into_iter().map(Listed::Version).collect();
+        listed.extend(files.into_iter().map(Listed::Foreign));
+        // Stable: of two with one name the version comes first, and the file goes.
+        listed.sort_by(|a, b| a.name().cmp(b.name()));
+        listed.dedup_by(|second, first| second.name() == first.name());
+        listed.truncate(limit);
+        Ok(listed)
+    }
+
+    /// Names under which both the catalog has a frame and another program a file. The file is a frame again once
+    /// the catalog's is dropped.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn hidden(&self) -> Result<Vec<FrameName>> {
+        let names: Vec<FrameName> = self.follow()?.names().cloned().collect();
+        let inner = self.look();
+        Ok(names.into_iter().filter(|name| inner.ledger.state().frame(name).is_some()).collect())
+    }
+
+    /// Arrow files of other programs that cannot be frames.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn unnamed(&self) -> Result<Vec<Unnamed>> {
+        Ok(self.follow()?.unnamed().to_vec())
+    }
+
+    /// Refuses to change what is a file of another program.
+    pub(super) fn not_foreign(&self, name: &FrameName) -> Result<()> {
+        match self.foreign(name, None)? {
+            Some(file) => Err(StoreError::Foreign { name: file.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The famfs log with all that it has now. Never asked for while the store's other lock is held.
+    fn follow(&self) -> Result<MutexGuard<'_, FollowedLog>> {
+        let mut log = self.followed();
+        log.follow(&*self.media)?;
+        Ok(log)
+    }
+
+    /// The famfs log as it was read last.
+    pub(super) fn followed(&self) -> MutexGuard<'_, FollowedLog> {
+        // Whoever panicked has left an entry unread, which is read the next time.
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,269 @@
+//! Arrow files that others put into the famfs log.
+
+use std::sync::Arc;
+
+use famfs_format::{
+    ALLOC_UNIT, ENTRY_LEN, EntryBody, EntryError, Extent, FILE_FLAGS, FileEntry, FileMap, FormatError,
+    LOG_OFFSET, LogEntry, MkdirEntry, RelPath, entry_offset,
+};
+use farrow_region::{IncoherentMemory, Media, MemMedia};
+use farrow_store::{ForeignFile, FormatOptions, Listed, NameFault, Store, StoreError, check, read_log};
+
+use crate::region::{HOST, MIB, OWNER, fill, name, new_version, options, put};
+
+/// A region with 2 MiB of pool and 16 MiB outside of it.
+fn region() -> Arc<MemMedia> {
+    let media = Arc::new(MemMedia::new(usize::try_from(2 * MIB + 8 * MIB + 4 * MIB + 18 * MIB).unwrap()));
+    let report = Store::format(&*media, &FormatOptions { reserve: 16 * MIB, ..options() }).unwrap();
+    assert_eq!(report.unpooled, 16 * MIB);
+    media
+}
+
+/// What another program does: first the entry, then the header that counts it. Returns where the entry stands.
+fn append(media: &dyn Media, body: EntryBody) -> u64 {
+    let header = read_log(media).unwrap().header.unwrap();
+    let entry = LogEntry { seqnum: header.next_index(), body };
+    let at = entry_offset(entry.seqnum);
+    media.write_at(at, &entry.encode().unwrap()).unwrap();
+    media.persist(at, ENTRY_LEN as u64).unwrap();
+    media.write_at(LOG_OFFSET, &header.advanced().unwrap().encode()).unwrap();
+    media.persist(LOG_OFFSET, 48).unwrap();
+    at
+}
+
+fn dir(path: &str) -> EntryBody {
+    EntryBody::Mkdir(MkdirEntry { path: RelPath::parse(path).unwrap(), uid: 0, gid: 0, mode: 0o755 })
+}
+
+fn file(path: &str, size: u64, map: FileMap) -> EntryBody {
+    let path = RelPath::parse(path).unwrap();
+    EntryBody::File(FileEntry { path, size, flags: FILE_FLAGS, uid: 0, gid: 0, mode: 0o644, map })
+}
+
+/// A file in one extent, where there is room.
+fn add(media: &dyn Media, path: &str, size: u64) -> Extent {
+    let extent = read_log(media).unwrap().namespace.unwrap().allocate(size).unwrap();
+    append(media, file(path, size, FileMap::Simple(vec![extent])));
+    extent
+}
+
+fn names(listed: &[Listed]) -> Vec<&str> {
+    listed.iter().map(|listed| listed.name().as_str()).collect()
+}
+
+fn all(store: &Store) -> Vec<Listed> {
+    store.list_all("", None, usize::MAX).unwrap()
+}
+
+#[test]
+fn arrow_files_are_frames_by_their_path() {
+    let media = region();
+    append(&*media, dir("in"));
+    let extent = add(&*media, "in/a.arrow", 5000);
+    add(&*media, "in/a.csv", 1);
+    add(&*media, "farrow/x.arrow", 1);
+    add(&*media, "at@home.arrow", 1);
+    let store = Store::open(media.clone(), HOST).unwrap();
+    put(&store, "in/a", 100);
+    put(&store, "z", 100);
+
+    assert_eq!(names(&all(&store)), ["in/a", "in/a.arrow", "z"]);
+    assert_eq!(names(&store.list_all("in/a.", None, 9).unwrap()), ["in/a.arrow"]);
+    let found = store.foreign(&name("in/a.arrow"), None).unwrap().unwrap();
+    assert_eq!((found.len, found.index), (5000, 6));
+    assert_eq!(found.extents, [(extent.offset, 5000)]);
+    for missing in ["in/a", "in/a.csv", "farrow/x.arrow", "nope.arrow"] {
+        assert!(store.foreign(&name(missing), None).unwrap().is_none(), "{missing}");
+    }
+    let unnamed = store.unnamed().unwrap();
+    assert_eq!((unnamed[0].path.as_str(), unnamed[0].fault), ("at@home.arrow", NameFault::At));
+
+    let report = check(&*media).unwrap();
+    assert!(report.is_clean() && report.hidden.is_empty());
+    assert_eq!((report.foreign, report.unnamed), (1, unnamed));
+}
+
+#[test]
+fn what_is_added_while_the_store_is_open_appears() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    assert!(all(&store).is_empty());
+    let mut expected = Vec::new();
+    for index in 0..4 {
+        let path = format!("{index}.arrow");
+        add(&*media, &path, 100);
+        // Found by its name first, or by a listing.
+        if index % 2 == 0 {
+            assert!(store.foreign(&name(&path), None).unwrap().is_some());
+        }
+        expected.push(path);
+        assert_eq!(names(&all(&store)), expected);
+    }
+    assert_eq!(store.usage().log_entries, 5 + 4);
+    // Pages of any size are the same listing.
+    for limit in 1..=5 {
+        let mut paged: Vec<Listed> = Vec::new();
+        loop {
+            let page = store.list_all("", paged.last().map(Listed::name), limit).unwrap();
+            assert!(page.len() <= limit);
+            if page.is_empty() {
+                break;
+            }
+            paged.extend(page);
+        }
+        assert_eq!(names(&paged), expected, "pages of {limit}");
+    }
+}
+
+#[test]
+fn another_hosts_entries_are_seen_through_caches() {
+    let image = region().image();
+    let memory = IncoherentMemory::with_image(image, 7);
+    let ours = Arc::new(memory.host());
+    let store = Store::open(ours, HOST).unwrap();
+    assert!(all(&store).is_empty());
+    let theirs = memory.host();
+    let extent = add(&theirs, "a.arrow", 3);
+    theirs.write_at(extent.offset, b"one").unwrap();
+    theirs.persist(extent.offset, 3).unwrap();
+    let found = store.foreign(&name("a.arrow"), None).unwrap().unwrap();
+    let mut bytes = [0; 3];
+    for text in [b"one", b"two"] {
+        theirs.write_at(extent.offset, text).unwrap();
+        theirs.persist(extent.offset, 3).unwrap();
+        found.read_at(&**store.media(), 0, &mut bytes).unwrap();
+        assert_eq!(&bytes, text);
+    }
+}
+
+#[test]
+fn an_interleaved_file_is_read_in_its_own_order() {
+    let media = region();
+    let start = read_log(&*media).unwrap().namespace.unwrap().allocate(8 * MIB).unwrap().offset;
+    let strips =
+        [2, 0].map(|unit| Extent { dev_index: 0, offset: start + unit * ALLOC_UNIT, len: 2 * ALLOC_UNIT });
+    let map = FileMap::Interleaved { chunk_size: ALLOC_UNIT, strips: strips.to_vec() };
+    append(&*media, file("woven.arrow", 6 * MIB + 5, map));
+    for unit in 0..4_u8 {
+        media.write_at(start + u64::from(unit) * ALLOC_UNIT, &vec![b'0' + unit; 2 << 20]).unwrap();
+    }
+    let store = Store::open(media, HOST).unwrap();
+    let found = store.foreign(&name("woven.arrow"), None).unwrap().unwrap();
+    let at = |unit: u64| start + unit * ALLOC_UNIT;
+    assert_eq!(found.extents, [(at(2), 2 * MIB), (at(0), 2 * MIB), (at(3), 2 * MIB), (at(1), 5)]);
+    let mut bytes = vec![0; usize::try_from(found.len).unwrap()];
+    found.read_at(&**store.media(), 0, &mut bytes).unwrap();
+    let runs: Vec<u8> = bytes.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
+    assert_eq!(runs, b"2031");
+    let mut two = [0; 2];
+    found.read_at(&**store.media(), 2 * MIB - 1, &mut two).unwrap();
+    assert_eq!(&two, b"20");
+    for (offset, len) in [(found.len, 1), (found.len - 1, 2), (u64::MAX, 1)] {
+        let error = found.read_at(&**store.media(), offset, &mut vec![0; len]).unwrap_err();
+        assert!(matches!(error, StoreError::PastEnd { .. }), "{error}");
+    }
+}
+
+#[test]
+fn it_has_one_version_and_cannot_be_changed() {
+    let media = region();
+    add(&*media, "a.arrow", 100);
+    let store = Store::open(media, HOST).unwrap();
+    let frame = name("a.arrow");
+    assert!(store.foreign(&frame, Some(ForeignFile::VERSION)).unwrap().is_some());
+    for version in [2, u64::MAX] {
+        let error = store.foreign(&frame, Some(version)).unwrap_err();
+        assert_eq!(error.to_string(), format!("no version `a.arrow@{version}`, the latest is @1"));
+    }
+    let seq = store.seq();
+    for error in [
+        store.drop_frame(&frame, None).unwrap_err(),
+        store.drop_frame(&frame, Some(1)).unwrap_err(),
+        store.commit(7, new_version("a.arrow", 100)).unwrap_err(),
+        store.append(7, new_version("a.arrow", 100)).unwrap_err(),
+    ] {
+        assert!(matches!(&error, StoreError::Foreign { name } if *name == frame), "{error}");
+    }
+    assert_eq!(store.seq(), seq, "nothing was written");
+    assert!(matches!(store.drop_frame(&name("b.arrow"), None), Err(StoreError::FrameNotFound { .. })));
+}
+
+#[test]
+fn the_catalogs_frame_of_a_name_comes_first() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    let frame = name("a.arrow");
+    put(&store, "a.arrow", 100);
+    add(&*media, "a.arrow", 5000);
+    assert!(store.foreign(&frame, None).unwrap().is_none());
+    assert!(matches!(&all(&store)[..], [Listed::Version(version)] if version.bytes == 100));
+    assert_eq!(store.hidden().unwrap(), std::slice::from_ref(&frame));
+    assert_eq!(check(&*media).unwrap().hidden, std::slice::from_ref(&frame));
+
+    // It goes on as it was: the frame was there first.
+    let reservation = store.reserve(OWNER, 10).unwrap();
+    fill(&store, &reservation);
+    assert_eq!(store.commit(reservation.id, new_version("a.arrow", 10)).unwrap().number, 2);
+    assert_eq!(store.drop_frame(&frame, None).unwrap().versions, 2);
+    assert_eq!(store.foreign(&frame, None).unwrap().unwrap().len, 5000);
+    assert!(matches!(&all(&store)[..], [Listed::Foreign(_)]));
+    assert!(store.hidden().unwrap().is_empty());
+}
+
+#[test]
+fn a_bad_entry_ends_what_is_served_until_it_is_good() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    add(&*media, "a.arrow", 1);
+    assert_eq!(names(&all(&store)), ["a.arrow"]);
+    let at = {
+        add(&*media, "b.arrow", 1);
+        entry_offset(6)
+    };
+    let good = media.load_u64(at + 32).unwrap();
+    media.store_u64(at + 32, !good).unwrap();
+    add_behind(&media);
+    for _ in 0..2 {
+        assert_eq!(names(&all(&store)), ["a.arrow"]);
+        let fault = store.log_fault().unwrap();
+        assert!(
+            matches!(&fault, FormatError::Entry { index: 6, problem: EntryError::Crc { .. } }),
+            "{fault}"
+        );
+    }
+    assert_eq!(names(&all(&Store::open(media.clone(), HOST).unwrap())), ["a.arrow"]);
+    media.store_u64(at + 32, good).unwrap();
+    assert_eq!(names(&all(&store)), ["a.arrow", "b.arrow", "c.arrow"]);
+    assert_eq!(store.log_fault(), None);
+}
+
+/// A good entry behind a bad one.
+fn add_behind(media: &MemMedia) {
+    let header = read_log(media).unwrap().header.unwrap();
+    let extent = Extent { dev_index: 0, offset: media.len() - ALLOC_UNIT, len: ALLOC_UNIT };
+    let body = file("c.arrow", 1, FileMap::Simple(vec![extent]));
+    let entry = LogEntry { seqnum: header.next_index(), body };
+    media.write_at(entry_offset(entry.seqnum), &entry.encode().unwrap()).unwrap();
+    media.write_at(LOG_OFFSET, &header.advanced().unwrap().encode()).unwrap();
+}
+
+#[test]
+fn a_header_of_any_bytes_takes_nothing_away() {
+    let media = region();
+    add(&*media, "a.arrow", 1);
+    let store = Store::open(media.clone(), HOST).unwrap();
+    let mut header = vec![0; 48];
+    media.read_at(LOG_OFFSET, &mut header).unwrap();
+    let mut faults = 0;
+    for at in (0..48).step_by(8) {
+        for value in [0, 1, 5, 7, 1 << 63, u64::MAX] {
+            media.store_u64(LOG_OFFSET + at, value).unwrap();
+            assert_eq!(names(&all(&store)), ["a.arrow"], "{value:#x} at {at}");
+            faults += usize::from(store.log_fault().is_some());
+            media.write_at(LOG_OFFSET, &header).unwrap();
+            assert_eq!(names(&all(&store)), ["a.arrow"]);
+            assert_eq!(store.log_fault(), None);
+        }
+    }
+    assert_eq!(faults, 6 * 6, "each is told");
+}
