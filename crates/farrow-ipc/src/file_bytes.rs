@@ -125,3 +125,32 @@ fn check_len(bytes: &impl FileBytes, file_len: u64) -> Result<(), IpcError> {
     let found = bytes.len() as u64;
     if found == file_len { Ok(()) } else { Err(IpcError::OtherBytes { expected: file_len, found }) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// More than a machine has, and never read.
+    struct Endless;
+
+    impl Source for Endless {
+        fn len(&self) -> u64 {
+            u64::MAX
+        }
+
+        fn read_at(&self, _: u64, _: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
+            Err("read".into())
+        }
+    }
+
+    #[test]
+    fn a_body_is_copied_up_to_a_limit() {
+        let source = Endless;
+        let copied = Copied(&source);
+        let limit = usize::try_from(MAX_COPY).unwrap();
+        let error = copied.body(64..64 + limit + 1).unwrap_err();
+        assert!(matches!(error, IpcError::TooLongToCopy { position: 64, .. }), "{error}");
+        assert!(error.to_string().contains("write it in smaller batches"), "{error}");
+        assert!(matches!(copied.body(64..128), Err(IpcError::Read { position: 64, len: 64, .. })));
+    }
+}

@@ -64,17 +64,6 @@ impl Store {
         Ok(listed)
     }
 
-    /// Names under which both the catalog has a frame and another program a file. The file is a frame again once
-    /// the catalog's is dropped.
-    ///
-    /// # Errors
-    /// What the medium says.
-    pub fn hidden(&self) -> Result<Vec<FrameName>> {
-        let names: Vec<FrameName> = self.follow()?.names().cloned().collect();
-        let inner = self.look();
-        Ok(names.into_iter().filter(|name| inner.ledger.state().frame(name).is_some()).collect())
-    }
-
     /// Arrow files of other programs that cannot be frames.
     ///
     /// # Errors
