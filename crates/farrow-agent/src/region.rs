@@ -23,9 +23,10 @@ use crate::error::AgentError;
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CommitCheck {
-    /// The structure of the Arrow file: O(metadata); readers validate values.
+    /// The structure of the Arrow file: O(metadata); readers validate values, and no checksums are recorded.
     Structure,
-    /// Structure and values: reads all offsets, strings and keys once, so that no reader has to.
+    /// Structure and values: reads all offsets, strings and keys once, so that no reader has to, and records a
+    /// checksum of each batch.
     Values,
 }
 
@@ -111,11 +112,13 @@ impl Region {
         }
         let bytes = Bytes::from_owner(self.bytes(&reservation.extents, len)?);
         let layout = Layout::verify(&bytes)?;
-        let validation = match self.check {
-            CommitCheck::Structure => Validation::Structure,
+        let (validation, checksums) = match self.check {
+            CommitCheck::Structure => (Validation::Structure, Vec::new()),
             CommitCheck::Values => {
+                // A second pass: together with the validation of each batch it takes as long.
+                let checksums = layout.checksums(&bytes)?;
                 layout.validate_values(Buffer::from(bytes))?;
-                Validation::Values
+                (Validation::Values, checksums)
             }
         };
         let version = NewVersion {
@@ -125,7 +128,7 @@ impl Region {
             batches: u32::try_from(layout.batches().len()).unwrap_or(u32::MAX),
             validation,
             metadata_digest: layout.metadata_digest(),
-            checksums: Vec::new(),
+            checksums,
             schema_fingerprint: layout.schema_fingerprint(),
             committed_at_micros: micros_since_epoch(),
         };

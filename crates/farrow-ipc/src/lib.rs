@@ -10,6 +10,8 @@
 //!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once.
 //! - Checking: [`Layout::verify`] reads the metadata alone and proves that every buffer lies where and is as
 //!   long as the schema needs it; [`Layout::validate_values`] reads everything.
+//! - Checking again: [`Layout::checksums`] is what a commit records beside the metadata's digest, and
+//!   [`Recorded::verify`] compares bytes with it later.
 //! - Opening: [`SegmentReader`] decodes batches lazily; [`Trust`] says whether their values were validated
 //!   before. The structure is checked always.
 //! - Sending: [`slices`] cuts batches by their logical size.
@@ -27,6 +29,7 @@
 // One call is excepted, in `decode.rs`: telling the decoder that values were validated before.
 #![deny(unsafe_code)]
 
+mod checksum;
 mod columns;
 mod compact;
 mod decode;
@@ -42,6 +45,7 @@ mod reader;
 mod schema;
 mod slices;
 
+pub use checksum::Recorded;
 pub use error::IpcError;
 pub use layout::{Layout, MessageBlock};
 pub use logical::logical_bytes;

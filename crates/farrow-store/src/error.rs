@@ -72,8 +72,8 @@ pub enum StoreError {
         /// What was reserved.
         reserved: u64,
     },
-    /// Neither no checksums nor one for each batch.
-    #[error("{checksums} checksums for {batches} batches, need as many or none")]
+    /// Some checksums, but not one for each batch.
+    #[error("{checksums} checksums for {batches} batches, need none, or one for each batch at least")]
     Checksums {
         /// How many were given.
         checksums: usize,

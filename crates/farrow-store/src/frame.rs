@@ -49,8 +49,9 @@ pub struct Segment {
     pub validation: Validation,
     /// A digest of the file's metadata, as the validator computed it.
     pub metadata_digest: u64,
-    /// CRC32C of each record batch, or empty.
-    pub checksums: Vec<u32>,
+    /// Checksums of the file's blocks as the committer computed them: one for each record batch, then more for
+    /// what else it covers; or empty.
+    pub checksums: Vec<u64>,
 }
 
 /// One version of a frame: sealed, never changed.
@@ -106,8 +107,8 @@ pub struct NewVersion {
     pub validation: Validation,
     /// A digest of the file's metadata.
     pub metadata_digest: u64,
-    /// CRC32C of each batch, or empty.
-    pub checksums: Vec<u32>,
+    /// Checksums, at least one for each batch, or empty: see [`Segment::checksums`].
+    pub checksums: Vec<u64>,
     /// A fingerprint of the schema.
     pub schema_fingerprint: u64,
     /// Microseconds since the Unix epoch.

@@ -38,8 +38,7 @@ def extents(*places):
 def segment(number, length, rows, digest, batches, validation, places, checksums=()):
     body = struct.pack("<QQQQQIHHQ", number, number, length, rows, digest, batches, validation,
                        len(places), len(checksums)) + extents(*places)
-    body += struct.pack(f"<{len(checksums)}I", *checksums)
-    return body + bytes(-len(body) % 8)
+    return body + struct.pack(f"<{len(checksums)}Q", *checksums)
 
 
 def version(name, number, last, reservation, fingerprint, micros, segments, written=b""):
@@ -58,7 +57,7 @@ def half(serial, epoch, base, checkpoint, log):
 
 
 COMMITTED, DROPPED, FREED, TAKEN, ENDED, STARTED, KEPT = range(1, 8)
-SMALL = segment(2, 5000, 30, 0xA1, 3, 2, [(0, 8192)], (1, 2, 0xFFFFFFFF))
+SMALL = segment(2, 5000, 30, 0xA1, 3, 2, [(0, 8192)], (1, 2, 0xFFFFFFFFFFFFFFFF))
 LARGE = segment(4, 2 * MIB + 1, 70, 0xA2, 1, 1, [(2 * MIB, 2 * MIB), (6 * MIB, 4096)])
 TINY = segment(9, 1, 0, 0, 0, 0, [(8192, 4096)])
 

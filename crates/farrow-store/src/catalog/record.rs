@@ -170,8 +170,7 @@ pub(crate) fn reservation_record_len(extents: usize) -> u64 {
 }
 
 fn segment_len(segment: &Segment) -> u64 {
-    let checksums = (segment.checksums.len() as u64 * 4).next_multiple_of(8);
-    SEGMENT_FIXED_LEN + segment.extents.len() as u64 * EXTENT_LEN + checksums
+    SEGMENT_FIXED_LEN + segment.extents.len() as u64 * EXTENT_LEN + segment.checksums.len() as u64 * 8
 }
 
 /// Over everything but the checksum itself.
@@ -309,8 +308,7 @@ fn encode_segment(segment: &Segment, out: &mut FieldWriter) {
     out.u16(u16::try_from(segment.extents.len()).unwrap_or(u16::MAX));
     out.u64(segment.checksums.len() as u64);
     encode_extents(&segment.extents, out);
-    segment.checksums.iter().for_each(|&crc| out.u32(crc));
-    out.pad();
+    segment.checksums.iter().for_each(|&checksum| out.u64(checksum));
 }
 
 fn decode_segment(fields: &mut FieldReader<'_>) -> Result<Segment, RecordFault> {
@@ -328,15 +326,12 @@ fn decode_segment(fields: &mut FieldReader<'_>) -> Result<Segment, RecordFault> 
     };
     let extent_count = fields.u16("extent count")?;
     let checksum_count = fields.u64("checksum count")?;
-    if checksum_count != 0 && checksum_count != u64::from(batches) {
+    if checksum_count != 0 && checksum_count < u64::from(batches) {
         return Err(RecordFault::Value { what: "checksum count", found: checksum_count });
     }
     let extents = decode_extents(extent_count.into(), len, fields)?;
-    let checksum_count = fields.fits("checksums", checksum_count, 4)?;
-    let checksums = (0..checksum_count).map(|_| fields.u32("checksums")).collect::<Result<_, _>>()?;
-    if checksum_count % 2 == 1 {
-        fields.zero("padding of checksums", 4)?;
-    }
+    let checksum_count = fields.fits("checksums", checksum_count, 8)?;
+    let checksums = (0..checksum_count).map(|_| fields.u64("checksums")).collect::<Result<_, _>>()?;
     Ok(Segment { id, len, generation, extents, rows, batches, validation, metadata_digest, checksums })
 }
 

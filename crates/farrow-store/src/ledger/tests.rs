@@ -59,7 +59,7 @@ fn small() -> Segment {
         batches: 3,
         validation: Validation::Values,
         metadata_digest: 0xa1,
-        checksums: vec![1, 2, u32::MAX],
+        checksums: vec![1, 2, u64::MAX],
     }
 }
 
