@@ -96,6 +96,16 @@ pub(crate) enum AgentError {
         /// Bytes reserved.
         reserved: u64,
     },
+    /// A segment is not what was committed.
+    #[error("`{frame}` is not what was committed: segment {segment}, {source}")]
+    Differs {
+        /// The version.
+        frame: String,
+        /// The segment, from 0.
+        segment: usize,
+        /// What differs.
+        source: IpcError,
+    },
     /// A version without bytes: the catalog must not hold one.
     #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]
     NoSegments,

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use farrow_ipc::{Layout, SegmentReader, Trust};
+use farrow_ipc::{Layout, Recorded, SegmentReader, Trust};
 use farrow_proto::v1;
 use farrow_region::{Access, FileMedia, FileRange, ReadMapping, SealedBytes};
 use farrow_store::{
@@ -133,6 +133,26 @@ impl Region {
             committed_at_micros: micros_since_epoch(),
         };
         Ok(self.store.commit(reservation.id, version)?)
+    }
+
+    /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes
+    /// were done since it was told last.
+    pub(crate) fn verify(
+        &self,
+        version: &Version,
+        index: usize,
+        progress: impl FnMut(u64),
+    ) -> Result<(), AgentError> {
+        let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
+        let bytes = Bytes::from_owner(self.bytes(&segment.extents, segment.len)?);
+        let Segment { metadata_digest, checksums, .. } = &**segment;
+        let recorded = Recorded { metadata_digest: *metadata_digest, checksums };
+        let (name, version) = (&version.name, version.number);
+        recorded.verify(&bytes, progress).map(drop).map_err(|source| AgentError::Differs {
+            frame: format!("{name}@{version}"),
+            segment: index,
+            source,
+        })
     }
 
     /// The ticket of a version.

@@ -4,6 +4,7 @@ mod actions;
 mod info;
 mod names;
 mod rows;
+mod verify;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -112,8 +113,7 @@ impl FlightService for Service {
     }
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        let results = self.action(request).await?;
-        Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
+        Ok(Response::new(self.action(request).await?))
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {

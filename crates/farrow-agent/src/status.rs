@@ -36,7 +36,7 @@ fn reason(error: &AgentError) -> Reason {
         AgentError::Descriptor { .. } => Reason::InvalidName,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
-        AgentError::NoSegments => Reason::Corrupt,
+        AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
         AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
         AgentError::Region(_)
         | AgentError::Medium { .. }

@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Get(Get),
     /// List frames: the latest version of each
     Ls(Ls),
+    /// Compare every batch of a frame with the checksum recorded at its commit. Exit 0: as committed, 1: not
+    Verify(Verify),
     /// Remove a frame, or one version of it; who has it mapped keeps it
     Rm(Rm),
     /// Show who maps what
@@ -178,6 +180,14 @@ pub(crate) struct Ls {
     /// As JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Verify {
+    /// The frame's name, or name@version
+    pub(crate) name: String,
     #[command(flatten)]
     pub(crate) agent: Agent,
 }

@@ -11,3 +11,4 @@ pub(crate) mod ls;
 pub(crate) mod mkfs;
 pub(crate) mod put;
 pub(crate) mod rm;
+pub(crate) mod verify;

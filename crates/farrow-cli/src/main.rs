@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Command::Put(command) => commands::put::run(&command),
         Command::Get(command) => commands::get::run(&command),
         Command::Ls(command) => commands::ls::run(&command),
+        Command::Verify(command) => commands::verify::run(&command),
         Command::Rm(command) => commands::rm::run(&command),
         Command::Leases(command) => commands::leases::run(&command),
         Command::Df(command) => commands::df::run(&command),

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tokio::runtime::Runtime;
 
-use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage};
+use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage, Verified};
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
 #[derive(Debug, Clone)]
@@ -36,6 +36,11 @@ impl Client {
     /// See [`crate::Client::stat`].
     pub fn stat(&self, name: &str) -> Result<Info, ClientError> {
         runtime().block_on(self.0.stat(name))
+    }
+
+    /// See [`crate::Client::verify`].
+    pub fn verify(&self, name: &str, progress: impl FnMut(&Verified)) -> Result<Verified, ClientError> {
+        runtime().block_on(self.0.verify(name, progress))
     }
 
     /// See [`crate::Client::drop`].

@@ -51,6 +51,23 @@ pub struct Dropped {
     pub bytes_held: u64,
 }
 
+/// How far the agent has compared a version with what was recorded at its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The frame's name, without version.
+    pub name: String,
+    /// The version's number.
+    pub version: u64,
+    /// Bytes of its Arrow IPC files.
+    pub bytes: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Record and dictionary batches that were found as they were committed.
+    pub batches: u64,
+    /// Segments that were committed without checksums, of which only the metadata could be compared.
+    pub without_checksums: u32,
+}
+
 /// A lease of some process on a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseInfo {
@@ -152,6 +169,24 @@ impl Client {
         Ok(self.connection.action_result::<v1::FrameInfo>(Action::Stat, &request).await?.into())
     }
 
+    /// Has the agent read a frame's latest version, or `name@version`, and compare every batch with the checksum
+    /// recorded at its commit. `progress` is told now and then how far it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], with [`Reason::Corrupt`](crate::Reason::Corrupt) and the first batch that differs.
+    pub async fn verify(
+        &self,
+        name: &str,
+        mut progress: impl FnMut(&Verified),
+    ) -> Result<Verified, ClientError> {
+        let request = v1::VerifyRequest { name: name.to_owned() };
+        let mut last = None;
+        let each = |result: v1::VerifyProgress| progress(last.insert(result.into()));
+        self.connection.action_each(Action::Verify, &request, each).await?;
+        last.filter(|last| last.bytes_done == last.bytes)
+            .ok_or_else(|| ClientError::Answer { what: "farrow.Verify ended before the version did".into() })
+    }
+
     /// Removes a frame, or one version of it (`name@version`), from all look-ups at once. Who has it mapped keeps it.
     pub async fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
         // The agent parses names; only the version has to be told apart here.
@@ -201,6 +236,13 @@ impl Client {
             log_entries: usage.log_entries,
             log_capacity: usage.log_capacity,
         })
+    }
+}
+
+impl From<v1::VerifyProgress> for Verified {
+    fn from(progress: v1::VerifyProgress) -> Self {
+        let v1::VerifyProgress { name, version, bytes, bytes_done, batches, without_checksums } = progress;
+        Self { name, version, bytes, bytes_done, batches, without_checksums }
     }
 }
 

@@ -17,6 +17,8 @@ pub enum Action {
     List,
     /// `farrow.Stat`
     Stat,
+    /// `farrow.Verify`
+    Verify,
     /// `farrow.Leases`
     Leases,
     /// `farrow.Usage`
@@ -25,7 +27,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
@@ -33,6 +35,7 @@ impl Action {
         Self::Drop,
         Self::List,
         Self::Stat,
+        Self::Verify,
         Self::Leases,
         Self::Usage,
     ];
@@ -47,6 +50,7 @@ impl Action {
             Self::Drop => "farrow.Drop",
             Self::List => "farrow.List",
             Self::Stat => "farrow.Stat",
+            Self::Verify => "farrow.Verify",
             Self::Leases => "farrow.Leases",
             Self::Usage => "farrow.Usage",
         }
@@ -62,6 +66,7 @@ impl Action {
             Self::Drop => "DropRequest -> DropResult: remove a version or a frame",
             Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
             Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
+            Self::Verify => "VerifyRequest -> VerifyProgress...: compare a version with its checksums",
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
             Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
         }

@@ -1,9 +1,10 @@
 //! The `farrow` command.
 
+use std::os::unix::fs::FileExt;
 use std::process::Output;
 
 use arrow_array::RecordBatch;
-use farrow_integration_tests::{Region, batch, farrow};
+use farrow_integration_tests::{Agent, Region, batch, farrow};
 
 fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));
@@ -59,6 +60,45 @@ async fn put_ls_get_rm() {
     let refused = run(&["put", "x", garbage.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("garbage"), "{}", stderr(&refused));
+}
+
+/// Where the region's file holds the numbers from 500 on, as `batch` makes them.
+fn place_of_500(image: &[u8]) -> usize {
+    let numbers: Vec<u8> = (500..510_i64).flat_map(i64::to_le_bytes).collect();
+    image.windows(numbers.len()).position(|bytes| bytes == numbers).unwrap()
+}
+
+#[tokio::test]
+async fn verify_finds_what_was_changed_behind_the_agents_back() {
+    let region = Region::new("64MiB");
+    let mut agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let verify = |agent: &Agent, name: &str| farrow(&["verify", name, "--address", agent.socket()]);
+    let told = verify(&agent, "a");
+    assert_eq!(told.status.code(), Some(0));
+    assert!(stderr(&told).starts_with("a@1: 1 batch, "), "{}", stderr(&told));
+    assert_eq!(verify(&agent, "a@2").status.code(), Some(1));
+
+    let file = std::fs::OpenOptions::new().write(true).open(&region.path).unwrap();
+    let place = place_of_500(&std::fs::read(&region.path).unwrap());
+    file.write_all_at(&[0xff], place as u64).unwrap();
+    agent.errs();
+    let differs = verify(&agent, "a@1");
+    assert_eq!(differs.status.code(), Some(1));
+    let expected =
+        "farrow: `a@1` is not what was committed: segment 0, record batch 0: its bytes have checksum";
+    assert!(stderr(&differs).starts_with(expected), "{}", stderr(&differs));
+    drop((client, agent));
+
+    // Without checksums only the metadata is compared, and it says so.
+    let agent = region.agent_with(&["--validate", "structure"]);
+    let client = agent.client().await;
+    client.put("b", rows.schema(), vec![rows]).await.unwrap();
+    let told = verify(&agent, "b");
+    assert_eq!(told.status.code(), Some(0));
+    assert!(stderr(&told).contains("1 segment without checksums"), "{}", stderr(&told));
 }
 
 #[test]
@@ -119,7 +159,7 @@ fn fsck_tells_clean_from_damaged_from_unreadable() {
 fn usage_errors_are_told_apart() {
     assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
     let help = farrow(&["--help"]);
-    for verb in ["mkfs", "fsck", "put", "ls", "get", "rm", "leases", "df"] {
+    for verb in ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "leases", "df"] {
         assert!(stdout(&help).contains(verb), "{verb}");
     }
 }

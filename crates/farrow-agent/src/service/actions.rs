@@ -8,7 +8,7 @@ use farrow_store::{FrameName, FrameRef};
 use prost::Message;
 use tonic::Request;
 
-use super::{Service, names, process};
+use super::{Answers, Service, names, process};
 use crate::error::AgentError;
 use crate::process::Process;
 
@@ -16,40 +16,40 @@ use crate::process::Process;
 const LIST_LIMIT: usize = 10_000;
 
 impl Service {
-    pub(super) async fn action(&self, request: Request<Call>) -> Result<Vec<ActionResult>, AgentError> {
+    pub(super) async fn action(&self, request: Request<Call>) -> Result<Answers<ActionResult>, AgentError> {
         let name = request.get_ref().r#type.clone();
         let Some(action) = Action::parse(&name) else {
             return Err(AgentError::UnknownAction { name });
         };
         let caller = process(&request, action.as_str());
         let body = request.into_inner().body;
-        match action {
+        let results = match action {
             Action::Reserve => {
                 let (caller, request) = (caller?, decode::<v1::ReserveRequest>(action, &body)?);
                 let reservation = self.leases.reserve(&caller, request.len)?;
-                Ok(vec![encode(&self.region.reservation(&reservation))])
+                vec![encode(&self.region.reservation(&reservation))]
             }
             Action::Commit => {
                 let (caller, request) = (caller?, decode(action, &body)?);
-                Ok(vec![encode(&self.blocking(move |service| service.commit(&caller, &request)).await?)])
+                vec![encode(&self.blocking(move |service| service.commit(&caller, &request)).await?)]
             }
             Action::Abort => {
                 let (caller, request) = (caller?, decode::<v1::AbortRequest>(action, &body)?);
                 let reservation = self.leases.reservation(&caller, request.reservation)?;
                 self.region.store().abort(reservation.id)?;
-                Ok(Vec::new())
+                Vec::new()
             }
             Action::Release => {
                 let (caller, request) = (caller?, decode::<v1::ReleaseRequest>(action, &body)?);
                 let released = self.leases.release(caller.id(), &request.leases)?;
-                Ok(vec![encode(&v1::ReleaseResult { released })])
+                vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
                 let request: v1::DropRequest = decode(action, &body)?;
                 let name = FrameName::parse(&request.name)?;
                 let dropped = self.region.store().drop_frame(&name, names::version(request.version))?;
                 let farrow_store::Dropped { versions, bytes_freed, bytes_held } = dropped;
-                Ok(vec![encode(&v1::DropResult { versions, bytes_freed, bytes_held })])
+                vec![encode(&v1::DropResult { versions, bytes_freed, bytes_held })]
             }
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;
@@ -62,17 +62,20 @@ impl Service {
                     _ => LIST_LIMIT,
                 };
                 let page = self.region.store().list(&request.prefix, after.as_ref(), limit);
-                Ok(page.iter().map(|version| encode(&self.region.frame_info(version))).collect())
+                page.iter().map(|version| encode(&self.region.frame_info(version))).collect()
             }
             Action::Stat => {
                 let request: v1::StatRequest = decode(action, &body)?;
                 let FrameRef { name, version } = FrameRef::parse(&request.name)?;
                 let version = self.region.store().get(&name, version.or(names::version(request.version)))?;
-                Ok(vec![encode(&self.region.frame_info(&version))])
+                vec![encode(&self.region.frame_info(&version))]
             }
-            Action::Leases => Ok(self.lease_infos()),
-            Action::Usage => Ok(vec![encode(&self.region.usage(self.leases.list().len()))]),
-        }
+            // Its results come one by one.
+            Action::Verify => return self.verify(&decode(action, &body)?),
+            Action::Leases => self.lease_infos(),
+            Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
+        };
+        Ok(Box::pin(futures::stream::iter(results.into_iter().map(Ok))))
     }
 
     fn commit(
@@ -109,6 +112,6 @@ fn decode<M: Message + Default>(action: Action, body: &[u8]) -> Result<M, AgentE
     M::decode(body).map_err(|source| AgentError::Body { action: action.as_str(), len: body.len(), source })
 }
 
-fn encode(message: &impl Message) -> ActionResult {
+pub(super) fn encode(message: &impl Message) -> ActionResult {
     ActionResult::new(message.encode_to_vec())
 }

@@ -294,6 +294,33 @@ pub struct StatRequest {
     #[prost(uint64, tag = "2")]
     pub version: u64,
 }
+/// "farrow.Verify": reads every byte of a version and compares it with what was recorded at its commit. Results come
+/// while it goes on; the last one has bytes_done = bytes. If something differs, the stream ends with DATA_LOSS
+/// (`corrupt`) instead, and a text that names the first batch that does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyRequest {
+    /// A name, or name@version.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Result of "farrow.Verify": how far it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyProgress {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes_done: u64,
+    /// Record and dictionary batches of the segments that are done, each equal to its checksum.
+    #[prost(uint64, tag = "5")]
+    pub batches: u64,
+    /// Segments that were committed without checksums: only their metadata's digest was compared.
+    #[prost(uint32, tag = "6")]
+    pub without_checksums: u32,
+}
 /// "farrow.Leases": no body; one LeaseInfo a result.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseInfo {
