@@ -50,7 +50,9 @@ fn reason(error: &AgentError) -> Reason {
 fn store_reason(error: &StoreError) -> Reason {
     match error {
         StoreError::BadName { .. } => Reason::InvalidName,
-        StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } => Reason::NotFound,
+        StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
+            Reason::NotFound
+        }
         StoreError::NoReservation { .. }
         | StoreError::ReservationBusy { .. }
         | StoreError::NotHeld { .. } => Reason::NotHeld,

@@ -43,6 +43,8 @@ pub struct Info {
 /// What dropping did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
+    /// Frames that have no version left.
+    pub frames: u64,
     /// Versions removed.
     pub versions: u64,
     /// Bytes free again.
@@ -198,9 +200,7 @@ impl Client {
             None => (name, 0),
         };
         let request = v1::DropRequest { name: name.to_owned(), version };
-        let v1::DropResult { versions, bytes_freed, bytes_held } =
-            self.connection.action_result(Action::Drop, &request).await?;
-        Ok(Dropped { versions, bytes_freed, bytes_held })
+        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
     }
 
     /// Who maps what, oldest lease first.
@@ -236,6 +236,13 @@ impl Client {
             log_entries: usage.log_entries,
             log_capacity: usage.log_capacity,
         })
+    }
+}
+
+impl From<v1::DropResult> for Dropped {
+    fn from(result: v1::DropResult) -> Self {
+        let v1::DropResult { versions, bytes_freed, bytes_held, frames } = result;
+        Self { frames, versions, bytes_freed, bytes_held }
     }
 }
 

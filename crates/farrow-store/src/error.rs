@@ -47,6 +47,12 @@ pub enum StoreError {
         /// The frame's latest version.
         latest: u64,
     },
+    /// No frame's name begins so.
+    #[error("no frame whose name begins with {prefix:?}. Try: farrow ls")]
+    NoFrames {
+        /// What was asked for.
+        prefix: String,
+    },
     /// No such reservation: committed, aborted, or never taken.
     #[error("no reservation {id}: it was committed, aborted or never taken")]
     NoReservation {

@@ -116,8 +116,10 @@ pub struct NewVersion {
 }
 
 /// What dropping did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
+    /// Frames that have no version left.
+    pub frames: u64,
     /// Versions dropped.
     pub versions: u64,
     /// Bytes of extents that are free again.

@@ -98,7 +98,10 @@ impl Ledger {
         let capacity = self.catalog.half_len();
         // What makes the state grow leaves room for the records that make it shrink again: a full catalog
         // can always be emptied.
-        let grows = matches!(body, Body::ReservationTaken { .. } | Body::VersionCommitted(_));
+        let grows = matches!(
+            body,
+            Body::ReservationTaken { .. } | Body::VersionCommitted(_) | Body::RetentionSet { .. }
+        );
         let kept = if grows { CHECKPOINT_EXTRA + self.slack() } else { 0 };
         if live + need + kept > capacity {
             let versions = self.state.totals().versions;

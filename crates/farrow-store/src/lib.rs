@@ -6,7 +6,8 @@
 //!
 //! A frame's life: [`Store::reserve`] gives a writer extents; it writes them; [`Store::commit`] makes them a
 //! version; readers [`acquire`](Store::acquire) and [`release`](Store::release) it; [`Store::drop_frame`]
-//! ends it, and its extents are free once nobody holds them.
+//! (of many at once: [`Store::drop_prefix`], [`Store::retain`], [`Store::expire`]) ends it, and its extents are free
+//! once nobody holds them.
 //!
 //! | module | job |
 //! |---|---|

@@ -1,5 +1,6 @@
 //! The store of one region: what the master's agent asks.
 
+mod drops;
 mod holds;
 mod readers;
 mod writers;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::catalog::Body;
 use crate::error::{Result, StoreError};
-use crate::frame::Extent;
+use crate::frame::{Extent, Version};
 use crate::ledger::Ledger;
 use crate::mkfs::{self, FormatOptions, FormatReport};
 use crate::reservation::Reservation;
@@ -173,6 +174,15 @@ impl std::fmt::Debug for Store {
         let place = self.media.describe();
         f.debug_struct("Store").field("region", &self.superblock.uuid).field("media", &place).finish()
     }
+}
+
+/// The segments of versions, each once.
+fn segments_of(versions: &[Arc<Version>]) -> Vec<u64> {
+    let ids = versions.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id));
+    let mut ids: Vec<u64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 impl Inner {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
 use farrow_proto::{Action, v1};
-use farrow_store::{FrameName, FrameRef};
+use farrow_store::{Dropped, FrameName, FrameRef};
 use prost::Message;
 use tonic::Request;
 
@@ -48,8 +48,7 @@ impl Service {
                 let request: v1::DropRequest = decode(action, &body)?;
                 let name = FrameName::parse(&request.name)?;
                 let dropped = self.region.store().drop_frame(&name, names::version(request.version))?;
-                let farrow_store::Dropped { versions, bytes_freed, bytes_held } = dropped;
-                vec![encode(&v1::DropResult { versions, bytes_freed, bytes_held })]
+                vec![encode(&drop_result(dropped))]
             }
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;
@@ -106,6 +105,11 @@ impl Service {
         });
         infos.collect()
     }
+}
+
+fn drop_result(dropped: Dropped) -> v1::DropResult {
+    let Dropped { frames, versions, bytes_freed, bytes_held } = dropped;
+    v1::DropResult { versions, bytes_freed, bytes_held, frames }
 }
 
 fn decode<M: Message + Default>(action: Action, body: &[u8]) -> Result<M, AgentError> {

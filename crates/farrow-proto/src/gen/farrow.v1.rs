@@ -272,6 +272,9 @@ pub struct DropResult {
     pub bytes_freed: u64,
     #[prost(uint64, tag = "3")]
     pub bytes_held: u64,
+    /// Frames that have no version left.
+    #[prost(uint64, tag = "4")]
+    pub frames: u64,
 }
 /// "farrow.List": the latest version of each frame whose name begins with `prefix`, by name, one FrameInfo a result.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,7 +5,7 @@ use famfs_format::{FILE_FLAGS, FileEntry, FileMap, RelPath};
 use farrow_region::MemMedia;
 
 use super::*;
-use crate::catalog::{VersionRecord, Written};
+use crate::catalog::{PrefixDropped, VersionRecord, Written};
 use crate::frame::{Extent, Owner, Segment, Validation};
 use crate::name::FrameName;
 
@@ -91,6 +91,10 @@ fn tiny() -> Segment {
     }
 }
 
+fn expired() -> Segment {
+    Segment { id: 13, generation: 13, extents: extents(&[(24576, 4096)]), ..tiny() }
+}
+
 /// What `make_catalog.py` writes, done by the store's own code.
 fn golden_by_hand() -> (MemMedia, Ledger) {
     let media = MemMedia::new(32 * 1024);
@@ -110,12 +114,16 @@ fn golden_by_hand() -> (MemMedia, Ledger) {
         committed("größe", 1, 0, 0, &[9], tiny()),
         dropped("größe", None),
         taken(4097, &[(16384, 8192)]),
+        taken(1, &[(24576, 4096)]),
+        committed("tmp/x", 1, -5, 0, &[13], expired()),
+        Body::PrefixDropped(PrefixDropped { prefix: "tmp/".into(), until_micros: -5, latest: true }),
+        Body::RetentionSet { name: FrameName::parse("a/b").unwrap(), last: 3 },
     ];
     for (seq, body) in (2..).zip(bodies) {
         assert_eq!(ledger.record(&media, body).unwrap(), seq);
     }
     ledger.compact(&media).unwrap();
-    ledger.record(&media, Body::ExtentsFreed { segments: vec![9] }).unwrap();
+    ledger.record(&media, Body::ExtentsFreed { segments: vec![9, 13] }).unwrap();
     ledger.start_master(&media, HOST).unwrap();
     (media, ledger)
 }
@@ -134,11 +142,12 @@ fn reads_the_golden_bytes() {
     let golden = MemMedia::from(GOLDEN.to_vec());
     let ledger = Ledger::replay(&golden, PLACE, REGION, &pools()).unwrap();
     let state = ledger.state();
-    assert_eq!((state.epoch(), state.seq()), (2, 14));
+    assert_eq!((state.epoch(), state.seq()), (2, 18));
 
     let name = FrameName::parse("a/b").unwrap();
     let frame = state.frame(&name).unwrap();
     assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 1));
+    assert_eq!(frame.retention, 3);
     let version = frame.latest().unwrap();
     assert_eq!((version.number, version.seq, version.rows), (2, 5, 100));
     assert_eq!(version.bytes, 5000 + 2 * MIB + 1);
@@ -182,7 +191,7 @@ fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     const LENGTH: u64 = 0xffff_ffff;
     let (media, mut ledger) = golden_by_hand();
     let mut states = HashMap::from([(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone())]);
-    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 15 }, dropped("a/b", None)] {
+    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 19 }, dropped("a/b", None)] {
         ledger.record(&media, body).unwrap();
         states.insert(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone());
     }

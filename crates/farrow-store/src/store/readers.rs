@@ -1,5 +1,6 @@
 //! What readers ask: find, list, hold.
 
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -55,6 +56,12 @@ impl Store {
         let state = inner.ledger.state();
         let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
         Ok(frame.versions.values().cloned().collect())
+    }
+
+    /// How many of its latest versions a frame keeps, if not all: see [`retain`](Self::retain). `None` for a frame
+    /// that does not exist, too.
+    pub fn retention(&self, name: &FrameName) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.look().ledger.state().frame(name)?.retention)
     }
 
     /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,

@@ -1,14 +1,13 @@
-//! What writers ask: reserve, commit, abort, drop.
+//! What writers ask: reserve, commit, abort.
 
 use std::sync::Arc;
 
-use super::readers::{find, not_found};
-use super::{Inner, Store};
+use super::readers::find;
+use super::{Inner, Store, segments_of};
 use crate::allocator::PAGE;
 use crate::catalog::{Body, VersionRecord, Written};
 use crate::error::{Result, StoreError};
-use crate::frame::{Dropped, NewVersion, Owner, Segment, Version};
-use crate::name::FrameName;
+use crate::frame::{NewVersion, Owner, Segment, Version};
 use crate::reservation::Reservation;
 use crate::state::{split_extents, total_len};
 
@@ -34,7 +33,8 @@ impl Store {
     /// Makes what was written into a reservation the next version of a frame.
     ///
     /// The rest of the last page is zeroed, the bytes are persisted, then the record that says so. Pages
-    /// beyond `new.len` are free again.
+    /// beyond `new.len` are free again. What the frame's [retention](Self::retain) does not keep is dropped by the
+    /// same record.
     ///
     /// # Errors
     /// [`StoreError::NoReservation`], [`StoreError::TooLong`], [`StoreError::NoLength`],
@@ -65,34 +65,6 @@ impl Store {
         Ok(())
     }
 
-    /// Drops one version, or with `None` all versions of a frame. They are gone at once; their extents are
-    /// free when no other version has them and nobody holds them.
-    ///
-    /// # Errors
-    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`]; as for every change.
-    pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
-        let mut inner = self.lock()?;
-        let state = inner.ledger.state();
-        let dropped = match version {
-            Some(_) => vec![find(state, name, version)?],
-            None => {
-                let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
-                frame.versions.values().cloned().collect()
-            }
-        };
-        let mut segments: Vec<u64> =
-            dropped.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id)).collect();
-        segments.sort_unstable();
-        segments.dedup();
-
-        let held_before = state.totals().held;
-        inner.ledger.record(&*self.media, Body::VersionDropped { name: name.clone(), number: version })?;
-        let given_up = inner.ledger.state().totals().held - held_before;
-        let bytes_freed = inner.reclaim(&*self.media, segments)?;
-        let versions = dropped.len() as u64;
-        Ok(Dropped { versions, bytes_freed, bytes_held: given_up - bytes_freed })
-    }
-
     fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
         let reservation = self.begin_commit(id, &new)?;
         // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
@@ -105,8 +77,13 @@ impl Store {
         let name = new.name.clone();
         let record = version_record(&inner, reservation, new, append)?;
         let number = record.number;
-        inner.ledger.record(&*self.media, Body::VersionCommitted(record))?;
-        find(inner.ledger.state(), &name, Some(number))
+        let body = Body::VersionCommitted(record);
+        let dropped = inner.ledger.state().dropped_by(&body);
+        inner.ledger.record(&*self.media, body)?;
+        let version = find(inner.ledger.state(), &name, Some(number))?;
+        // The version exists, whatever comes of this: if it fails, the store has stopped, and says so from now on.
+        let _ = inner.reclaim(&*self.media, segments_of(&dropped));
+        Ok(version)
     }
 
     /// Checks what can be checked before bytes are persisted, and marks the reservation.

@@ -1,5 +1,6 @@
 //! A life of a region, and a crash at every moment of it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use farrow_region::{CrashMedia, MemMedia};
@@ -135,6 +136,32 @@ fn every_operation() -> Vec<Step> {
         }),
         step("compact with a reservation", |store| store.compact().unwrap()),
         step("abort", |store| store.abort(store.reservations()[0].id).unwrap()),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("b", 1, false)),
+        step("reserve", reserve(5000)),
+        step("commit", commit_oldest("c/1", 5000, false)),
+        step("retain the last one", |store| {
+            assert_eq!(store.retain(&name("b"), NonZeroU64::new(1)).unwrap().versions, 1);
+        }),
+        step("reserve", reserve(1)),
+        step("commit what makes too many", commit_oldest("b", 1, false)),
+        step("compact with a retention", |store| store.compact().unwrap()),
+        step("reserve", reserve(1)),
+        step("append what makes too many", commit_oldest("b", 1, true)),
+        step("keep all again", |store| {
+            assert_eq!(store.retain(&name("b"), None).unwrap().versions, 0);
+        }),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("b", 1, false)),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("c/2", 1, false)),
+        step("expire", |store| {
+            assert_eq!(store.expire("", i64::MAX, false).unwrap().versions, 1);
+        }),
+        step("drop a prefix", |store| {
+            assert_eq!(store.drop_prefix("c/").unwrap().frames, 2);
+        }),
+        step("drop everything", |store| assert_eq!(store.drop_prefix("").unwrap().frames, 1)),
     ]
 }
 

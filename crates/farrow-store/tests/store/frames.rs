@@ -108,7 +108,7 @@ fn appended_versions_share_segments() {
     assert!(Arc::ptr_eq(&first.segments[0], &second.segments[0]), "shared, not copied");
     assert_eq!(store.usage().used, 2 * PAGE);
 
-    let nothing = Dropped { versions: 1, bytes_freed: 0, bytes_held: 0 };
+    let nothing = Dropped { frames: 0, versions: 1, bytes_freed: 0, bytes_held: 0 };
     assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap(), nothing);
     let third = append("a", 300);
     assert_eq!(third.bytes, 600);
@@ -121,7 +121,7 @@ fn appended_versions_share_segments() {
     // What is committed anew may have another schema.
     assert_eq!(store.commit(reservation.id, other).unwrap().segments.len(), 1);
     let all = store.drop_frame(&name("a"), None).unwrap();
-    assert_eq!(all, Dropped { versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
+    assert_eq!(all, Dropped { frames: 1, versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
     assert_eq!(store.usage().free, 2 * MIB);
 }
 
@@ -132,7 +132,7 @@ fn held_bytes_are_not_reused() {
     let held = store.acquire(&name("a"), None).unwrap();
     let again = store.acquire(&name("a"), Some(1)).unwrap();
     let dropped = store.drop_frame(&name("a"), None).unwrap();
-    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: MIB });
+    assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: MIB });
     assert!(matches!(store.acquire(&name("a"), None), Err(StoreError::FrameNotFound { .. })));
 
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
@@ -183,7 +183,7 @@ fn what_was_there_before_the_start_waits() {
     assert_eq!(store.epoch(), 2);
     assert_eq!(store.usage().held, PAGE, "the holder may still be there");
     let dropped = store.drop_frame(&name("old"), None).unwrap();
-    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: PAGE });
+    assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: PAGE });
     // What was reserved before the start can be committed, and then waits as well.
     fill(&store, &reserved);
     store.commit(reserved.id, new_version("late", 100)).unwrap();

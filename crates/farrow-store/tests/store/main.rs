@@ -4,6 +4,7 @@
 
 mod crash;
 mod damage;
+mod drops;
 mod export;
 mod format;
 mod frames;

@@ -1,6 +1,7 @@
 //! Small regions, and what can be seen of them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use famfs_format::MIN_LOG_LEN;
@@ -92,16 +93,18 @@ pub(crate) fn read(store: &Store, extents: &[Extent]) -> Vec<u8> {
 pub(crate) struct View {
     pub(crate) versions: BTreeMap<(FrameName, u64), Version>,
     pub(crate) reservations: Vec<Reservation>,
+    pub(crate) retentions: BTreeMap<FrameName, NonZeroU64>,
 }
 
 pub(crate) fn view(store: &Store) -> View {
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut retentions) = (BTreeMap::new(), BTreeMap::new());
     for latest in store.list("", None, usize::MAX) {
+        retentions.extend(store.retention(&latest.name).map(|last| (latest.name.clone(), last)));
         for version in store.versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
-    View { versions, reservations: store.reservations() }
+    View { versions, reservations: store.reservations(), retentions }
 }
 
 impl View {
