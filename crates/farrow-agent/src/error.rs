@@ -58,6 +58,14 @@ pub(crate) enum AgentError {
         /// The type found.
         found: &'static str,
     },
+    /// A drop of a name and of a prefix at once.
+    #[error("drop of {name:?} and of the prefix {prefix:?}: name one of the two")]
+    NameAndPrefix {
+        /// The name.
+        name: String,
+        /// The prefix.
+        prefix: String,
+    },
     /// A ticket of another region.
     #[error("ticket for region {}, this agent serves region {here}: ask this agent for a ticket", hex(found))]
     ForeignTicket {

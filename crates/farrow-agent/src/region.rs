@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -204,6 +205,7 @@ impl Region {
             committed_at_micros: version.committed_at_micros,
             validation: validation_message(validation).into(),
             region_uuid: self.uuid_bytes(),
+            retention: self.store.retention(&version.name).map_or(0, NonZeroU64::get),
         }
     }
 
@@ -321,7 +323,8 @@ fn validation_message(validation: Validation) -> v1::Validation {
     }
 }
 
-fn micros_since_epoch() -> i64 {
+/// This host's clock.
+pub(crate) fn micros_since_epoch() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }

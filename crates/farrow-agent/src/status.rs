@@ -33,7 +33,7 @@ fn reason(error: &AgentError) -> Reason {
         | AgentError::Body { .. }
         | AgentError::ForeignTicket { .. }
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
-        AgentError::Descriptor { .. } => Reason::InvalidName,
+        AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,

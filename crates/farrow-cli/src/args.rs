@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -7,6 +8,7 @@ use famfs_format::FormatVersion;
 use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
 
+use crate::age::Age;
 use crate::size::Size;
 
 /// Data frames in memory that processes and hosts share.
@@ -37,8 +39,12 @@ pub(crate) enum Command {
     Ls(Ls),
     /// Compare every batch of a frame with the checksum recorded at its commit. Exit 0: as committed, 1: not
     Verify(Verify),
-    /// Remove a frame, or one version of it; who has it mapped keeps it
+    /// Remove a frame, one version of it, or all frames whose names begin alike; who has them mapped keeps them
     Rm(Rm),
+    /// Keep the last versions of a frame from now on, and remove older ones
+    Retain(Retain),
+    /// Remove versions that are older than something
+    Expire(Expire),
     /// Show who maps what
     Leases(Leases),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
@@ -195,7 +201,43 @@ pub(crate) struct Verify {
 #[derive(Debug, Group)]
 pub(crate) struct Rm {
     /// The frame's name, or name@version
+    #[arg(required_unless_present = "prefix")]
+    pub(crate) name: Option<String>,
+    /// All frames whose names begin with this, all at once or, if the agent dies, none
+    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) prefix: Option<String>,
+    /// Only list the frames that would be removed
+    #[arg(long, requires = "prefix", conflicts_with = "name")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Retain {
+    /// The frame's name. What it keeps is forgotten when the whole frame is removed
     pub(crate) name: String,
+    /// How many
+    #[arg(long, value_name = "N", required_unless_present = "all")]
+    pub(crate) last: Option<NonZeroU64>,
+    /// All versions, as at first
+    #[arg(long, conflicts_with = "last")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Expire {
+    /// Only frames whose name begins with this
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// How old, since the commit, by the agent's clock: 90s, 15min, 12h, 30d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Age,
+    /// Also the latest version of a frame, which else stays however old it is
+    #[arg(long)]
+    pub(crate) latest: bool,
     #[command(flatten)]
     pub(crate) agent: Agent,
 }

@@ -1,6 +1,7 @@
 //! The client for programs that are not async: the same calls, each waiting for its answer.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -46,6 +47,21 @@ impl Client {
     /// See [`crate::Client::drop`].
     pub fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
         runtime().block_on(self.0.drop(name))
+    }
+
+    /// See [`crate::Client::drop_prefix`].
+    pub fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.drop_prefix(prefix))
+    }
+
+    /// See [`crate::Client::retain`].
+    pub fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.retain(name, last))
+    }
+
+    /// See [`crate::Client::expire`].
+    pub fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.expire(prefix, age, latest))
     }
 
     /// See [`crate::Client::leases`].

@@ -1,6 +1,7 @@
 //! The client: one connection to the agent of this host, or to one over TCP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -38,6 +39,8 @@ pub struct Info {
     pub committed_at_micros: i64,
     /// How far the agent has checked it.
     pub validation: v1::Validation,
+    /// How many of its latest versions the frame keeps; 0: all.
+    pub retention: u64,
 }
 
 /// What dropping did.
@@ -86,7 +89,7 @@ pub struct LeaseInfo {
     /// Bytes of the version.
     pub bytes: u64,
     /// Time since the grant.
-    pub age: std::time::Duration,
+    pub age: Duration,
 }
 
 /// What holds the space of the region; bytes of its pool files, where nothing else is said.
@@ -199,8 +202,28 @@ impl Client {
             },
             None => (name, 0),
         };
-        let request = v1::DropRequest { name: name.to_owned(), version };
+        let request = v1::DropRequest { name: name.to_owned(), version, prefix: String::new() };
         self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
+    }
+
+    /// Removes all frames whose names begin with `prefix`, which must not be empty: all of them at once, or none.
+    pub async fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
+        let request = v1::DropRequest { prefix: prefix.to_owned(), ..Default::default() };
+        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
+    }
+
+    /// Keeps the `last` latest versions of a frame from now on (0: all of them); older ones are removed.
+    pub async fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
+        let request = v1::RetainRequest { name: name.to_owned(), last };
+        self.connection.action_result::<v1::DropResult>(Action::Retain, &request).await.map(Dropped::from)
+    }
+
+    /// Removes the versions of all frames whose names begin with `prefix` that are older than `age`, by the agent's
+    /// clock; the latest version of each stays unless `latest` is set.
+    pub async fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
+        let older_than_micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let request = v1::ExpireRequest { prefix: prefix.to_owned(), older_than_micros, latest };
+        self.connection.action_result::<v1::DropResult>(Action::Expire, &request).await.map(Dropped::from)
     }
 
     /// Who maps what, oldest lease first.
@@ -213,7 +236,7 @@ impl Client {
             name: lease.name,
             version: lease.version,
             bytes: lease.bytes,
-            age: std::time::Duration::from_millis(lease.age_millis),
+            age: Duration::from_millis(lease.age_millis),
         });
         Ok(leases.collect())
     }
@@ -264,6 +287,7 @@ impl From<v1::FrameInfo> for Info {
             segments: info.segments,
             committed_at_micros: info.committed_at_micros,
             validation,
+            retention: info.retention,
         }
     }
 }

@@ -13,6 +13,10 @@ pub enum Action {
     Release,
     /// `farrow.Drop`
     Drop,
+    /// `farrow.Retain`
+    Retain,
+    /// `farrow.Expire`
+    Expire,
     /// `farrow.List`
     List,
     /// `farrow.Stat`
@@ -27,12 +31,14 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
         Self::Release,
         Self::Drop,
+        Self::Retain,
+        Self::Expire,
         Self::List,
         Self::Stat,
         Self::Verify,
@@ -48,6 +54,8 @@ impl Action {
             Self::Abort => "farrow.Abort",
             Self::Release => "farrow.Release",
             Self::Drop => "farrow.Drop",
+            Self::Retain => "farrow.Retain",
+            Self::Expire => "farrow.Expire",
             Self::List => "farrow.List",
             Self::Stat => "farrow.Stat",
             Self::Verify => "farrow.Verify",
@@ -63,7 +71,9 @@ impl Action {
             Self::Commit => "CommitRequest -> FrameInfo: check what was written and publish it",
             Self::Abort => "AbortRequest -> nothing: give a reservation back",
             Self::Release => "ReleaseRequest -> ReleaseResult: mapped bytes are no longer used",
-            Self::Drop => "DropRequest -> DropResult: remove a version or a frame",
+            Self::Drop => "DropRequest -> DropResult: remove a version, a frame, or frames by prefix",
+            Self::Retain => "RetainRequest -> DropResult: keep the last versions of a frame",
+            Self::Expire => "ExpireRequest -> DropResult: remove versions by age",
             Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
             Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
             Self::Verify => "VerifyRequest -> VerifyProgress...: compare a version with its checksums",

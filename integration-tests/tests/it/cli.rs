@@ -62,6 +62,47 @@ async fn put_ls_get_rm() {
     assert!(stderr(&refused).contains("garbage"), "{}", stderr(&refused));
 }
 
+#[tokio::test]
+async fn many_versions_go_by_prefix_by_number_and_by_age() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    for frame in ["day/1", "day/2", "day/2", "days", "kept", "kept", "kept"] {
+        client.put(frame, rows.schema(), vec![rows.clone()]).await.unwrap();
+    }
+    let run = |args: &[&str]| farrow(&[args, &["--address", agent.socket()]].concat());
+
+    assert_eq!(stdout(&run(&["rm", "--prefix", "day/", "--dry-run"])), "day/1\nday/2\n");
+    let removed = stderr(&run(&["rm", "--prefix", "day/"]));
+    assert!(removed.starts_with("2 frames: 3 versions removed, "), "{removed}");
+    assert_eq!(stdout(&run(&["ls"])), "days\nkept\n");
+    let again = run(&["rm", "--prefix", "day/"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("no frame whose name begins with \"day/\""), "{}", stderr(&again));
+    for args in
+        [&["rm"][..], &["rm", "--prefix", ""], &["rm", "a", "--prefix", "b"], &["rm", "a", "--dry-run"]]
+    {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+
+    let told = stderr(&run(&["retain", "kept", "--last", "2"]));
+    assert!(told.starts_with("kept keeps the last 2 versions: 1 version removed, "), "{told}");
+    client.put("kept", rows.schema(), vec![rows]).await.unwrap();
+    assert!(client.get("kept@2").await.is_err());
+    assert_eq!(client.stat("kept").await.unwrap().retention, 2);
+    let long = stdout(&run(&["ls", "-l", "kept"]));
+    assert!(long.lines().nth(1).unwrap().ends_with('2') && long.contains("keeps"), "{long}");
+    assert!(stderr(&run(&["retain", "kept", "--all"])).contains("keeps all versions: 0 versions removed"));
+    assert_eq!(run(&["retain", "none", "--last", "1"]).status.code(), Some(1));
+    assert_eq!(run(&["retain", "kept", "--last", "0"]).status.code(), Some(2));
+
+    assert!(stderr(&run(&["expire", "--older-than", "1d"])).starts_with("0 versions removed"));
+    assert!(stderr(&run(&["expire", "kept", "--older-than", "0s"])).starts_with("1 version removed"));
+    assert!(stderr(&run(&["expire", "--older-than", "0s", "--latest"])).starts_with("2 versions removed"));
+    assert_eq!(stdout(&run(&["ls"])), "");
+}
+
 /// Where the region's file holds the numbers from 500 on, as `batch` makes them.
 fn place_of_500(image: &[u8]) -> usize {
     let numbers: Vec<u8> = (500..510_i64).flat_map(i64::to_le_bytes).collect();

@@ -1,5 +1,6 @@
 //! DoAction.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
@@ -11,6 +12,7 @@ use tonic::Request;
 use super::{Answers, Service, names, process};
 use crate::error::AgentError;
 use crate::process::Process;
+use crate::region::micros_since_epoch;
 
 /// Frames in one answer to `farrow.List`; more are asked for page by page.
 const LIST_LIMIT: usize = 10_000;
@@ -46,8 +48,19 @@ impl Service {
             }
             Action::Drop => {
                 let request: v1::DropRequest = decode(action, &body)?;
+                vec![encode(&self.drop(&request)?)]
+            }
+            Action::Retain => {
+                let request: v1::RetainRequest = decode(action, &body)?;
                 let name = FrameName::parse(&request.name)?;
-                let dropped = self.region.store().drop_frame(&name, names::version(request.version))?;
+                let dropped = self.region.store().retain(&name, NonZeroU64::new(request.last))?;
+                vec![encode(&drop_result(dropped))]
+            }
+            Action::Expire => {
+                let request: v1::ExpireRequest = decode(action, &body)?;
+                let age = i64::try_from(request.older_than_micros).unwrap_or(i64::MAX);
+                let until = micros_since_epoch().saturating_sub(age);
+                let dropped = self.region.store().expire(&request.prefix, until, request.latest)?;
                 vec![encode(&drop_result(dropped))]
             }
             Action::List => {
@@ -89,6 +102,20 @@ impl Service {
             .commit(&reservation, name, request.len)
             .inspect_err(|_| self.leases.end_orphan(caller.id(), reservation.id))?;
         Ok(self.region.frame_info(&version))
+    }
+
+    fn drop(&self, request: &v1::DropRequest) -> Result<v1::DropResult, AgentError> {
+        let store = self.region.store();
+        let dropped = match (request.name.as_str(), request.version, request.prefix.as_str()) {
+            // An empty name is refused as one.
+            (name, version, "") => store.drop_frame(&FrameName::parse(name)?, names::version(version))?,
+            ("", 0, prefix) => store.drop_prefix(prefix)?,
+            (name, _, prefix) => {
+                let (name, prefix) = (name.to_owned(), prefix.to_owned());
+                return Err(AgentError::NameAndPrefix { name, prefix });
+            }
+        };
+        Ok(drop_result(dropped))
     }
 
     fn lease_infos(&self) -> Vec<ActionResult> {

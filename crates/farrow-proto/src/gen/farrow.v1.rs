@@ -232,6 +232,9 @@ pub struct FrameInfo {
     /// UUID of the region that holds the frame.
     #[prost(bytes = "bytes", tag = "8")]
     pub region_uuid: ::prost::bytes::Bytes,
+    /// How many of its latest versions the frame keeps; 0: all.
+    #[prost(uint64, tag = "9")]
+    pub retention: u64,
 }
 /// "farrow.Abort": gives a reservation back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -252,8 +255,8 @@ pub struct ReleaseResult {
     #[prost(uint64, tag = "1")]
     pub released: u64,
 }
-/// "farrow.Drop": removes one version (name@7) or a whole frame from all look-ups at once. Its bytes return when
-/// nobody maps them any more.
+/// "farrow.Drop": removes one version (name@7), a whole frame, or all frames whose names begin alike, from all look-ups
+/// at once: all of them or, if the agent dies, none. Their bytes return when nobody maps them any more.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRequest {
     #[prost(string, tag = "1")]
@@ -261,8 +264,33 @@ pub struct DropRequest {
     /// 0: the whole frame.
     #[prost(uint64, tag = "2")]
     pub version: u64,
+    /// Instead of a name: every frame whose name begins with this. NOT_FOUND if there is none.
+    #[prost(string, tag = "3")]
+    pub prefix: ::prost::alloc::string::String,
 }
-/// Result of "farrow.Drop".
+/// "farrow.Retain": a frame keeps this many of its latest versions from now on. Older ones are removed at once, and later
+/// with the commit that makes them too many. It is the frame's, and ends when the whole frame is dropped.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetainRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 0: all of them.
+    #[prost(uint64, tag = "2")]
+    pub last: u64,
+}
+/// "farrow.Expire": removes the versions that were committed longer ago than this, by the agent's clock, of all frames
+/// whose names begin with `prefix`: all of them or none. There may be none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpireRequest {
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub older_than_micros: u64,
+    /// Also the latest version of a frame, which else stays however old it is.
+    #[prost(bool, tag = "3")]
+    pub latest: bool,
+}
+/// Result of "farrow.Drop", "farrow.Retain" and "farrow.Expire".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropResult {
     #[prost(uint64, tag = "1")]
