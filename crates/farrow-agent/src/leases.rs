@@ -158,9 +158,8 @@ impl Leases {
     /// The reservation `id`, if it is `process`'s.
     pub(crate) fn reservation(&self, process: &Process, id: u64) -> Result<Reservation, AgentError> {
         self.store
-            .reservations()
-            .into_iter()
-            .find(|reservation| reservation.id == id && reservation.owner == self.owner(process))
+            .reservation(id)
+            .filter(|reservation| reservation.owner == self.owner(process))
             .ok_or(AgentError::NotHeld { what: "reservation", id, pid: process.id().pid })
     }
 

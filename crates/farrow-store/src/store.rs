@@ -127,6 +127,11 @@ impl Store {
         self.look().ledger.state().reservations().values().cloned().collect()
     }
 
+    /// One reservation, if it has not ended.
+    pub fn reservation(&self, id: u64) -> Option<Reservation> {
+        self.look().ledger.state().reservations().get(&id).cloned()
+    }
+
     /// What holds the space.
     pub fn usage(&self) -> Usage {
         Usage::new(&self.look().ledger, &self.pools, &self.log)

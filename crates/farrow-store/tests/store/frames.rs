@@ -16,6 +16,8 @@ fn a_version_is_what_was_committed() {
     assert_eq!((reservation.len, reservation.owner, reservation.id), (10_000, OWNER, reservation.generation));
     assert_eq!(reservation.extents, [Extent { pool: 0, offset: 0, len: 3 * PAGE }]);
     assert_eq!(store.reservations(), std::slice::from_ref(&reservation));
+    assert_eq!(store.reservation(reservation.id), Some(reservation.clone()));
+    assert_eq!(store.reservation(reservation.id + 1), None);
     fill(&store, &reservation);
 
     let new = new_version("sales/orders", 5000);
