@@ -74,6 +74,19 @@ pub(crate) enum AgentError {
         /// This region's.
         here: Uuid,
     },
+    /// A ticket for a version that is gone, though another has its name and number now.
+    #[error(
+        "the version `{frame}` of this ticket is gone: it was commit {ticketed}, the frame was dropped and put again, \
+         and its version of that number is commit {found}. Ask for a new ticket"
+    )]
+    StaleTicket {
+        /// Name and number.
+        frame: String,
+        /// The commit that the ticket was given for.
+        ticketed: u64,
+        /// The commit of what is there.
+        found: u64,
+    },
     /// A request that gives something to a process came from nowhere the kernel knows.
     #[error(
         "{verb} gives memory to a process of this host, and only the agent's unix socket tells which one{}: \

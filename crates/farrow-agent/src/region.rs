@@ -162,6 +162,7 @@ impl Region {
             region_uuid: self.uuid_bytes(),
             name: version.name.as_str().to_owned(),
             version: version.number,
+            commit: version.seq,
         })
     }
 

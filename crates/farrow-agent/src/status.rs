@@ -34,6 +34,7 @@ fn reason(error: &AgentError) -> Reason {
         | AgentError::ForeignTicket { .. }
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
         AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
+        AgentError::StaleTicket { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,

@@ -60,8 +60,8 @@ pub struct Version {
     /// The frame.
     pub name: FrameName,
     /// Counts the frame's versions, from 1. A number is not given twice as long as the frame has a version;
-    /// once all are dropped, the frame is forgotten and a new one counts from 1. [`Version::seq`] is never
-    /// given twice.
+    /// once all are dropped, the frame is forgotten and a new one counts from 1: dropped names would else be
+    /// kept for ever. [`Version::seq`] is never given twice and tells the two apart.
     pub number: u64,
     /// The sequence number of the commit in the region's catalog.
     pub seq: u64,

@@ -21,8 +21,9 @@ const MESSAGE_BYTES: u64 = 1 << 20;
 impl Service {
     /// The schema, then the rows in messages of about [`MESSAGE_BYTES`].
     pub(super) fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
-        let (name, number) = self.redeem(ticket)?;
-        let version = self.region.hold(&name, Some(number))?;
+        let ticket = self.redeem(ticket)?;
+        let version = self.region.hold(&ticket.name, Some(ticket.number))?;
+        ticket.check(&version)?;
         let readers = self.region.readers(&version)?;
         let mut messages = Messages::new(&readers)?;
         let batches = readers.into_iter().flat_map(|reader| {
@@ -56,9 +57,9 @@ impl Service {
         process: &Arc<Process>,
         ticket: &Ticket,
     ) -> Result<Answers<FlightData>, AgentError> {
-        let (name, number) = self.redeem(ticket)?;
-        let (lease, version) = self.leases.grant(process, &name, Some(number))?;
-        let answer = self.describe_batches(&version, lease);
+        let ticket = self.redeem(ticket)?;
+        let (lease, version) = self.leases.grant(process, &ticket.name, Some(ticket.number))?;
+        let answer = ticket.check(&version).and_then(|()| self.describe_batches(&version, lease));
         if answer.is_err() {
             self.leases.release(process.id(), &[lease])?;
         }
@@ -83,14 +84,34 @@ impl Service {
         Ok(answer)
     }
 
-    /// The version that a ticket of this region names.
-    fn redeem(&self, ticket: &Ticket) -> Result<(FrameName, u64), AgentError> {
+    /// What a ticket of this region names.
+    fn redeem(&self, ticket: &Ticket) -> Result<TicketedVersion, AgentError> {
         let ticket = farrow_proto::decode_ticket(&ticket.ticket)?;
         let here = self.region.uuid();
         if ticket.region_uuid != here.as_bytes()[..] {
             return Err(AgentError::ForeignTicket { found: ticket.region_uuid, here });
         }
-        Ok((FrameName::parse(&ticket.name)?, ticket.version))
+        let name = FrameName::parse(&ticket.name)?;
+        Ok(TicketedVersion { name, number: ticket.version, commit: ticket.commit })
+    }
+}
+
+/// The version that a ticket was given for.
+struct TicketedVersion {
+    name: FrameName,
+    number: u64,
+    /// The sequence number of its commit: the frame may have been dropped and put again.
+    commit: u64,
+}
+
+impl TicketedVersion {
+    /// Whether what has its name and number now is that version.
+    fn check(&self, found: &Version) -> Result<(), AgentError> {
+        if found.seq == self.commit {
+            return Ok(());
+        }
+        let frame = format!("{}@{}", self.name, self.number);
+        Err(AgentError::StaleTicket { frame, ticketed: self.commit, found: found.seq })
     }
 }
 

@@ -112,6 +112,10 @@ pub struct Ticket {
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub version: u64,
+    /// Sequence number of the version's commit, which is given once in a region. A frame that was dropped whole and put
+    /// again counts its versions from 1 again; a ticket of the earlier one is NOT_FOUND then, and gets no other's rows.
+    #[prost(fixed64, tag = "4")]
+    pub commit: u64,
 }
 /// How far the agent has checked a segment's bytes at commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
