@@ -39,7 +39,7 @@ impl Service {
         Self { region, leases }
     }
 
-    /// Runs what may take long (it reads or writes frames) where it holds up no other request.
+    /// Runs what may take long (it reads or writes frames, or waits for the catalog) where it holds up no other request.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, AgentError> + Send + 'static,

@@ -170,7 +170,7 @@ impl Report {
         let ledger = Ledger::replay(media, files.catalog, region, &files.pools).map_err(Stop::catalog)?;
         let state = ledger.state();
         self.catalog = Some(CatalogSummary {
-            usage: Usage::new(&ledger, &files.pools, &volume.log),
+            usage: Usage::new(ledger.view(), &files.pools, &volume.log),
             epoch: state.epoch(),
             seq: state.seq(),
             compactions: ledger.catalog().serial(),

@@ -60,7 +60,7 @@ pub fn export(media: &dyn Media, host: Uuid, frame: &FrameRef, path: &RelPath) -
     }
     let files = volume.farrow_files()?;
     let ledger = Ledger::replay(media, files.catalog, volume.superblock.uuid, &files.pools)?;
-    let version = find(ledger.state(), &frame.name, frame.version)?;
+    let version = find(&ledger.state(), &frame.name, frame.version)?;
     let [segment] = &version.segments[..] else {
         let (name, version, segments) = (version.name.clone(), version.number, version.segments.len());
         return Err(StoreError::ManySegments { name, version, segments });

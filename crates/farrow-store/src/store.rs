@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::catalog::Body;
 use crate::error::{Result, StoreError};
 use crate::frame::{Extent, Version};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, View};
 use crate::mkfs::{self, FormatOptions, FormatReport};
 use crate::reservation::Reservation;
 use crate::usage::Usage;
@@ -25,20 +25,24 @@ pub(crate) use readers::find;
 
 /// The one writer of a region.
 ///
-/// All methods may be called from any thread; they take one lock, and hold it while a record is written.
+/// All methods may be called from any thread. Those that change something take one lock, and hold it while a record or
+/// a checkpoint is written. Looking something up, acquiring and releasing do not wait for it.
 pub struct Store {
     media: Arc<dyn Media>,
     superblock: Superblock,
     log: LogHeader,
     log_fault: Option<FormatError>,
     pools: Vec<PoolFile>,
-    inner: Mutex<Inner>,
+    view: Arc<View>,
+    /// Taken after `view` where both are needed.
+    holds: Mutex<Holds>,
+    /// Taken before both.
+    writer: Mutex<Writer>,
 }
 
-/// What the lock protects.
-struct Inner {
+/// What only one at a time may use.
+struct Writer {
     ledger: Ledger,
-    holds: Holds,
     /// Reservations whose bytes are being persisted outside the lock.
     committing: HashSet<u64>,
 }
@@ -73,9 +77,11 @@ impl Store {
         let files = volume.farrow_files()?;
         let mut ledger = Ledger::replay(&*media, files.catalog, volume.superblock.uuid, &files.pools)?;
         let opened = ledger.start_master(&*media, host)?;
-        let inner = Inner { ledger, holds: Holds::new(opened), committing: HashSet::new() };
+        let view = ledger.view().clone();
+        let holds = Mutex::new(Holds::new(opened));
+        let writer = Mutex::new(Writer { ledger, committing: HashSet::new() });
         let Volume { superblock, log, log_fault, .. } = volume;
-        Ok(Self { media, superblock, log, log_fault, pools: files.pools, inner: Mutex::new(inner) })
+        Ok(Self { media, superblock, log, log_fault, pools: files.pools, view, holds, writer })
     }
 
     /// The UUID of the region: that of its famfs file system.
@@ -114,27 +120,27 @@ impl Store {
 
     /// The master's epoch.
     pub fn epoch(&self) -> u64 {
-        self.look().ledger.state().epoch()
+        self.view.look().epoch()
     }
 
     /// The sequence number of the last record: it grows with every change.
     pub fn seq(&self) -> u64 {
-        self.look().ledger.state().seq()
+        self.view.look().seq()
     }
 
     /// All reservations, oldest first.
     pub fn reservations(&self) -> Vec<Reservation> {
-        self.look().ledger.state().reservations().values().cloned().collect()
+        self.view.look().reservations().values().cloned().collect()
     }
 
     /// One reservation, if it has not ended.
     pub fn reservation(&self, id: u64) -> Option<Reservation> {
-        self.look().ledger.state().reservations().get(&id).cloned()
+        self.view.look().reservations().get(&id).cloned()
     }
 
     /// What holds the space.
     pub fn usage(&self) -> Usage {
-        Usage::new(&self.look().ledger, &self.pools, &self.log)
+        Usage::new(&self.view, &self.pools, &self.log)
     }
 
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
@@ -146,31 +152,77 @@ impl Store {
     /// # Errors
     /// As for every change: [`StoreError::Fenced`], [`StoreError::Stopped`], what the medium says.
     pub fn lift_quarantine(&self) -> Result<u64> {
-        let mut inner = self.lock()?;
-        inner.holds.lift_quarantine();
-        let waiting = inner.ledger.state().orphans().iter().copied().collect();
-        inner.reclaim(&*self.media, waiting)
+        self.change(|writer| {
+            self.holds().lift_quarantine();
+            let waiting = writer.ledger.state().orphans().iter().copied().collect();
+            self.reclaim(writer, waiting)
+        })
     }
 
-    /// Rewrites the catalog without what is no longer of use. The store does so itself when it has to.
+    /// Rewrites the catalog without what is no longer of use. The store does so itself when it has to. Readers go on
+    /// meanwhile; writers wait.
     ///
     /// # Errors
     /// As for every change.
     pub fn compact(&self) -> Result<()> {
-        self.lock()?.ledger.compact(&*self.media)
+        self.change(|writer| writer.ledger.compact(&*self.media))
     }
 
-    /// For a change, or for a reader that relies on the answer.
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
-        // Whoever panicked while holding the lock may have left a change half done.
-        let inner = self.inner.lock().map_err(|_| StoreError::Stopped)?;
-        inner.ledger.check_running()?;
-        Ok(inner)
+    /// Makes a change, alone.
+    fn change<T>(&self, change: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        let result = {
+            // Whoever panicked while holding the lock may have left a change half done.
+            let mut writer = self.writer.lock().map_err(|_| StoreError::Stopped)?;
+            writer.ledger.check_running()?;
+            self.free_released(&mut writer)?;
+            change(&mut writer)
+        };
+        self.settle();
+        result
     }
 
-    /// For figures, which are still of use after the store has stopped.
-    fn look(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Frees what was released while somebody made a change. If somebody is at it again, they will.
+    fn settle(&self) {
+        while self.holds().any_released() {
+            let Ok(mut writer) = self.writer.try_lock() else { return };
+            // After an error the store has stopped, and says so from now on.
+            if self.free_released(&mut writer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn free_released(&self, writer: &mut Writer) -> Result<()> {
+        let released = self.holds().take_released();
+        if released.is_empty() { Ok(()) } else { self.reclaim(writer, released).map(drop) }
+    }
+
+    /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
+    /// Returns the bytes freed.
+    fn reclaim(&self, writer: &mut Writer, segments: Vec<u64>) -> Result<u64> {
+        let mut freed = 0;
+        let mut ids = Vec::new();
+        {
+            let state = writer.ledger.state();
+            let holds = self.holds();
+            for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
+                let Some(segment) = state.segment(id) else { continue };
+                if !holds.keep(segment) {
+                    freed += crate::state::total_len(&segment.extents);
+                    ids.push(id);
+                }
+            }
+        }
+        // Nobody can acquire them any more: they are in no version.
+        for segments in ids.chunks(writer.ledger.most_freed()) {
+            writer.ledger.record(&*self.media, Body::ExtentsFreed { segments: segments.to_vec() })?;
+        }
+        Ok(freed)
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        // Nothing in there panics half way.
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -188,25 +240,4 @@ fn segments_of(versions: &[Arc<Version>]) -> Vec<u64> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-impl Inner {
-    /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
-    /// Returns the bytes freed.
-    fn reclaim(&mut self, media: &dyn Media, segments: Vec<u64>) -> Result<u64> {
-        let state = self.ledger.state();
-        let mut freed = 0;
-        let mut ids = Vec::new();
-        for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
-            let Some(segment) = state.segment(id) else { continue };
-            if !self.holds.keep(segment) {
-                freed += crate::state::total_len(&segment.extents);
-                ids.push(id);
-            }
-        }
-        for segments in ids.chunks(self.ledger.most_freed()) {
-            self.ledger.record(media, Body::ExtentsFreed { segments: segments.to_vec() })?;
-        }
-        Ok(freed)
-    }
 }

@@ -28,7 +28,8 @@ impl Service {
         let results = match action {
             Action::Reserve => {
                 let (caller, request) = (caller?, decode::<v1::ReserveRequest>(action, &body)?);
-                let reservation = self.leases.reserve(&caller, request.len)?;
+                let reserve = move |service: &Self| service.leases.reserve(&caller, request.len);
+                let reservation = self.blocking(reserve).await?;
                 vec![encode(&self.region.reservation(&reservation))]
             }
             Action::Commit => {
@@ -38,30 +39,34 @@ impl Service {
             Action::Abort => {
                 let (caller, request) = (caller?, decode::<v1::AbortRequest>(action, &body)?);
                 let reservation = self.leases.reservation(&caller, request.reservation)?;
-                self.region.store().abort(reservation.id)?;
+                self.blocking(move |service| Ok(service.region.store().abort(reservation.id)?)).await?;
                 Vec::new()
             }
             Action::Release => {
                 let (caller, request) = (caller?, decode::<v1::ReleaseRequest>(action, &body)?);
-                let released = self.leases.release(caller.id(), &request.leases)?;
+                let release = move |service: &Self| service.leases.release(caller.id(), &request.leases);
+                let released = self.blocking(release).await?;
                 vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
                 let request: v1::DropRequest = decode(action, &body)?;
-                vec![encode(&self.drop(&request)?)]
+                vec![encode(&self.blocking(move |service| service.drop(&request)).await?)]
             }
             Action::Retain => {
                 let request: v1::RetainRequest = decode(action, &body)?;
                 let name = FrameName::parse(&request.name)?;
-                let dropped = self.region.store().retain(&name, NonZeroU64::new(request.last))?;
-                vec![encode(&drop_result(dropped))]
+                let last = NonZeroU64::new(request.last);
+                let retain = move |service: &Self| Ok(service.region.store().retain(&name, last)?);
+                vec![encode(&drop_result(self.blocking(retain).await?))]
             }
             Action::Expire => {
                 let request: v1::ExpireRequest = decode(action, &body)?;
                 let age = i64::try_from(request.older_than_micros).unwrap_or(i64::MAX);
                 let until = micros_since_epoch().saturating_sub(age);
-                let dropped = self.region.store().expire(&request.prefix, until, request.latest)?;
-                vec![encode(&drop_result(dropped))]
+                let v1::ExpireRequest { prefix, latest, .. } = request;
+                let expire =
+                    move |service: &Self| Ok(service.region.store().expire(&prefix, until, latest)?);
+                vec![encode(&drop_result(self.blocking(expire).await?))]
             }
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;

@@ -161,7 +161,7 @@ fn reads_the_golden_bytes() {
     assert_eq!(state.free().extents().collect::<Vec<_>>(), extents(&free));
 
     // Replay and what the live store had made of the same records agree in everything.
-    assert_eq!(state, golden_by_hand().1.state());
+    assert_eq!(*state, *golden_by_hand().1.state());
 }
 
 #[test]
@@ -176,7 +176,7 @@ fn every_wrong_byte_is_an_error_or_changes_nothing() {
             let mut image = GOLDEN.to_vec();
             image[at] ^= wrong;
             match Ledger::replay(&MemMedia::from(image), PLACE, REGION, &pools()) {
-                Ok(found) => assert_eq!(found.state(), expected.state(), "byte {at:#x}"),
+                Ok(found) => assert_eq!(*found.state(), *expected.state(), "byte {at:#x}"),
                 Err(StoreError::Catalog(_)) => refused += 1,
                 Err(error) => panic!("byte {at:#x}: {error}"),
             }
@@ -200,7 +200,7 @@ fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     for length in (0..(word & LENGTH) + 4).chain([12 * 1024 / 8, 12 * 1024 / 8 + 1, LENGTH]) {
         media.store_u64(128, (word & !LENGTH) | length).unwrap();
         match Ledger::replay(&media, PLACE, REGION, &pools()) {
-            Ok(ledger) => assert_eq!(Some(ledger.state()), states.get(&length)),
+            Ok(ledger) => assert_eq!(Some(&*ledger.state()), states.get(&length)),
             Err(StoreError::Catalog(_)) => continue,
             Err(error) => panic!("{error}"),
         }
@@ -267,7 +267,7 @@ fn a_full_catalog_can_be_emptied() {
         ledger.record(&media, dropped(&name, None)).unwrap();
         ledger.record(&media, Body::ExtentsFreed { segments: vec![id] }).unwrap();
         let replayed = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
-        assert_eq!(replayed.state(), ledger.state());
+        assert_eq!(*replayed.state(), *ledger.state());
     }
     assert_eq!((ledger.state().frames(), ledger.state().segments()), (0, 0));
 }

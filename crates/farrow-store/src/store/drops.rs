@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use super::readers::{find, not_found};
-use super::{Inner, Store, segments_of};
+use super::{Store, Writer, segments_of};
 use crate::catalog::{Body, PrefixDropped};
 use crate::error::{Result, StoreError};
 use crate::frame::Dropped;
@@ -17,13 +17,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`]; as for every change.
     pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
-        let mut inner = self.lock()?;
-        let state = inner.ledger.state();
-        match version {
-            Some(_) => drop(find(state, name, version)?),
-            None => drop(state.frame(name).ok_or_else(|| not_found(state, name))?),
-        }
-        self.drop_by(&mut inner, Body::VersionDropped { name: name.clone(), number: version })
+        self.change(|writer| {
+            // `None` finds the latest: the frame is there.
+            find(&writer.ledger.state(), name, version)?;
+            self.drop_by(writer, Body::VersionDropped { name: name.clone(), number: version })
+        })
     }
 
     /// Drops all versions of all frames whose names begin with `prefix`, by one record: all of them are gone, or,
@@ -32,12 +30,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoFrames`]; as for every change.
     pub fn drop_prefix(&self, prefix: &str) -> Result<Dropped> {
-        let mut inner = self.lock()?;
-        if inner.ledger.state().names_with(prefix).next().is_none() {
-            return Err(StoreError::NoFrames { prefix: prefix.to_owned() });
-        }
-        let meant = PrefixDropped { prefix: prefix.to_owned(), until_micros: i64::MAX, latest: true };
-        self.drop_by(&mut inner, Body::PrefixDropped(meant))
+        self.change(|writer| {
+            if writer.ledger.state().names_with(prefix).next().is_none() {
+                return Err(StoreError::NoFrames { prefix: prefix.to_owned() });
+            }
+            let meant = PrefixDropped { prefix: prefix.to_owned(), until_micros: i64::MAX, latest: true };
+            self.drop_by(writer, Body::PrefixDropped(meant))
+        })
     }
 
     /// Drops the versions committed at `until_micros` (microseconds since the Unix epoch) or before, of all frames
@@ -49,12 +48,13 @@ impl Store {
     /// # Errors
     /// As for every change.
     pub fn expire(&self, prefix: &str, until_micros: i64, latest: bool) -> Result<Dropped> {
-        let mut inner = self.lock()?;
         let body = Body::PrefixDropped(PrefixDropped { prefix: prefix.to_owned(), until_micros, latest });
-        if inner.ledger.state().dropped_by(&body).is_empty() {
-            return Ok(Dropped::default());
-        }
-        self.drop_by(&mut inner, body)
+        self.change(|writer| {
+            if writer.ledger.state().dropped_by(&body).is_empty() {
+                return Ok(Dropped::default());
+            }
+            self.drop_by(writer, body)
+        })
     }
 
     /// Keeps the `last` latest versions of a frame from now on, or with `None` all of them. Older ones are dropped
@@ -65,26 +65,33 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::CatalogFull`]; as for every change.
     pub fn retain(&self, name: &FrameName, last: Option<NonZeroU64>) -> Result<Dropped> {
-        let mut inner = self.lock()?;
-        let state = inner.ledger.state();
-        let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
         let last = last.map_or(0, NonZeroU64::get);
-        if frame.retention == last {
-            return Ok(Dropped::default());
-        }
-        self.drop_by(&mut inner, Body::RetentionSet { name: name.clone(), last })
+        self.change(|writer| {
+            let found = {
+                let state = writer.ledger.state();
+                state.frame(name).ok_or_else(|| not_found(&state, name))?.retention
+            };
+            if found == last {
+                return Ok(Dropped::default());
+            }
+            self.drop_by(writer, Body::RetentionSet { name: name.clone(), last })
+        })
     }
 
     /// Writes a record that drops versions, and frees what only they had.
-    fn drop_by(&self, inner: &mut Inner, body: Body) -> Result<Dropped> {
-        let dropped = inner.ledger.state().dropped_by(&body);
-        let held_before = inner.ledger.state().totals().held;
-        inner.ledger.record(&*self.media, body)?;
-        let state = inner.ledger.state();
-        let given_up = state.totals().held - held_before;
-        let names: BTreeSet<&FrameName> = dropped.iter().map(|version| &version.name).collect();
-        let frames = names.into_iter().filter(|name| state.frame(name).is_none()).count() as u64;
-        let bytes_freed = inner.reclaim(&*self.media, segments_of(&dropped))?;
+    fn drop_by(&self, writer: &mut Writer, body: Body) -> Result<Dropped> {
+        let (dropped, held_before) = {
+            let state = writer.ledger.state();
+            (state.dropped_by(&body), state.totals().held)
+        };
+        writer.ledger.record(&*self.media, body)?;
+        let (frames, given_up) = {
+            let state = writer.ledger.state();
+            let names: BTreeSet<&FrameName> = dropped.iter().map(|version| &version.name).collect();
+            let gone = names.into_iter().filter(|name| state.frame(name).is_none()).count();
+            (gone as u64, state.totals().held - held_before)
+        };
+        let bytes_freed = self.reclaim(writer, segments_of(&dropped))?;
         let versions = dropped.len() as u64;
         Ok(Dropped { frames, versions, bytes_freed, bytes_held: given_up - bytes_freed })
     }

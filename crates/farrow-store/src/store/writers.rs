@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::readers::find;
-use super::{Inner, Store, segments_of};
+use super::{Store, Writer, segments_of};
 use crate::allocator::PAGE;
 use crate::catalog::{Body, VersionRecord, Written};
 use crate::error::{Result, StoreError};
 use crate::frame::{NewVersion, Owner, Segment, Version};
 use crate::reservation::Reservation;
-use crate::state::{split_extents, total_len};
+use crate::state::{State, split_extents, total_len};
 
 impl Store {
     /// Gives a writer extents for `len` bytes.
@@ -23,11 +23,13 @@ impl Store {
         if len == 0 {
             return Err(StoreError::NoLength);
         }
-        let mut inner = self.lock()?;
-        let extents = inner.ledger.state().free().find(len).ok_or_else(|| inner.region_full(len))?;
-        let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
-        let id = inner.ledger.record(&*self.media, taken)?;
-        Ok(Reservation { id, owner, len, generation: id, extents })
+        self.change(|writer| {
+            let found = writer.ledger.state().free().find(len);
+            let extents = found.ok_or_else(|| self.region_full(len))?;
+            let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
+            let id = writer.ledger.record(&*self.media, taken)?;
+            Ok(Reservation { id, owner, len, generation: id, extents })
+        })
     }
 
     /// Makes what was written into a reservation the next version of a frame.
@@ -59,10 +61,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`]; as for every change.
     pub fn abort(&self, reservation: u64) -> Result<()> {
-        let mut inner = self.lock()?;
-        inner.idle_reservation(reservation)?;
-        inner.ledger.record(&*self.media, Body::ReservationEnded { id: reservation })?;
-        Ok(())
+        self.change(|writer| {
+            writer.idle_reservation(reservation)?;
+            writer.ledger.record(&*self.media, Body::ReservationEnded { id: reservation }).map(drop)
+        })
     }
 
     fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
@@ -70,38 +72,39 @@ impl Store {
         // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
         let persisted = self.persist_data(&reservation, new.len);
 
-        let mut inner = self.look();
-        inner.committing.remove(&id);
-        persisted?;
-        inner.ledger.check_running()?;
-        let name = new.name.clone();
-        let record = version_record(&inner, reservation, new, append)?;
-        let number = record.number;
-        let body = Body::VersionCommitted(record);
-        let dropped = inner.ledger.state().dropped_by(&body);
-        inner.ledger.record(&*self.media, body)?;
-        let version = find(inner.ledger.state(), &name, Some(number))?;
-        // The version exists, whatever comes of this: if it fails, the store has stopped, and says so from now on.
-        let _ = inner.reclaim(&*self.media, segments_of(&dropped));
-        Ok(version)
+        self.change(|writer| {
+            writer.committing.remove(&id);
+            persisted?;
+            let name = new.name.clone();
+            let record = version_record(&writer.ledger.state(), reservation, new, append)?;
+            let number = record.number;
+            let body = Body::VersionCommitted(record);
+            let dropped = writer.ledger.state().dropped_by(&body);
+            writer.ledger.record(&*self.media, body)?;
+            let version = find(&writer.ledger.state(), &name, Some(number))?;
+            // The version exists, whatever comes of this: if it fails, the store has stopped, and says so from now on.
+            let _ = self.reclaim(writer, segments_of(&dropped));
+            Ok(version)
+        })
     }
 
     /// Checks what can be checked before bytes are persisted, and marks the reservation.
     fn begin_commit(&self, id: u64, new: &NewVersion) -> Result<Reservation> {
-        let mut inner = self.lock()?;
-        let reservation = inner.idle_reservation(id)?.clone();
-        if new.len == 0 {
-            return Err(StoreError::NoLength);
-        }
-        if new.len > reservation.len {
-            return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
-        }
-        let checksums = new.checksums.len();
-        if checksums != 0 && (checksums as u64) < u64::from(new.batches) {
-            return Err(StoreError::Checksums { checksums, batches: new.batches });
-        }
-        inner.committing.insert(id);
-        Ok(reservation)
+        self.change(|writer| {
+            let reservation = writer.idle_reservation(id)?;
+            if new.len == 0 {
+                return Err(StoreError::NoLength);
+            }
+            if new.len > reservation.len {
+                return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
+            }
+            let checksums = new.checksums.len();
+            if checksums != 0 && (checksums as u64) < u64::from(new.batches) {
+                return Err(StoreError::Checksums { checksums, batches: new.batches });
+            }
+            writer.committing.insert(id);
+            Ok(reservation)
+        })
     }
 
     /// Zeroes the rest of the last page, so that it shows nothing of what was there, and persists all pages.
@@ -118,40 +121,45 @@ impl Store {
         }
         Ok(())
     }
-}
-
-/// The new version has the segments of the latest one, too.
-struct Append;
-
-impl Inner {
-    /// A reservation that is not being committed.
-    fn idle_reservation(&self, id: u64) -> Result<&Reservation> {
-        let reservation =
-            self.ledger.state().reservations().get(&id).ok_or(StoreError::NoReservation { id })?;
-        if self.committing.contains(&id) { Err(StoreError::ReservationBusy { id }) } else { Ok(reservation) }
-    }
 
     fn region_full(&self, need: u64) -> StoreError {
-        let state = self.ledger.state();
+        let state = self.view.look();
+        let holds = self.holds();
         StoreError::RegionFull {
             need,
             largest_free: state.free().largest(),
             free: state.free().total(),
             held: state.totals().held,
-            holds: state.orphans().iter().map(|&id| self.holds.count(id)).sum(),
-            quarantine: self.holds.quarantine(),
+            holds: state.orphans().iter().map(|&id| holds.count(id)).sum(),
+            quarantine: holds.quarantine(),
+        }
+    }
+}
+
+/// The new version has the segments of the latest one, too.
+struct Append;
+
+impl Writer {
+    /// A reservation that is not being committed.
+    fn idle_reservation(&self, id: u64) -> Result<Reservation> {
+        let state = self.ledger.state();
+        let reservation = state.reservations().get(&id).ok_or(StoreError::NoReservation { id })?;
+        if self.committing.contains(&id) {
+            Err(StoreError::ReservationBusy { id })
+        } else {
+            Ok(reservation.clone())
         }
     }
 }
 
 /// What the catalog is to say of a new version.
 fn version_record(
-    inner: &Inner,
+    state: &State,
     reservation: Reservation,
     new: NewVersion,
     append: Option<Append>,
 ) -> Result<VersionRecord> {
-    let frame = inner.ledger.state().frame(&new.name);
+    let frame = state.frame(&new.name);
     let mut segments = Vec::new();
     if append.is_some()
         && let Some(latest) = frame.and_then(|frame| frame.latest())

@@ -1,7 +1,8 @@
 //! Media that fail, and calls at the wrong moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use farrow_region::{Media, MemMedia, RegionError};
 use farrow_store::{Store, StoreError};
@@ -132,6 +133,50 @@ fn a_reservation_is_committed_by_one_at_a_time() {
     assert!(matches!(seen.0, Err(StoreError::ReservationBusy { .. })));
     assert!(matches!(seen.1, Err(StoreError::ReservationBusy { .. })));
     assert_eq!(seen.2, 4096);
+}
+
+/// A compaction under way holds up no reader: it is not done before a reader on another thread has had its answers.
+#[test]
+fn readers_get_through_while_the_catalog_is_compacted() {
+    let media = Troubled::new(Arc::new(formatted(2 * MIB)));
+    let store = Arc::new(Store::open(media.clone(), HOST).unwrap());
+    put(&store, "a", 10);
+    put(&store, "a", 10);
+    let held = store.acquire(&name("a"), Some(1)).unwrap();
+    store.drop_frame(&name("a"), Some(1)).unwrap();
+    assert_eq!(store.usage().held, 4096);
+
+    let answers = Arc::new(AtomicUsize::new(0));
+    let during = {
+        let (store, answers) = (Arc::downgrade(&store), answers.clone());
+        move || {
+            if answers.fetch_add(1, Ordering::Relaxed) > 0 {
+                return;
+            }
+            let (store, held) = (store.upgrade().unwrap(), held.clone());
+            let (told, answered) = mpsc::channel();
+            std::thread::spawn(move || {
+                assert_eq!(store.get(&name("a"), None).unwrap().number, 2);
+                assert_eq!(
+                    (store.list("", None, 9).len(), store.versions(&name("a")).unwrap().len()),
+                    (1, 1)
+                );
+                let again = store.acquire(&name("a"), None).unwrap();
+                store.release(&again).unwrap();
+                // The last hold on what was dropped: the extents are free once the compaction is done.
+                store.release(&held).unwrap();
+                told.send((store.usage().held, store.seq())).unwrap();
+            });
+            // Without an answer the test would hang in here; only then does the limit count.
+            let (held, _) = answered.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(held, 4096);
+        }
+    };
+    assert!(media.during_persist.set(Box::new(during)).is_ok());
+    store.compact().unwrap();
+    assert!(answers.load(Ordering::Relaxed) > 0);
+    assert_eq!(store.usage().held, 0, "what was released meanwhile");
+    view(&store).check(&store);
 }
 
 #[test]
