@@ -5,7 +5,7 @@ use std::fs::File;
 use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_buffer::Buffer;
@@ -39,7 +39,7 @@ pub(crate) struct Region {
     medium: PathBuf,
     file: File,
     /// Each pool file mapped whole, once.
-    pools: HashMap<u32, Arc<ReadMapping>>,
+    pools: RwLock<HashMap<u32, Arc<ReadMapping>>>,
     check: CommitCheck,
 }
 
@@ -61,12 +61,17 @@ impl Region {
         let pools = store
             .pools()
             .iter()
-            .map(|pool| {
-                let ranges: Vec<FileRange> = ranges_of(pool).collect();
-                Ok((pool.index, ReadMapping::map(&file, &ranges)?))
-            })
+            .map(|pool| Ok((pool.index, map_pool(&file, pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, media, medium, file, pools, check })
+        Ok(Self { store, media, medium, file, pools: RwLock::new(pools), check })
+    }
+
+    /// Makes one more pool file of `len` bytes, or of the largest range that is in no famfs file.
+    pub(crate) fn grow(&self, len: Option<u64>) -> Result<PoolFile, AgentError> {
+        let pool = self.store.add_pool(len)?;
+        let mapping = map_pool(&self.file, &pool)?;
+        self.pools.write().unwrap_or_else(PoisonError::into_inner).insert(pool.index, mapping);
+        Ok(pool)
     }
 
     /// Whether the medium is still as long as it was; a file can be cut off under its mappings.
@@ -246,7 +251,7 @@ impl Region {
             || AgentError::LongerThanReserved { len, reserved: extents.iter().map(|e| e.len).sum() };
         let len = usize::try_from(len).map_err(|_| too_long())?;
         if let &[extent] = extents
-            && let Some(pool) = self.pools.get(&extent.pool)
+            && let Some(pool) = self.pool(extent.pool)
         {
             let offset = usize::try_from(extent.offset).map_err(|_| too_long())?;
             return Ok(pool.sealed(offset, len, ())?);
@@ -257,11 +262,16 @@ impl Region {
         Ok(ReadMapping::map(&self.file, &ranges)?.sealed(0, len, ())?)
     }
 
+    fn pool(&self, index: u32) -> Option<Arc<ReadMapping>> {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
+    }
+
     fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
         let mut used: Vec<u32> = extents.into_iter().map(|extent| extent.pool).collect();
         used.sort_unstable();
         used.dedup();
-        let pools = self.store.pools().iter().filter(|pool| used.binary_search(&pool.index).is_ok());
+        let pools = self.store.pools();
+        let pools = pools.iter().filter(|pool| used.binary_search(&pool.index).is_ok());
         pools
             .map(|pool| v1::PoolFile {
                 index: pool.index,
@@ -297,6 +307,11 @@ impl Drop for HeldVersion {
 
 fn ranges_of(pool: &PoolFile) -> impl Iterator<Item = FileRange> {
     pool.extents.iter().map(|&(offset, len)| FileRange { offset, len })
+}
+
+fn map_pool(file: &File, pool: &PoolFile) -> Result<Arc<ReadMapping>, AgentError> {
+    let ranges: Vec<FileRange> = ranges_of(pool).collect();
+    Ok(ReadMapping::map(file, &ranges)?)
 }
 
 fn segment_message(segment: &Segment) -> v1::Segment {

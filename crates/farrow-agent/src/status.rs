@@ -62,7 +62,9 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::Checksums { .. }
         | StoreError::RecordTooLong { .. }
         | StoreError::SchemaMismatch { .. } => Reason::InvalidData,
-        StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } => Reason::RegionFull,
+        StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } | StoreError::NoSpaceToGrow { .. } => {
+            Reason::RegionFull
+        }
         StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
         StoreError::Catalog(_)
         | StoreError::Famfs(_)

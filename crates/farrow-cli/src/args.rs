@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Retain(Retain),
     /// Remove versions that are older than something
     Expire(Expire),
+    /// Add a pool file, out of space that mkfs --reserve left outside the pool; it is never given back
+    Grow(Grow),
     /// Show who maps what
     Leases(Leases),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
@@ -78,7 +80,7 @@ pub(crate) struct Mkfs {
     /// Version of the famfs format; a famfs tool reads exactly the one that it was built for
     #[arg(long, value_enum, default_value = "2.2")]
     pub(crate) omf: Omf,
-    /// Bytes left outside the pool, for other programs' famfs files and for farrow export
+    /// Bytes left outside the pool, for other programs' famfs files, for farrow export, and for farrow grow
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub(crate) reserve: Size,
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
@@ -238,6 +240,20 @@ pub(crate) struct Expire {
     /// Also the latest version of a frame, which else stays however old it is
     #[arg(long)]
     pub(crate) latest: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Grow {
+    /// A region to grow itself, which no agent has open, instead of asking an agent
+    pub(crate) path: Option<PathBuf>,
+    /// Bytes of the pool file, rounded up to units of 2 MiB [default: the largest range that is in no file]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) by: Option<Size>,
+    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
+    #[arg(long, value_name = "FILE", requires = "path")]
+    pub(crate) system_uuid_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) agent: Agent,
 }

@@ -6,6 +6,7 @@ pub(crate) mod expire;
 pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod get;
+pub(crate) mod grow;
 pub(crate) mod leases;
 pub(crate) mod log;
 pub(crate) mod ls;

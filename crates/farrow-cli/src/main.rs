@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Command::Rm(command) => commands::rm::run(&command),
         Command::Retain(command) => commands::retain::run(&command),
         Command::Expire(command) => commands::expire::run(&command),
+        Command::Grow(command) => commands::grow::run(&command),
         Command::Leases(command) => commands::leases::run(&command),
         Command::Df(command) => commands::df::run(&command),
     };

@@ -64,6 +64,11 @@ impl Client {
         runtime().block_on(self.0.expire(prefix, age, latest))
     }
 
+    /// See [`crate::Client::grow`].
+    pub fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
+        runtime().block_on(self.0.grow(len))
+    }
+
     /// See [`crate::Client::leases`].
     pub fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
         runtime().block_on(self.0.leases())

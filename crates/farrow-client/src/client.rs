@@ -226,6 +226,14 @@ impl Client {
         self.connection.action_result::<v1::DropResult>(Action::Expire, &request).await.map(Dropped::from)
     }
 
+    /// Has the agent make one more pool file, out of space that is in no famfs file: of `len` bytes, or with `None`
+    /// of the largest range there is. Returns its bytes.
+    pub async fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
+        let request = v1::GrowRequest { len: len.unwrap_or(0) };
+        let grown: v1::GrowResult = self.connection.action_result(Action::Grow, &request).await?;
+        Ok(grown.len)
+    }
+
     /// Who maps what, oldest lease first.
     pub async fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
         let leases: Vec<v1::LeaseInfo> = self.connection.action(Action::Leases, &()).await?;

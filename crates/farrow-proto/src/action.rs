@@ -23,6 +23,8 @@ pub enum Action {
     Stat,
     /// `farrow.Verify`
     Verify,
+    /// `farrow.Grow`
+    Grow,
     /// `farrow.Leases`
     Leases,
     /// `farrow.Usage`
@@ -31,7 +33,7 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
@@ -42,6 +44,7 @@ impl Action {
         Self::List,
         Self::Stat,
         Self::Verify,
+        Self::Grow,
         Self::Leases,
         Self::Usage,
     ];
@@ -59,6 +62,7 @@ impl Action {
             Self::List => "farrow.List",
             Self::Stat => "farrow.Stat",
             Self::Verify => "farrow.Verify",
+            Self::Grow => "farrow.Grow",
             Self::Leases => "farrow.Leases",
             Self::Usage => "farrow.Usage",
         }
@@ -77,6 +81,7 @@ impl Action {
             Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
             Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
             Self::Verify => "VerifyRequest -> VerifyProgress...: compare a version with its checksums",
+            Self::Grow => "GrowRequest -> GrowResult: one more pool file",
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
             Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
         }

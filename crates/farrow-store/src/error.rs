@@ -249,6 +249,20 @@ pub enum StoreError {
         /// All free ranges.
         free: u64,
     },
+    /// No free space outside the pool for one more pool file.
+    #[error(
+        "no space for a pool file: need {}, largest range in no famfs file {} of {}. The pool takes all that mkfs does \
+         not leave out with --reserve. Try: farrow rm, or a larger region",
+        Size(*need), Size(*largest_free), Size(*free)
+    )]
+    NoSpaceToGrow {
+        /// Bytes asked for, in whole allocation units.
+        need: u64,
+        /// The largest range.
+        largest_free: u64,
+        /// All such ranges.
+        free: u64,
+    },
     /// Another master has written the catalog since this one did.
     #[error(
         "another master took over: commit word at {at:#x} is {found:#018x}, this store wrote {expected:#018x}. \

@@ -139,6 +139,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether this is still the master, so that it may write outside the catalog as well.
+    pub(crate) fn check_master(&self, media: &dyn Media) -> Result<()> {
+        self.check_running()?;
+        let undecided = Undecided(&self.view);
+        self.catalog.check_word(media)?;
+        undecided.decided();
+        Ok(())
+    }
+
+    /// One more pool file is there.
+    pub(crate) fn add_pool(&mut self, pool: u32, len: u64) -> Result<()> {
+        let mut state = self.view.state.write().map_err(|_| StoreError::Stopped)?;
+        state.add_pool(pool, len);
+        Ok(())
+    }
+
     /// The most segments that one record may free, so that it always finds room.
     pub(crate) fn most_freed(&self) -> usize {
         let ids = (self.slack() / 2 / 8).clamp(1, 4096);

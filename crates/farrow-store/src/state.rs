@@ -99,6 +99,11 @@ impl State {
         self.seq
     }
 
+    /// One more pool file is there. At the next start it is there from the beginning, which comes to the same.
+    pub(crate) fn add_pool(&mut self, pool: u32, len: u64) {
+        self.free.add_pool(pool, len);
+    }
+
     pub(crate) fn free(&self) -> &FreeSpace {
         &self.free
     }

@@ -1,12 +1,13 @@
 //! The store of one region: what the master's agent asks.
 
 mod drops;
+mod growth;
 mod holds;
 mod readers;
 mod writers;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use famfs_format::{FormatError, LogHeader, Superblock};
 use farrow_region::Media;
@@ -30,14 +31,19 @@ pub(crate) use readers::find;
 pub struct Store {
     media: Arc<dyn Media>,
     superblock: Superblock,
-    log: LogHeader,
     log_fault: Option<FormatError>,
-    pools: Vec<PoolFile>,
+    files: RwLock<Files>,
     view: Arc<View>,
     /// Taken after `view` where both are needed.
     holds: Mutex<Holds>,
     /// Taken before both.
     writer: Mutex<Writer>,
+}
+
+/// The famfs files, which grow in number.
+struct Files {
+    log: LogHeader,
+    pools: Arc<[PoolFile]>,
 }
 
 /// What only one at a time may use.
@@ -81,7 +87,8 @@ impl Store {
         let holds = Mutex::new(Holds::new(opened));
         let writer = Mutex::new(Writer { ledger, committing: HashSet::new() });
         let Volume { superblock, log, log_fault, .. } = volume;
-        Ok(Self { media, superblock, log, log_fault, pools: files.pools, view, holds, writer })
+        let files = RwLock::new(Files { log, pools: files.pools.into() });
+        Ok(Self { media, superblock, log_fault, files, view, holds, writer })
     }
 
     /// The UUID of the region: that of its famfs file system.
@@ -106,8 +113,8 @@ impl Store {
     }
 
     /// The pool files, by index.
-    pub fn pools(&self) -> &[PoolFile] {
-        &self.pools
+    pub fn pools(&self) -> Arc<[PoolFile]> {
+        Arc::clone(&self.files().pools)
     }
 
     /// Where extents lie on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
@@ -115,7 +122,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchExtent`] for one that is not within a pool.
     pub fn media_ranges(&self, extents: &[Extent]) -> Result<Vec<(u64, u64)>> {
-        volume::media_ranges(&self.pools, extents)
+        volume::media_ranges(&self.files().pools, extents)
     }
 
     /// The master's epoch.
@@ -140,7 +147,8 @@ impl Store {
 
     /// What holds the space.
     pub fn usage(&self) -> Usage {
-        Usage::new(&self.view, &self.pools, &self.log)
+        let files = self.files();
+        Usage::new(&self.view, &files.pools, &files.log)
     }
 
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
@@ -218,6 +226,10 @@ impl Store {
             writer.ledger.record(&*self.media, Body::ExtentsFreed { segments: segments.to_vec() })?;
         }
         Ok(freed)
+    }
+
+    fn files(&self) -> RwLockReadGuard<'_, Files> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn holds(&self) -> MutexGuard<'_, Holds> {

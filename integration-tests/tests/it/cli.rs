@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt;
 use std::process::Output;
 
 use arrow_array::RecordBatch;
+use farrow_client::Reason;
 use farrow_integration_tests::{Agent, Region, batch, farrow};
 
 fn stdout(output: &Output) -> String {
@@ -103,6 +104,44 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     assert_eq!(stdout(&run(&["ls"])), "");
 }
 
+#[tokio::test]
+async fn grow_adds_pool_files_with_and_without_an_agent() {
+    let region = Region::unmade();
+    let path = region.path.to_str().unwrap();
+    stdout(&farrow(&["mkfs", "--size", "64MiB", "--reserve", "40MiB", path]));
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1_000_000);
+    let put = async || client.put("a", rows.schema(), vec![rows.clone()]).await;
+    let full = put().await.unwrap_err();
+    assert_eq!(full.reason(), Some(Reason::RegionFull), "{full}");
+    let refused = farrow(&["grow", path]);
+    assert_eq!(refused.status.code(), Some(1), "an agent has it open");
+
+    let grown = farrow(&["grow", "--by", "24MiB", "--address", agent.socket()]);
+    assert!(stderr(&grown).contains("24.0 MiB more"), "{}", stderr(&grown));
+    put().await.unwrap();
+    let frame = client.get("a").await.unwrap();
+    assert!(frame.zero_copy(), "{:?}", frame.why());
+    assert_eq!(
+        frame.batches().map(Result::unwrap).collect::<Vec<RecordBatch>>(),
+        std::slice::from_ref(&rows)
+    );
+    let df: serde_json::Value =
+        serde_json::from_str(&stdout(&farrow(&["df", "--json", "--address", agent.socket()]))).unwrap();
+    assert_eq!(df["log_entries"].as_u64(), Some(6));
+    drop(frame);
+    assert_eq!(agent.terminate(), Some(0));
+
+    assert!(stderr(&farrow(&["grow", path])).contains("16.0 MiB more"));
+    let none = farrow(&["grow", path]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("--reserve"), "{}", stderr(&none));
+    region.assert_clean();
+    let agent = region.agent();
+    assert_eq!(agent.client().await.get("a").await.unwrap().rows(), 1_000_000);
+}
+
 /// Where the region's file holds the numbers from 500 on, as `batch` makes them.
 fn place_of_500(image: &[u8]) -> usize {
     let numbers: Vec<u8> = (500..510_i64).flat_map(i64::to_le_bytes).collect();
@@ -200,7 +239,9 @@ fn fsck_tells_clean_from_damaged_from_unreadable() {
 fn usage_errors_are_told_apart() {
     assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
     let help = farrow(&["--help"]);
-    for verb in ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "leases", "df"] {
+    for verb in
+        ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "retain", "expire", "grow", "leases", "df"]
+    {
         assert!(stdout(&help).contains(verb), "{verb}");
     }
 }

@@ -89,6 +89,12 @@ impl Service {
             }
             // Its results come one by one.
             Action::Verify => return self.verify(&decode(action, &body)?),
+            Action::Grow => {
+                let v1::GrowRequest { len } = decode(action, &body)?;
+                let grow = move |service: &Self| service.region.grow((len > 0).then_some(len));
+                let pool = self.blocking(grow).await?;
+                vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
+            }
             Action::Leases => self.lease_infos(),
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
         };

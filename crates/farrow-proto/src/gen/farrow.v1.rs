@@ -356,6 +356,22 @@ pub struct VerifyProgress {
     #[prost(uint32, tag = "6")]
     pub without_checksums: u32,
 }
+/// "farrow.Grow": one more pool file, out of space that is in no famfs file. It is never given back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowRequest {
+    /// Bytes, rounded up to units of 2 MiB; 0: the largest range there is.
+    #[prost(uint64, tag = "1")]
+    pub len: u64,
+}
+/// Result of "farrow.Grow".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowResult {
+    /// Its index: its path in famfs is farrow/pool/ and this with four digits.
+    #[prost(uint32, tag = "1")]
+    pub pool: u32,
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
+}
 /// "farrow.Leases": no body; one LeaseInfo a result.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseInfo {

@@ -192,7 +192,7 @@ impl CatalogFile {
     }
 
     /// Another master may have taken over: then the word is not what was written last.
-    fn check_word(&self, media: &dyn Media) -> Result<()> {
+    pub(crate) fn check_word(&self, media: &dyn Media) -> Result<()> {
         let at = self.base + WORD_OFFSET;
         media.refresh(at, 8)?;
         let (found, expected) = (media.load_u64(at)?, self.word.to_bits());

@@ -8,6 +8,7 @@ mod drops;
 mod export;
 mod format;
 mod frames;
+mod growth;
 mod model;
 mod region;
 mod trouble;

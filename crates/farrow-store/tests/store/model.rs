@@ -148,7 +148,7 @@ impl Model {
         let reserved: Vec<_> = self.reservations.iter().flat_map(|r| r.extents.clone()).collect();
         assert_eq!(usage.reserved, reserved.iter().map(|extent| extent.len).sum::<u64>());
         let all: Vec<_> = self.segments.values().flatten().copied().chain(reserved).collect();
-        assert_disjoint(&all, POOL);
+        assert_disjoint(&all, &[POOL]);
     }
 }
 
