@@ -193,7 +193,16 @@ impl Ledger {
         if live + need + kept > capacity {
             let versions = state.totals().versions;
             let reservations = state.reservations().len();
-            return Err(StoreError::CatalogFull { need, live, capacity, versions, reservations });
+            let (segments, segments_len) = (state.segments(), state.totals().segments_len);
+            return Err(StoreError::CatalogFull {
+                need,
+                live,
+                capacity,
+                versions,
+                reservations,
+                segments,
+                segments_len,
+            });
         }
         drop(state);
         if need > self.catalog.room() { self.compact(media) } else { Ok(()) }

@@ -74,6 +74,8 @@ pub(crate) struct Totals {
     pub(crate) versions: u64,
     /// Bytes of the records that a checkpoint of this state holds.
     pub(crate) checkpoint_len: u64,
+    /// Of which are segments.
+    pub(crate) segments_len: u64,
 }
 
 /// A segment and the number of versions it is in.
@@ -329,6 +331,7 @@ impl State {
     fn keep(&mut self, segment: Arc<Segment>) {
         self.totals.held += total_len(&segment.extents);
         self.totals.checkpoint_len += segment_record_len(&segment);
+        self.totals.segments_len += segment_record_len(&segment);
         self.orphans.insert(segment.id);
         self.segments.insert(segment.id, Kept { segment, versions: 0 });
     }
@@ -338,6 +341,7 @@ impl State {
         let Some(Kept { segment, .. }) = self.segments.remove(&id) else { return };
         self.totals.held -= total_len(&segment.extents);
         self.totals.checkpoint_len -= segment_record_len(&segment);
+        self.totals.segments_len -= segment_record_len(&segment);
         self.give_back(&segment.extents);
     }
 

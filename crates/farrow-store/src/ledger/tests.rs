@@ -262,6 +262,8 @@ fn a_full_catalog_can_be_emptied() {
         }
     };
     assert!(matches!(full, StoreError::CatalogFull { .. }), "{full}");
+    let holders = format!("by {} versions and ", names.len());
+    assert!(full.to_string().contains(&holders), "{full}");
     assert!(names.len() > 10, "{}", names.len());
     for (name, id) in names {
         ledger.record(&media, dropped(&name, None)).unwrap();

@@ -97,7 +97,10 @@ pub(crate) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Res
         Some(version) => frame.versions.get(&version).cloned().ok_or_else(|| StoreError::VersionGone {
             name: name.clone(),
             version,
+            given: frame.last_number,
+            oldest: frame.versions.first_key_value().map_or(latest.number, |(&oldest, _)| oldest),
             latest: latest.number,
+            count: frame.versions.len(),
         }),
     }
 }

@@ -129,7 +129,15 @@ impl Store {
             need,
             largest_free: state.free().largest(),
             free: state.free().total(),
+            used: state.totals().used,
             held: state.totals().held,
+            reserved: state.totals().reserved,
+            reservations: state.reservations().len(),
+            most_reserved: state
+                .reservations()
+                .values()
+                .map(|reservation| (reservation.owner.pid, total_len(&reservation.extents)))
+                .max_by_key(|&(_, len)| len),
             holds: state.orphans().iter().map(|&id| holds.count(id)).sum(),
             quarantine: holds.quarantine(),
         }

@@ -186,7 +186,10 @@ fn a_second_master_stops_the_first() {
     put(&first, "a", 1);
     let second = Store::open(media, HOST).unwrap();
     assert_eq!((first.epoch(), second.epoch()), (1, 2));
-    assert!(matches!(first.reserve(OWNER, 1), Err(StoreError::Fenced { .. })));
+    let error = first.reserve(OWNER, 1).unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }));
+    let (found, own) = ("(epoch 0x2 in its low 16 bits)", "(epoch 0x1)");
+    assert!(error.to_string().contains(found) && error.to_string().contains(own), "{error}");
     assert!(matches!(first.get(&name("a"), None), Err(StoreError::Stopped)));
     put(&second, "a", 1);
 }
