@@ -117,7 +117,8 @@ impl State {
                 Some(new) if new.id == id => new,
                 _ => kept.filter(|_| live).map(|kept| &kept.segment).ok_or(StateFault::NoSegment { id })?,
             };
-            if !seen.insert(id) {
+            // Of one there is nothing to allocate for.
+            if version.segments.len() > 1 && !seen.insert(id) {
                 return Err(StateFault::Twice { id });
             }
             rows = rows.checked_add(segment.rows).ok_or(StateFault::Overflow)?;
@@ -147,6 +148,9 @@ impl State {
     fn verify_free(&self, extents: &[Extent]) -> Result<(), StateFault> {
         if let Some(extent) = extents.iter().find(|extent| !self.free.contains(extent)) {
             return Err(StateFault::NotFree { extent: *extent });
+        }
+        if extents.len() < 2 {
+            return Ok(());
         }
         let mut sorted = extents.to_vec();
         sorted.sort_unstable();

@@ -1,6 +1,5 @@
 //! What ends versions: dropping, retention, expiry.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU64;
 
 use super::readers::{find, not_found};
@@ -87,7 +86,9 @@ impl Store {
         writer.ledger.record(&*self.media, body)?;
         let (frames, given_up) = {
             let state = writer.ledger.state();
-            let names: BTreeSet<&FrameName> = dropped.iter().map(|version| &version.name).collect();
+            // The versions of a frame stand together.
+            let mut names: Vec<&FrameName> = dropped.iter().map(|version| &version.name).collect();
+            names.dedup();
             let gone = names.into_iter().filter(|name| state.frame(name).is_none()).count();
             (gone as u64, state.totals().held - held_before)
         };
