@@ -25,10 +25,11 @@ impl Recorded<'_> {
     /// checksum. `progress` is told how many bytes of blocks were done since it was told last.
     ///
     /// # Errors
-    /// Any of [`Layout::verify`]; [`IpcError::Digest`]; [`IpcError::Checksum`] for the first block that
+    /// Any of [`Layout::verify_foreign`]; [`IpcError::Digest`]; [`IpcError::Checksum`] for the first block that
     /// differs, record batches before dictionary batches; [`IpcError::ChecksumCount`].
     pub fn verify(&self, bytes: &[u8], mut progress: impl FnMut(u64)) -> Result<Layout, IpcError> {
-        let layout = Layout::verify(bytes)?;
+        // What is aligned otherwise has another digest.
+        let layout = Layout::verify_foreign(bytes)?;
         let found = layout.metadata_digest();
         if found != self.metadata_digest {
             return Err(IpcError::Digest { expected: self.metadata_digest, found });
