@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::num::NonZeroU64;
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -142,12 +142,12 @@ impl Region {
     }
 
     /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes
-    /// were done since it was told last.
+    /// were done since it was told last, and may end it.
     pub(crate) fn verify(
         &self,
         version: &Version,
         index: usize,
-        progress: impl FnMut(u64),
+        progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<(), AgentError> {
         let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
         let bytes = Bytes::from_owner(self.bytes(&segment.extents, segment.len)?);

@@ -1,6 +1,6 @@
 //! Checksums of what a segment holds, taken when it is committed and compared when somebody asks.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -22,12 +22,16 @@ pub struct Recorded<'a> {
 
 impl Recorded<'_> {
     /// Checks that `bytes` are what was committed: the structure by the digest, then every block by its
-    /// checksum. `progress` is told how many bytes of blocks were done since it was told last.
+    /// checksum. `progress` is told how many bytes of blocks were done since it was told last, and whether to go on.
     ///
     /// # Errors
     /// Any of [`Layout::verify_foreign`]; [`IpcError::Digest`]; [`IpcError::Checksum`] for the first block that
-    /// differs, record batches before dictionary batches; [`IpcError::ChecksumCount`].
-    pub fn verify(&self, bytes: &[u8], mut progress: impl FnMut(u64)) -> Result<Layout, IpcError> {
+    /// differs, record batches before dictionary batches; [`IpcError::ChecksumCount`]; [`IpcError::Ended`].
+    pub fn verify(
+        &self,
+        bytes: &[u8],
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<Layout, IpcError> {
         // What is aligned otherwise has another digest.
         let layout = Layout::verify_foreign(bytes)?;
         let found = layout.metadata_digest();
@@ -45,7 +49,9 @@ impl Recorded<'_> {
             let mut hash = Xxh3::new();
             for piece in bytes[range].chunks(PIECE) {
                 hash.update(piece);
-                progress(piece.len() as u64);
+                if progress(piece.len() as u64).is_break() {
+                    return Err(IpcError::Ended);
+                }
             }
             let found = hash.digest();
             if found != expected {

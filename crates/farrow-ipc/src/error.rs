@@ -215,6 +215,9 @@ pub enum IpcError {
         /// Checksums recorded.
         found: usize,
     },
+    /// Whoever asked did not wait for the end.
+    #[error("the comparison was ended before it was done")]
+    Ended,
     /// No such batch.
     #[error("batch {index} asked for, there are {batches}")]
     NoBatch {

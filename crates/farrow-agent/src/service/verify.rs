@@ -1,5 +1,7 @@
 //! `farrow.Verify`: a version's bytes compared with what was recorded at its commit.
 
+use std::ops::ControlFlow;
+
 use arrow_flight::Result as ActionResult;
 use farrow_proto::v1;
 use farrow_store::{FrameRef, Version};
@@ -25,8 +27,10 @@ impl Service {
         let (results, mut told) = mpsc::channel(WAITING);
         tokio::task::spawn_blocking(move || {
             let last = verify(&region, &version, &results);
-            // Whoever asked may be gone.
-            let _ = results.blocking_send(last.map(|progress| encode(&progress)).map_err(Status::from));
+            // Whoever asked may be gone, which ended it.
+            if !results.is_closed() {
+                let _ = results.blocking_send(last.map(|progress| encode(&progress)).map_err(Status::from));
+            }
         });
         Ok(Box::pin(futures::stream::poll_fn(move |context| told.poll_recv(context))))
     }
@@ -47,15 +51,13 @@ fn verify(
     };
     let (mut end, mut reported) = (0, 0);
     for (index, segment) in version.segments.iter().enumerate() {
-        if results.is_closed() {
-            break;
-        }
         region.verify(version, index, |bytes| {
             progress.bytes_done += bytes;
             if progress.bytes_done - reported >= REPORT_BYTES {
                 reported = progress.bytes_done;
                 let _ = results.try_send(Ok(encode(&progress)));
             }
+            if results.is_closed() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
         // What is not in a block is covered by the digest, or is padding.
         end += segment.len;
