@@ -220,3 +220,37 @@ fn a_store_is_shared_by_threads() {
     seen.check(&store);
     assert_eq!((seen.versions.len(), store.usage().held), (4, 0));
 }
+
+/// Versions that share segments, dropped and released by everybody at once, in a catalog that is compacted often.
+#[test]
+fn a_frame_is_shared_by_threads() {
+    let store = open(formatted(4 * MIB));
+    store.lift_quarantine().unwrap();
+    put(&store, "a", 1);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let reservation = store.reserve(OWNER, 1).unwrap();
+                    fill(store, &reservation);
+                    let new = new_version("a", 1);
+                    // A new one now and then, so that the versions do not grow for ever.
+                    let version = match (round + thread) % 5 {
+                        0 => store.commit(reservation.id, new).unwrap(),
+                        _ => store.append(reservation.id, new).unwrap(),
+                    };
+                    let held = store.acquire(&name("a"), None).unwrap();
+                    store.drop_frame(&name("a"), Some(version.number)).unwrap();
+                    assert!(held.segments.iter().all(|segment| segment.len == 1));
+                    store.release(&held).unwrap();
+                }
+            });
+        }
+    });
+    let seen = view(&store);
+    seen.check(&store);
+    assert_eq!((seen.versions.len(), store.usage().held), (1, 0));
+    assert_eq!(store.drop_frame(&name("a"), None).unwrap().bytes_freed, 4096);
+    assert_eq!(store.usage().free, 4 * MIB);
+}
