@@ -71,6 +71,14 @@ pub(crate) enum AgentError {
         /// The type found.
         found: &'static str,
     },
+    /// A drop of a name and of a prefix at once.
+    #[error("drop of {name:?} and of the prefix {prefix:?}: name one of the two")]
+    NameAndPrefix {
+        /// The name.
+        name: String,
+        /// The prefix.
+        prefix: String,
+    },
     /// A ticket of another region.
     #[error("ticket for region {}, this agent serves region {here}: ask this agent for a ticket", hex(found))]
     ForeignTicket {
@@ -78,6 +86,19 @@ pub(crate) enum AgentError {
         found: Bytes,
         /// This region's.
         here: Uuid,
+    },
+    /// A ticket for a version that is gone, though another has its name and number now.
+    #[error(
+        "the version `{frame}` of this ticket is gone: it was commit {ticketed}, the frame was dropped and put again, \
+         and its version of that number is commit {found}. Ask for a new ticket"
+    )]
+    StaleTicket {
+        /// Name and number.
+        frame: String,
+        /// The commit that the ticket was given for.
+        ticketed: u64,
+        /// The commit of what is there.
+        found: u64,
     },
     /// A request that gives something to a process came from nowhere the kernel knows.
     #[error(
@@ -117,6 +138,26 @@ pub(crate) enum AgentError {
     SeveralFiles {
         /// How many it has.
         extents: usize,
+    },
+    /// A pool file that only famfs's tools can make.
+    #[error(
+        "on a mounted famfs pool files are made by its tools. Try: famfs creat -C 0 -N 0 -B 0 -m 0600 -s SIZE {}, then \
+         restart the agent",
+        file.display()
+    )]
+    GrowMounted {
+        /// The next pool file.
+        file: PathBuf,
+    },
+    /// A segment is not what was committed.
+    #[error("`{frame}` is not what was committed: segment {segment}, {source}")]
+    Differs {
+        /// The version.
+        frame: String,
+        /// The segment, from 0.
+        segment: usize,
+        /// What differs.
+        source: IpcError,
     },
     /// A version without bytes: the catalog must not hold one.
     #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]

@@ -149,18 +149,31 @@ impl Leases {
 
     /// Space for `process` to write `len` bytes into.
     pub(crate) fn reserve(&self, process: &Arc<Process>, len: u64) -> Result<Reservation, AgentError> {
-        // Held over both steps: an end of the process is seen before them or after them, never between.
-        let mut table = self.table();
-        self.register(&mut table, process)?;
-        Ok(self.store.reserve(self.owner(process), len)?)
+        self.register(&mut self.table(), process)?;
+        // This may wait for the catalog, which who is granted a lease need not: so the table is not locked.
+        let reservation = self.store.reserve(self.owner(process), len)?;
+        let recorded = {
+            let mut table = self.table();
+            // Meanwhile the process may have ended, and its reservations before this one was among them; or it held
+            // nothing and was taken off the record.
+            if table.held.contains_key(&process.id()) {
+                self.register(&mut table, process)
+            } else {
+                let ProcessId { pid, .. } = process.id();
+                Err(AgentError::NotHeld { what: "reservation", id: reservation.id, pid })
+            }
+        };
+        if recorded.is_err() {
+            self.store.abort(reservation.id)?;
+        }
+        recorded.map(|()| reservation)
     }
 
     /// The reservation `id`, if it is `process`'s.
     pub(crate) fn reservation(&self, process: &Process, id: u64) -> Result<Reservation, AgentError> {
         self.store
-            .reservations()
-            .into_iter()
-            .find(|reservation| reservation.id == id && reservation.owner == self.owner(process))
+            .reservation(id)
+            .filter(|reservation| reservation.owner == self.owner(process))
             .ok_or(AgentError::NotHeld { what: "reservation", id, pid: process.id().pid })
     }
 
@@ -211,10 +224,8 @@ impl Leases {
 
     /// Ends a reservation whose process ended while it was being committed, which failed.
     pub(crate) fn end_orphan(&self, process: ProcessId, reservation: u64) {
-        let table = self.table();
-        if !table.held.contains_key(&process)
-            && let Err(error) = self.store.abort(reservation)
-        {
+        let ended = !self.table().held.contains_key(&process);
+        if ended && let Err(error) = self.store.abort(reservation) {
             tracing::debug!(pid = process.pid, reservation, %error, "ended already");
         }
     }

@@ -68,6 +68,16 @@ impl Medium {
         }
     }
 
+    /// Refuses to make pool file `index` where the famfs log is its tools' to write.
+    pub(crate) fn check_log_is_ours(&self, index: usize) -> Result<(), AgentError> {
+        match self {
+            Self::Whole { .. } => Ok(()),
+            Self::Mounted { mount, .. } => {
+                Err(AgentError::GrowMounted { file: mount.root().join(format!("farrow/pool/{index:04}")) })
+            }
+        }
+    }
+
     /// Maps all of a pool file, read-only.
     pub(crate) fn map_pool(&self, pool: &PoolFile) -> Result<Arc<ReadMapping>, AgentError> {
         let ranges = self.ranges(pool.len, &pool.extents);
@@ -91,7 +101,8 @@ impl Medium {
             }
             Self::Mounted { mount, .. } => {
                 let index = extents.first().map(|extent| extent.pool);
-                let pool = store.pools().iter().find(|pool| Some(pool.index) == index);
+                let pools = store.pools();
+                let pool = pools.iter().find(|pool| Some(pool.index) == index);
                 let Some(pool) = pool.filter(|pool| extents.iter().all(|extent| extent.pool == pool.index))
                 else {
                     return Err(AgentError::SeveralFiles { extents: extents.len() });

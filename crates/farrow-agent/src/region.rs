@@ -3,18 +3,21 @@
 mod foreign;
 
 use std::collections::HashMap;
-use std::ops::Deref;
+use std::num::NonZeroU64;
+use std::ops::{ControlFlow, Deref};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use farrow_ipc::{Layout, Trust};
+use farrow_ipc::{Layout, Recorded, Trust};
 use farrow_proto::v1;
 use farrow_region::{ReadMapping, RegionError};
-use farrow_store::{Extent, FrameName, NewVersion, Reservation, Segment, Store, Validation, Version};
+use farrow_store::{
+    Extent, FrameName, NewVersion, PoolFile, Reservation, Segment, Store, Validation, Version,
+};
 use uuid::Uuid;
 
 use crate::error::AgentError;
@@ -26,9 +29,10 @@ pub(crate) use foreign::not_served;
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum CommitCheck {
-    /// The structure of the Arrow file: O(metadata); readers validate values.
+    /// The structure of the Arrow file: O(metadata); readers validate values, and no checksums are recorded.
     Structure,
-    /// Structure and values: reads all offsets, strings and keys once, so that no reader has to.
+    /// Structure and values: reads all offsets, strings and keys once, so that no reader has to, and records a
+    /// checksum of each batch.
     Values,
 }
 
@@ -37,7 +41,7 @@ pub(crate) struct Region {
     store: Arc<Store>,
     medium: Medium,
     /// Each pool file mapped whole, once.
-    pools: HashMap<u32, Arc<ReadMapping>>,
+    pools: RwLock<HashMap<u32, Arc<ReadMapping>>>,
     check: CommitCheck,
     told: Mutex<Told>,
 }
@@ -66,7 +70,16 @@ impl Region {
             .iter()
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, medium, pools, check, told: Mutex::default() })
+        Ok(Self { store, medium, pools: RwLock::new(pools), check, told: Mutex::default() })
+    }
+
+    /// Makes one more pool file of `len` bytes, or of the largest range that is in no famfs file.
+    pub(crate) fn grow(&self, len: Option<u64>) -> Result<PoolFile, AgentError> {
+        self.medium.check_log_is_ours(self.store.pools().len())?;
+        let pool = self.store.add_pool(len)?;
+        let mapping = self.medium.map_pool(&pool)?;
+        self.pools.write().unwrap_or_else(PoisonError::into_inner).insert(pool.index, mapping);
+        Ok(pool)
     }
 
     /// Whether the medium is still as long as it was; a file can be cut off under its mappings. One system call.
@@ -83,7 +96,11 @@ impl Region {
 
     /// The first loss in a pool, if there is one: frames that lie elsewhere are served on.
     pub(crate) fn lost(&self) -> Option<RegionError> {
-        self.pools.values().find_map(|pool| pool.check_intact(0, pool.len()).err())
+        self.pools
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .find_map(|pool| pool.check_intact(0, pool.len()).err())
     }
 
     /// By which pages the medium is mapped, and what to do where they are not huge.
@@ -133,12 +150,17 @@ impl Region {
         memory.expect_footer()?;
         let bytes = memory.bytes()?;
         let layout = memory.read(|| Ok(Layout::verify(&bytes)?))?;
-        let validation = match self.check {
-            CommitCheck::Structure => Validation::Structure,
+        let (validation, checksums) = match self.check {
+            CommitCheck::Structure => (Validation::Structure, Vec::new()),
             CommitCheck::Values => {
                 memory.expect_all()?;
-                memory.read(|| Ok(layout.validate_values(Buffer::from(bytes))?))?;
-                Validation::Values
+                let checksums = memory.read(|| {
+                    // A second pass: together with the validation of each batch it takes as long.
+                    let checksums = layout.checksums(&bytes)?;
+                    layout.validate_values(Buffer::from(bytes))?;
+                    Ok(checksums)
+                })?;
+                (Validation::Values, checksums)
             }
         };
         let version = NewVersion {
@@ -148,19 +170,44 @@ impl Region {
             batches: u32::try_from(layout.batches().len()).unwrap_or(u32::MAX),
             validation,
             metadata_digest: layout.metadata_digest(),
-            checksums: Vec::new(),
+            checksums,
             schema_fingerprint: layout.schema_fingerprint(),
             committed_at_micros: micros_since_epoch(),
         };
         Ok(self.store.commit(reservation.id, version)?)
     }
 
-    /// The ticket of a version.
-    pub(crate) fn ticket(&self, name: &FrameName, version: u64) -> Bytes {
+    /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes
+    /// were done since it was told last, and may end it.
+    pub(crate) fn verify(
+        &self,
+        version: &Version,
+        index: usize,
+        progress: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), AgentError> {
+        let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
+        let memory = self.memory(&segment.extents, segment.len)?;
+        memory.expect_all()?;
+        let bytes = memory.bytes()?;
+        let Segment { metadata_digest, checksums, .. } = &**segment;
+        let recorded = Recorded { metadata_digest: *metadata_digest, checksums };
+        let (name, version) = (&version.name, version.number);
+        memory.read(|| {
+            recorded.verify(&bytes, progress).map(drop).map_err(|source| AgentError::Differs {
+                frame: format!("{name}@{version}"),
+                segment: index,
+                source,
+            })
+        })
+    }
+
+    /// The ticket of the version that the record `commit` made; 0 for the one of a foreign file.
+    pub(crate) fn ticket(&self, name: &FrameName, version: u64, commit: u64) -> Bytes {
         farrow_proto::encode_ticket(&v1::Ticket {
             region_uuid: self.uuid_bytes(),
             name: name.as_str().to_owned(),
             version,
+            commit,
         })
     }
 
@@ -205,6 +252,7 @@ impl Region {
             validation: validation_message(validation).into(),
             region_uuid: self.uuid_bytes(),
             foreign: false,
+            retention: self.store.retention(&version.name).map_or(0, NonZeroU64::get),
         }
     }
 
@@ -243,19 +291,24 @@ impl Region {
             || AgentError::LongerThanReserved { len, reserved: extents.iter().map(|e| e.len).sum() };
         let len = usize::try_from(len).map_err(|_| too_long())?;
         if let &[extent] = extents
-            && let Some(pool) = self.pools.get(&extent.pool)
+            && let Some(pool) = self.pool(extent.pool)
         {
             let offset = usize::try_from(extent.offset).map_err(|_| too_long())?;
-            return Ok(SegmentMemory::new(pool.clone(), offset, len));
+            return Ok(SegmentMemory::new(pool, offset, len));
         }
         Ok(SegmentMemory::new(self.medium.map(&self.store, extents)?, 0, len))
+    }
+
+    fn pool(&self, index: u32) -> Option<Arc<ReadMapping>> {
+        self.pools.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
     }
 
     fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
         let mut used: Vec<u32> = extents.into_iter().map(|extent| extent.pool).collect();
         used.sort_unstable();
         used.dedup();
-        let pools = self.store.pools().iter().filter(|pool| used.binary_search(&pool.index).is_ok());
+        let pools = self.store.pools();
+        let pools = pools.iter().filter(|pool| used.binary_search(&pool.index).is_ok());
         pools.map(|pool| self.medium.pool_file(pool)).collect()
     }
 
@@ -305,7 +358,8 @@ fn validation_message(validation: Validation) -> v1::Validation {
     }
 }
 
-fn micros_since_epoch() -> i64 {
+/// This host's clock.
+pub(crate) fn micros_since_epoch() -> i64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(elapsed.as_micros()).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,7 @@ mod foreign;
 mod info;
 mod names;
 mod rows;
+mod verify;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,7 +40,7 @@ impl Service {
         Self { region, leases }
     }
 
-    /// Runs what may take long (it reads or writes frames) where it holds up no other request.
+    /// Runs what may take long (it reads or writes frames, or waits for the catalog) where it holds up no other request.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Self) -> Result<T, AgentError> + Send + 'static,
@@ -118,8 +119,7 @@ impl FlightService for Service {
 
     async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
         self.region.check_len()?;
-        let results = self.action(request).await?;
-        Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
+        Ok(Response::new(self.action(request).await?))
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {

@@ -37,12 +37,15 @@ fn reason(error: &AgentError) -> Reason {
         | AgentError::Body { .. }
         | AgentError::ForeignTicket { .. }
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
-        AgentError::Descriptor { .. } => Reason::InvalidName,
+        AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
+        AgentError::StaleTicket { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
-        AgentError::NoSegments => Reason::Corrupt,
+        AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
         AgentError::Region(error) => region_reason(error),
-        AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
+        AgentError::UnknownAction { .. }
+        | AgentError::Unimplemented { .. }
+        | AgentError::GrowMounted { .. } => Reason::Unimplemented,
         AgentError::Medium { .. }
         | AgentError::SeveralFiles { .. }
         | AgentError::Arrow(_)
@@ -56,7 +59,9 @@ fn reason(error: &AgentError) -> Reason {
 fn store_reason(error: &StoreError) -> Reason {
     match error {
         StoreError::BadName { .. } => Reason::InvalidName,
-        StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } => Reason::NotFound,
+        StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
+            Reason::NotFound
+        }
         StoreError::NoReservation { .. }
         | StoreError::ReservationBusy { .. }
         | StoreError::NotHeld { .. } => Reason::NotHeld,
@@ -66,7 +71,9 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::RecordTooLong { .. }
         | StoreError::SchemaMismatch { .. } => Reason::InvalidData,
         StoreError::Foreign { .. } => Reason::ReadOnly,
-        StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } => Reason::RegionFull,
+        StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } | StoreError::NoSpaceToGrow { .. } => {
+            Reason::RegionFull
+        }
         StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
         StoreError::Catalog(_)
         | StoreError::Famfs(_)

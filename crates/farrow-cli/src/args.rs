@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
@@ -7,6 +8,7 @@ use famfs_format::FormatVersion;
 use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
 
+use crate::age::Age;
 use crate::size::Size;
 
 /// Data frames in memory that processes and hosts share.
@@ -35,8 +37,16 @@ pub(crate) enum Command {
     Get(Get),
     /// List frames: the latest version of each
     Ls(Ls),
-    /// Remove a frame, or one version of it; who has it mapped keeps it
+    /// Compare every batch of a frame with the checksum recorded at its commit. Exit 0: as committed, 1: not
+    Verify(Verify),
+    /// Remove a frame, one version of it, or all frames whose names begin alike; who has them mapped keeps them
     Rm(Rm),
+    /// Keep the last versions of a frame from now on, and remove older ones
+    Retain(Retain),
+    /// Remove versions that are older than something
+    Expire(Expire),
+    /// Add a pool file, out of space that mkfs --reserve left outside the pool; it is never given back
+    Grow(Grow),
     /// Show who maps what
     Leases(Leases),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
@@ -72,7 +82,7 @@ pub(crate) struct Mkfs {
     /// Version of the famfs format; a famfs tool reads exactly the one that it was built for [default: 2.2]
     #[arg(long, value_enum)]
     pub(crate) omf: Option<Omf>,
-    /// Bytes left outside the pool, for other programs' famfs files and for farrow export
+    /// Bytes left outside the pool, for other programs' famfs files for farrow export, and for farrow grow
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub(crate) reserve: Size,
     /// The famfs program, which makes the files on a mounted famfs
@@ -189,9 +199,67 @@ pub(crate) struct Ls {
 }
 
 #[derive(Debug, Group)]
-pub(crate) struct Rm {
+pub(crate) struct Verify {
     /// The frame's name, or name@version
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Rm {
+    /// The frame's name, or name@version
+    #[arg(required_unless_present = "prefix")]
+    pub(crate) name: Option<String>,
+    /// All frames whose names begin with this, all at once or, if the agent dies, none
+    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) prefix: Option<String>,
+    /// Only list the frames that would be removed
+    #[arg(long, requires = "prefix", conflicts_with = "name")]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Retain {
+    /// The frame's name. What it keeps is forgotten when the whole frame is removed
+    pub(crate) name: String,
+    /// How many
+    #[arg(long, value_name = "N", required_unless_present = "all")]
+    pub(crate) last: Option<NonZeroU64>,
+    /// All versions, as at first
+    #[arg(long, conflicts_with = "last")]
+    pub(crate) all: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Expire {
+    /// Only frames whose name begins with this
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
+    /// How old, since the commit, by the agent's clock: 90s, 15min, 12h, 30d
+    #[arg(long, value_name = "AGE")]
+    pub(crate) older_than: Age,
+    /// Also the latest version of a frame, which else stays however old it is
+    #[arg(long)]
+    pub(crate) latest: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Grow {
+    /// A region to grow itself, which no agent has open, instead of asking an agent
+    pub(crate) path: Option<PathBuf>,
+    /// Bytes of the pool file, rounded up to units of 2 MiB [default: the largest range that is in no file]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) by: Option<Size>,
+    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
+    #[arg(long, value_name = "FILE", requires = "path")]
+    pub(crate) system_uuid_file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) agent: Agent,
 }

@@ -2,12 +2,16 @@
 
 pub(crate) mod cat;
 pub(crate) mod df;
+pub(crate) mod expire;
 pub(crate) mod export;
 pub(crate) mod fsck;
 pub(crate) mod get;
+pub(crate) mod grow;
 pub(crate) mod leases;
 pub(crate) mod log;
 pub(crate) mod ls;
 pub(crate) mod mkfs;
 pub(crate) mod put;
+pub(crate) mod retain;
 pub(crate) mod rm;
+pub(crate) mod verify;

@@ -4,6 +4,7 @@
 //! problems found), 2 not understood (or, for fsck and log, cannot be read).
 #![forbid(unsafe_code)]
 
+mod age;
 mod args;
 mod commands;
 mod medium;
@@ -35,7 +36,11 @@ fn main() -> ExitCode {
         Command::Put(command) => commands::put::run(&command),
         Command::Get(command) => commands::get::run(&command),
         Command::Ls(command) => commands::ls::run(&command),
+        Command::Verify(command) => commands::verify::run(&command),
         Command::Rm(command) => commands::rm::run(&command),
+        Command::Retain(command) => commands::retain::run(&command),
+        Command::Expire(command) => commands::expire::run(&command),
+        Command::Grow(command) => commands::grow::run(&command),
         Command::Leases(command) => commands::leases::run(&command),
         Command::Df(command) => commands::df::run(&command),
     };

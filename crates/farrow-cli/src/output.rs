@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use bytesize::ByteSize;
+use farrow_client::Dropped;
 use serde::Serialize;
 
 /// Writes one line of data to stdout.
@@ -29,6 +30,17 @@ pub(crate) fn error(error: &anyhow::Error) {
 /// `1.5 GiB`
 pub(crate) fn size(bytes: u64) -> String {
     ByteSize::b(bytes).display().iec().to_string()
+}
+
+/// `2 versions removed, 1.5 GiB free again`
+pub(crate) fn dropped(dropped: &Dropped) -> String {
+    let versions = if dropped.versions == 1 { "version" } else { "versions" };
+    let mut told =
+        format!("{} {versions} removed, {} free again", dropped.versions, size(dropped.bytes_freed));
+    if dropped.bytes_held > 0 {
+        told += &format!(", {} still mapped (farrow leases shows by whom)", size(dropped.bytes_held));
+    }
+    told
 }
 
 /// `14 min`

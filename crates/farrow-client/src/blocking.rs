@@ -1,12 +1,13 @@
 //! The client for programs that are not async: the same calls, each waiting for its answer.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tokio::runtime::Runtime;
 
-use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage};
+use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage, Verified};
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
 #[derive(Debug, Clone)]
@@ -38,9 +39,34 @@ impl Client {
         runtime().block_on(self.0.stat(name))
     }
 
+    /// See [`crate::Client::verify`].
+    pub fn verify(&self, name: &str, progress: impl FnMut(&Verified)) -> Result<Verified, ClientError> {
+        runtime().block_on(self.0.verify(name, progress))
+    }
+
     /// See [`crate::Client::drop`].
     pub fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
         runtime().block_on(self.0.drop(name))
+    }
+
+    /// See [`crate::Client::drop_prefix`].
+    pub fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.drop_prefix(prefix))
+    }
+
+    /// See [`crate::Client::retain`].
+    pub fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.retain(name, last))
+    }
+
+    /// See [`crate::Client::expire`].
+    pub fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
+        runtime().block_on(self.0.expire(prefix, age, latest))
+    }
+
+    /// See [`crate::Client::grow`].
+    pub fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
+        runtime().block_on(self.0.grow(len))
     }
 
     /// See [`crate::Client::leases`].

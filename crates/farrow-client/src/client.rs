@@ -1,6 +1,7 @@
 //! The client: one connection to the agent of this host, or to one over TCP.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -42,17 +43,38 @@ pub struct Info {
     /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
     /// replaced nor removed.
     pub foreign: bool,
+    /// How many of its latest versions the frame keeps; 0: all.
+    pub retention: u64,
 }
 
 /// What dropping did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
+    /// Frames that have no version left.
+    pub frames: u64,
     /// Versions removed.
     pub versions: u64,
     /// Bytes free again.
     pub bytes_freed: u64,
     /// Bytes that somebody still maps; they are free with the last lease.
     pub bytes_held: u64,
+}
+
+/// How far the agent has compared a version with what was recorded at its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The frame's name, without version.
+    pub name: String,
+    /// The version's number.
+    pub version: u64,
+    /// Bytes of its Arrow IPC files.
+    pub bytes: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Record and dictionary batches that were found as they were committed.
+    pub batches: u64,
+    /// Segments that were committed without checksums, of which only the metadata could be compared.
+    pub without_checksums: u32,
 }
 
 /// A lease of some process on a version.
@@ -71,7 +93,7 @@ pub struct LeaseInfo {
     /// Bytes of the version.
     pub bytes: u64,
     /// Time since the grant.
-    pub age: std::time::Duration,
+    pub age: Duration,
 }
 
 /// What holds the space of the region; bytes of its pool files, where nothing else is said.
@@ -156,6 +178,24 @@ impl Client {
         Ok(self.connection.action_result::<v1::FrameInfo>(Action::Stat, &request).await?.into())
     }
 
+    /// Has the agent read a frame's latest version, or `name@version`, and compare every batch with the checksum
+    /// recorded at its commit. `progress` is told now and then how far it is.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], with [`Reason::Corrupt`](crate::Reason::Corrupt) and the first batch that differs.
+    pub async fn verify(
+        &self,
+        name: &str,
+        mut progress: impl FnMut(&Verified),
+    ) -> Result<Verified, ClientError> {
+        let request = v1::VerifyRequest { name: name.to_owned() };
+        let mut last = None;
+        let each = |result: v1::VerifyProgress| progress(last.insert(result.into()));
+        self.connection.action_each(Action::Verify, &request, each).await?;
+        last.filter(|last| last.bytes_done == last.bytes)
+            .ok_or_else(|| ClientError::Answer { what: "farrow.Verify ended before the version did".into() })
+    }
+
     /// Removes a frame, or one version of it (`name@version`), from all look-ups at once. Who has it mapped keeps it.
     pub async fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
         // The agent parses names; only the version has to be told apart here.
@@ -166,10 +206,36 @@ impl Client {
             },
             None => (name, 0),
         };
-        let request = v1::DropRequest { name: name.to_owned(), version };
-        let v1::DropResult { versions, bytes_freed, bytes_held } =
-            self.connection.action_result(Action::Drop, &request).await?;
-        Ok(Dropped { versions, bytes_freed, bytes_held })
+        let request = v1::DropRequest { name: name.to_owned(), version, prefix: String::new() };
+        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
+    }
+
+    /// Removes all frames whose names begin with `prefix`, which must not be empty: all of them at once, or none.
+    pub async fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
+        let request = v1::DropRequest { prefix: prefix.to_owned(), ..Default::default() };
+        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
+    }
+
+    /// Keeps the `last` latest versions of a frame from now on (0: all of them); older ones are removed.
+    pub async fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
+        let request = v1::RetainRequest { name: name.to_owned(), last };
+        self.connection.action_result::<v1::DropResult>(Action::Retain, &request).await.map(Dropped::from)
+    }
+
+    /// Removes the versions of all frames whose names begin with `prefix` that are older than `age`, by the agent's
+    /// clock; the latest version of each stays unless `latest` is set.
+    pub async fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
+        let older_than_micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
+        let request = v1::ExpireRequest { prefix: prefix.to_owned(), older_than_micros, latest };
+        self.connection.action_result::<v1::DropResult>(Action::Expire, &request).await.map(Dropped::from)
+    }
+
+    /// Has the agent make one more pool file, out of space that is in no famfs file: of `len` bytes, or with `None`
+    /// of the largest range there is. Returns its bytes.
+    pub async fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
+        let request = v1::GrowRequest { len: len.unwrap_or(0) };
+        let grown: v1::GrowResult = self.connection.action_result(Action::Grow, &request).await?;
+        Ok(grown.len)
     }
 
     /// Who maps what, oldest lease first.
@@ -182,7 +248,7 @@ impl Client {
             name: lease.name,
             version: lease.version,
             bytes: lease.bytes,
-            age: std::time::Duration::from_millis(lease.age_millis),
+            age: Duration::from_millis(lease.age_millis),
         });
         Ok(leases.collect())
     }
@@ -208,6 +274,20 @@ impl Client {
     }
 }
 
+impl From<v1::DropResult> for Dropped {
+    fn from(result: v1::DropResult) -> Self {
+        let v1::DropResult { versions, bytes_freed, bytes_held, frames } = result;
+        Self { frames, versions, bytes_freed, bytes_held }
+    }
+}
+
+impl From<v1::VerifyProgress> for Verified {
+    fn from(progress: v1::VerifyProgress) -> Self {
+        let v1::VerifyProgress { name, version, bytes, bytes_done, batches, without_checksums } = progress;
+        Self { name, version, bytes, bytes_done, batches, without_checksums }
+    }
+}
+
 impl From<v1::FrameInfo> for Info {
     fn from(info: v1::FrameInfo) -> Self {
         let validation = info.validation();
@@ -220,6 +300,7 @@ impl From<v1::FrameInfo> for Info {
             committed_at_micros: info.committed_at_micros,
             validation,
             foreign: info.foreign,
+            retention: info.retention,
         }
     }
 }

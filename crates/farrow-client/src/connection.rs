@@ -4,7 +4,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightDescriptor, FlightInfo, Ticket};
 use bytes::Bytes;
 use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use prost::Message;
 use tokio::net::UnixStream;
 use tonic::metadata::MetadataValue;
@@ -80,14 +80,29 @@ impl Connection {
         action: Action,
         body: &impl Message,
     ) -> Result<Vec<M>, ClientError> {
+        let mut results = Vec::new();
+        self.action_each(action, body, |result| results.push(result)).await?;
+        Ok(results)
+    }
+
+    /// Gives each result of an action to `each` as it comes.
+    pub(crate) async fn action_each<M: Message + Default>(
+        &self,
+        action: Action,
+        body: &impl Message,
+        mut each: impl FnMut(M),
+    ) -> Result<(), ClientError> {
         let call = Call::new(action.as_str(), Bytes::from(body.encode_to_vec()));
-        let results =
-            self.flight()?.do_action(call).await.map_err(|status| self.error(&status))?.into_inner();
-        let results: Vec<_> = results.boxed().try_collect().await.map_err(|status| self.error(&status))?;
-        let decoded = results.into_iter().map(|result| M::decode(result.body));
-        decoded
-            .collect::<Result<_, _>>()
-            .map_err(|error| ClientError::Answer { what: format!("{}: {error}", action.as_str()) })
+        let results = self.flight()?.do_action(call).await;
+        let mut results = results.map_err(|status| self.error(&status))?.into_inner();
+        while let Some(result) = results.next().await {
+            let result = result.map_err(|status| self.error(&status))?;
+            each(
+                M::decode(result.body)
+                    .map_err(|error| ClientError::Answer { what: format!("{}: {error}", action.as_str()) })?,
+            );
+        }
+        Ok(())
     }
 
     /// The one result of an action that has one.

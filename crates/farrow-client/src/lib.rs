@@ -40,7 +40,7 @@ mod put;
 mod regions;
 
 pub use address::Address;
-pub use client::{Client, Dropped, Info, LeaseInfo, Usage};
+pub use client::{Client, Dropped, Info, LeaseInfo, Usage, Verified};
 pub use error::{ClientError, chain};
 pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;

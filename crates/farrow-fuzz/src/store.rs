@@ -1,5 +1,6 @@
 //! farrow-store: what `check` makes of a region's bytes.
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, OnceLock};
 
 use famfs_format::{ENTRY_LEN, LOG_HEADER_LEN, LOG_OFFSET, MIN_LOG_LEN, SUPERBLOCK_LEN, Superblock};
@@ -159,6 +160,16 @@ impl Seeds {
             }
             if turn % 5 == 4 {
                 store.drop_frame(&frame(turn / 5), None).expect("a frame");
+            }
+            // The frame may have been dropped.
+            if turn % 20 == 11 {
+                store.retain(&frame(turn), NonZeroU64::new(turn % 3)).ok();
+            }
+            if turn % 16 == 3 {
+                store.expire("frames/", 1_700_000_000_000_000, false).expect("a time");
+            }
+            if turn % 32 == 30 {
+                store.drop_prefix("frames/2").ok();
             }
             if turn % 16 == 5 {
                 catalogs.push(catalog_of(&media));

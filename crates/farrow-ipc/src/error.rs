@@ -206,6 +206,40 @@ pub enum IpcError {
         /// Bytes given.
         found: u64,
     },
+    /// The metadata is not what was recorded at the commit.
+    #[error(
+        "metadata has digest {found:#018x}, {expected:#018x} was recorded at the commit: it was changed since"
+    )]
+    Digest {
+        /// As recorded.
+        expected: u64,
+        /// Of the bytes.
+        found: u64,
+    },
+    /// A block is not what was recorded at the commit.
+    #[error(
+        "{place}: its bytes have checksum {found:#018x}, {expected:#018x} was recorded at the commit: they were \
+         changed since"
+    )]
+    Checksum {
+        /// Which message.
+        place: Place,
+        /// As recorded.
+        expected: u64,
+        /// Of the bytes.
+        found: u64,
+    },
+    /// Checksums were recorded for another number of blocks.
+    #[error("{found} checksums were recorded for a file of {expected} record and dictionary batches")]
+    ChecksumCount {
+        /// Batches and dictionary batches of the file.
+        expected: usize,
+        /// Checksums recorded.
+        found: usize,
+    },
+    /// Whoever asked did not wait for the end.
+    #[error("the comparison was ended before it was done")]
+    Ended,
     /// No such batch.
     #[error("batch {index} asked for, there are {batches}")]
     NoBatch {

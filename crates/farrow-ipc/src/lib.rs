@@ -10,6 +10,8 @@
 //!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once.
 //! - Checking: [`Layout::verify`] reads the metadata alone and proves that every buffer lies where and is as
 //!   long as the schema needs it; [`Layout::validate_values`] reads everything.
+//! - Checking again: [`Layout::checksums`] is what a commit records beside the metadata's digest, and
+//!   [`Recorded::verify`] compares bytes with it later.
 //! - Opening: [`SegmentReader`] decodes batches lazily; [`Trust`] says whether their values were validated
 //!   before. The structure is checked always.
 //! - Copying: [`CopyingReader`] decodes a file that somebody may write meanwhile (a [`Source`]), each message
@@ -29,6 +31,7 @@
 // One call is excepted, in `decode.rs`: telling the decoder that values were validated before.
 #![deny(unsafe_code)]
 
+mod checksum;
 mod columns;
 mod compact;
 mod copying;
@@ -46,6 +49,7 @@ mod reader;
 mod schema;
 mod slices;
 
+pub use checksum::Recorded;
 pub use copying::CopyingReader;
 pub use error::IpcError;
 pub use file_bytes::Source;

@@ -13,10 +13,18 @@ pub enum Action {
     Release,
     /// `farrow.Drop`
     Drop,
+    /// `farrow.Retain`
+    Retain,
+    /// `farrow.Expire`
+    Expire,
     /// `farrow.List`
     List,
     /// `farrow.Stat`
     Stat,
+    /// `farrow.Verify`
+    Verify,
+    /// `farrow.Grow`
+    Grow,
     /// `farrow.Leases`
     Leases,
     /// `farrow.Usage`
@@ -25,14 +33,18 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 13] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
         Self::Release,
         Self::Drop,
+        Self::Retain,
+        Self::Expire,
         Self::List,
         Self::Stat,
+        Self::Verify,
+        Self::Grow,
         Self::Leases,
         Self::Usage,
     ];
@@ -45,8 +57,12 @@ impl Action {
             Self::Abort => "farrow.Abort",
             Self::Release => "farrow.Release",
             Self::Drop => "farrow.Drop",
+            Self::Retain => "farrow.Retain",
+            Self::Expire => "farrow.Expire",
             Self::List => "farrow.List",
             Self::Stat => "farrow.Stat",
+            Self::Verify => "farrow.Verify",
+            Self::Grow => "farrow.Grow",
             Self::Leases => "farrow.Leases",
             Self::Usage => "farrow.Usage",
         }
@@ -59,9 +75,13 @@ impl Action {
             Self::Commit => "CommitRequest -> FrameInfo: check what was written and publish it",
             Self::Abort => "AbortRequest -> nothing: give a reservation back",
             Self::Release => "ReleaseRequest -> ReleaseResult: mapped bytes are no longer used",
-            Self::Drop => "DropRequest -> DropResult: remove a version or a frame",
+            Self::Drop => "DropRequest -> DropResult: remove a version, a frame, or frames by prefix",
+            Self::Retain => "RetainRequest -> DropResult: keep the last versions of a frame",
+            Self::Expire => "ExpireRequest -> DropResult: remove versions by age",
             Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
             Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
+            Self::Verify => "VerifyRequest -> VerifyProgress...: compare a version with its checksums",
+            Self::Grow => "GrowRequest -> GrowResult: one more pool file",
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
             Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
         }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn a_ticket_survives_its_framing_and_no_other() {
-        let ticket = Ticket { region_uuid: vec![7; 16].into(), name: "sales/orders".into(), version: 3 };
+        let (region_uuid, name) = (vec![7; 16].into(), "sales/orders".into());
+        let ticket = Ticket { region_uuid, name, version: 3, commit: 9 };
         let bytes = encode_ticket(&ticket);
         assert_eq!(&bytes[..5], b"FRRT\x01");
         assert_eq!(decode_ticket(&bytes).unwrap(), ticket);

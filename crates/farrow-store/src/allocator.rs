@@ -31,14 +31,17 @@ impl FreeSpace {
     /// All of each pool's whole pages are free.
     pub(crate) fn new(pool_lens: impl IntoIterator<Item = (u32, u64)>) -> Self {
         let mut free = Self::default();
-        for (pool, len) in pool_lens {
-            let len = len - len % PAGE;
-            if len > 0 {
-                free.insert(Extent { pool, offset: 0, len });
-                free.total += len;
-            }
-        }
+        pool_lens.into_iter().for_each(|(pool, len)| free.add_pool(pool, len));
         free
+    }
+
+    /// All whole pages of one more pool are free.
+    pub(crate) fn add_pool(&mut self, pool: u32, len: u64) {
+        let len = len - len % PAGE;
+        if len > 0 {
+            self.insert(Extent { pool, offset: 0, len });
+            self.total += len;
+        }
     }
 
     /// Free bytes.

@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::catalog::CatalogFault;
 use crate::error::{Result, StoreError};
 use crate::foreign::{FollowedLog, Unnamed};
-use crate::ledger::{ATTEMPTS, Ledger};
+use crate::ledger::{ATTEMPTS, Ledger, replay_beside};
 use crate::name::FrameName;
 use crate::usage::Usage;
 use crate::volume::{CATALOG_FILE, Volume, read_superblock};
@@ -180,11 +180,11 @@ impl Report {
             Err(error) => return Err(Stop::catalog(error)),
         };
         let region = volume.superblock.uuid;
-        let mut attempts =
-            (0..ATTEMPTS).map(|_| Ledger::replay_beside(media, files.catalog, region, &files.pools));
+        let mut attempts = (0..ATTEMPTS).map(|_| replay_beside(media, files.catalog, region, &files.pools));
         let settled = attempts.find_map(Result::transpose);
-        let ledger =
+        let (state, catalog) =
             settled.unwrap_or(Err(StoreError::Overtaken { attempts: ATTEMPTS })).map_err(Stop::catalog)?;
+        let ledger = Ledger::new(state, catalog);
         let state = ledger.state();
         let followed = FollowedLog::read(media, &volume.superblock).map_err(Stop::Failed)?;
         let hidden = followed.names().filter(|name| state.frame(name).is_some());
@@ -192,7 +192,7 @@ impl Report {
         self.foreign = followed.names().len() as u64 - self.hidden.len() as u64;
         self.unnamed = followed.unnamed().to_vec();
         self.catalog = Some(CatalogSummary {
-            usage: Usage::new(&ledger, &files.pools, &volume.log),
+            usage: Usage::new(ledger.view(), &files.pools, &volume.log),
             epoch: state.epoch(),
             seq: state.seq(),
             compactions: ledger.catalog().serial(),

@@ -39,14 +39,30 @@ pub enum StoreError {
         near: Vec<FrameName>,
     },
     /// The frame is there, this version of it is not: dropped, or not committed yet.
-    #[error("no version `{name}@{version}`, the latest is @{latest}")]
+    #[error(
+        "version `{name}@{version}` {}; there {} from @{oldest} to @{latest}",
+        if version > given { "is not committed yet" } else { "is gone: it was dropped" },
+        if *count == 1 { "is 1".to_owned() } else { format!("are {count}") },
+    )]
     VersionGone {
         /// The frame.
         name: FrameName,
         /// What was asked for.
         version: u64,
+        /// The highest number that the frame has given.
+        given: u64,
+        /// The frame's oldest version.
+        oldest: u64,
         /// The frame's latest version.
         latest: u64,
+        /// How many versions it has.
+        count: usize,
+    },
+    /// No frame's name begins so.
+    #[error("no frame whose name begins with {prefix:?}. Try: farrow ls")]
+    NoFrames {
+        /// What was asked for.
+        prefix: String,
     },
     /// A frame that is a famfs file of another program cannot be changed.
     #[error(
@@ -94,8 +110,8 @@ pub enum StoreError {
         /// What was reserved.
         reserved: u64,
     },
-    /// Neither no checksums nor one for each batch.
-    #[error("{checksums} checksums for {batches} batches, need as many or none")]
+    /// Some checksums, but not one for each batch.
+    #[error("{checksums} checksums for {batches} batches, need none, or one for each batch at least")]
     Checksums {
         /// How many were given.
         checksums: usize,
@@ -124,9 +140,12 @@ pub enum StoreError {
     },
     /// No free extents for a reservation.
     #[error(
-        "region full: need {}, largest free extent {} of {} free, {} held by {holds} leases{}. Try: farrow leases",
-        Size(*need), Size(*largest_free), Size(*free), Size(*held),
-        if *quarantine { " and by the quarantine after the agent's start" } else { "" }
+        "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {holds} leases{}, {} reserved{}. \
+         Try: farrow leases, farrow rm",
+        if free < need { "full" } else { "fragmented, and an allocation has at most 16 extents, of one pool file" },
+        Size(*need), Size(*largest_free), Size(*free), Size(*used), Size(*held),
+        if *quarantine { " and by the quarantine after the agent's start" } else { "" },
+        Size(*reserved), Writers { count: *reservations, most: *most_reserved }
     )]
     RegionFull {
         /// Bytes asked for.
@@ -135,6 +154,8 @@ pub enum StoreError {
         largest_free: u64,
         /// All free extents.
         free: u64,
+        /// Extents of versions.
+        used: u64,
         /// Extents of dropped versions that wait for readers or the quarantine.
         held: u64,
         /// Holds of readers on those.
@@ -142,12 +163,19 @@ pub enum StoreError {
         /// Whether what was there before the start still waits: see
         /// [`lift_quarantine`](crate::Store::lift_quarantine).
         quarantine: bool,
+        /// Extents of reservations.
+        reserved: u64,
+        /// How many reservations there are.
+        reservations: usize,
+        /// The process whose single reservation is the largest, and its extents.
+        most_reserved: Option<(u32, u64)>,
     },
     /// The catalog has no room for what would be added, even after compaction.
     #[error(
-        "catalog full: {} of {} are held by {versions} versions and {reservations} reservations, {} more are \
-         needed beside what is kept for dropping. Try: farrow rm, or a region with a larger catalog",
-        Size(*live), Size(*capacity), Size(*need)
+        "catalog full: {} of {} are held by {versions} versions and {reservations} reservations, of which {} by \
+         their {segments} segments with checksums; {} more are needed beside what is kept for dropping. Try: farrow rm, \
+         farrow retain, or a region with a larger catalog",
+        Size(*live), Size(*capacity), Size(*segments_len), Size(*need)
     )]
     CatalogFull {
         /// Bytes of the record.
@@ -160,6 +188,10 @@ pub enum StoreError {
         versions: u64,
         /// Reservations in the catalog.
         reservations: usize,
+        /// Segments in the catalog.
+        segments: usize,
+        /// Bytes that these need.
+        segments_len: u64,
     },
     /// A version has so many segments or checksums that no record can hold it.
     #[error(
@@ -265,10 +297,25 @@ pub enum StoreError {
         /// All free ranges.
         free: u64,
     },
+    /// No free space outside the pool for one more pool file.
+    #[error(
+        "no space for a pool file: need {}, largest range in no famfs file {} of {}. The pool takes all that mkfs does \
+         not leave out with --reserve. Try: farrow rm, or a larger region",
+        Size(*need), Size(*largest_free), Size(*free)
+    )]
+    NoSpaceToGrow {
+        /// Bytes asked for, in whole allocation units.
+        need: u64,
+        /// The largest range.
+        largest_free: u64,
+        /// All such ranges.
+        free: u64,
+    },
     /// Another master has written the catalog since this one did.
     #[error(
-        "another master took over: commit word at {at:#x} is {found:#018x}, this store wrote {expected:#018x}. \
-         This agent must stop"
+        "epoch lost, another master took over: commit word at {at:#x} is {found:#018x} (epoch {:#x} in its low 16 \
+         bits), this store wrote {expected:#018x} (epoch {:#x}). This agent must stop",
+        found >> 48, expected >> 48
     )]
     Fenced {
         /// Where the word stands on the medium.
@@ -325,6 +372,24 @@ pub enum StoreError {
 
 /// Shows names that may have been meant.
 struct Near<'a>(&'a [FrameName]);
+
+/// Shows who has reserved something.
+struct Writers {
+    count: usize,
+    most: Option<(u32, u64)>,
+}
+
+impl fmt::Display for Writers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.count, self.most) {
+            (1, Some((pid, _))) => write!(f, " by pid {pid}"),
+            (count, Some((pid, len))) => {
+                write!(f, " by {count} reservations, the largest {} by pid {pid}", Size(len))
+            }
+            (_, None) => Ok(()),
+        }
+    }
+}
 
 impl fmt::Display for Near<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

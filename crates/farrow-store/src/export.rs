@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use famfs_format::{
-    EntryBody, Extent, FILE_FLAGS, FileEntry, FileMap, FormatError, LOG_HEADER_LEN, LOG_OFFSET, LogEntry,
-    MkdirEntry, RelPath, entry_offset,
+    EntryBody, Extent, FILE_FLAGS, FileEntry, FileMap, FormatError, LogEntry, MkdirEntry, RelPath,
 };
 use farrow_region::Media;
 use uuid::Uuid;
@@ -60,7 +59,7 @@ pub fn export(media: &dyn Media, host: Uuid, frame: &FrameRef, path: &RelPath) -
     }
     let files = volume.farrow_files()?;
     let ledger = Ledger::replay(media, files.catalog, volume.superblock.uuid, &files.pools)?;
-    let version = find(ledger.state(), &frame.name, frame.version)?;
+    let version = find(&ledger.state(), &frame.name, frame.version)?;
     let [segment] = &version.segments[..] else {
         let (name, version, segments) = (version.name.clone(), version.number, version.segments.len());
         return Err(StoreError::ManySegments { name, version, segments });
@@ -93,7 +92,7 @@ pub fn export(media: &dyn Media, host: Uuid, frame: &FrameRef, path: &RelPath) -
 
     copy(media, &media_ranges(&files.pools, &segment.extents)?, segment.len, &to)?;
     for entry in &entries {
-        append(media, &mut volume, entry)?;
+        volume.append(media, entry)?;
     }
     Ok(Exported { version, file, log_left: header.capacity() - header.next_index() })
 }
@@ -144,18 +143,4 @@ fn copy(media: &dyn Media, from: &[(u64, u64)], len: u64, to: &Extent) -> Result
 fn first(buffer: &mut [u8], len: u64) -> &mut [u8] {
     let len = usize::try_from(len).map_or(buffer.len(), |len| len.min(buffer.len()));
     &mut buffer[..len]
-}
-
-/// Adds an entry to the log: first the entry, then the header that counts it.
-fn append(media: &dyn Media, volume: &mut Volume, entry: &LogEntry) -> Result<()> {
-    let bytes = entry.encode()?;
-    volume.namespace.apply(entry)?;
-    let header = volume.log.advanced()?;
-    let at = entry_offset(entry.seqnum);
-    media.write_at(at, &bytes)?;
-    media.persist(at, bytes.len() as u64)?;
-    media.write_at(LOG_OFFSET, &header.encode())?;
-    media.persist(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
-    volume.log = header;
-    Ok(())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::catalog::{CatalogFault, CatalogFile, Place, Record};
 use crate::error::{Result, StoreError};
 use crate::frame::Version;
-use crate::ledger::{ATTEMPTS, Ledger};
+use crate::ledger::{ATTEMPTS, replay_beside};
 use crate::name::FrameName;
 use crate::state::State;
 use crate::store::{find, list, versions};
@@ -110,8 +110,8 @@ impl Follower {
         let volume = Volume::read(&**media)?;
         let region = volume.superblock.uuid;
         let FarrowFiles { catalog: place, pools } = volume.farrow_files()?;
-        let Some(ledger) = Ledger::replay_beside(&**media, place, region, &pools)? else { return Ok(None) };
-        let (state, catalog) = ledger.into_parts();
+        let replayed = replay_beside(&**media, place, region, &pools)?;
+        let Some((state, catalog)) = replayed else { return Ok(None) };
         Ok(Some(Self { media: Arc::clone(media), region, pools, place, catalog, state, torn: false }))
     }
 

@@ -49,8 +49,9 @@ pub struct Segment {
     pub validation: Validation,
     /// A digest of the file's metadata, as the validator computed it.
     pub metadata_digest: u64,
-    /// CRC32C of each record batch, or empty.
-    pub checksums: Vec<u32>,
+    /// Checksums of the file's blocks as the committer computed them: one for each record batch, then more for
+    /// what else it covers; or empty.
+    pub checksums: Vec<u64>,
 }
 
 /// One version of a frame: sealed, never changed.
@@ -59,8 +60,8 @@ pub struct Version {
     /// The frame.
     pub name: FrameName,
     /// Counts the frame's versions, from 1. A number is not given twice as long as the frame has a version;
-    /// once all are dropped, the frame is forgotten and a new one counts from 1. [`Version::seq`] is never
-    /// given twice.
+    /// once all are dropped, the frame is forgotten and a new one counts from 1: dropped names would else be
+    /// kept for ever. [`Version::seq`] is never given twice and tells the two apart.
     pub number: u64,
     /// The sequence number of the commit in the region's catalog.
     pub seq: u64,
@@ -106,8 +107,8 @@ pub struct NewVersion {
     pub validation: Validation,
     /// A digest of the file's metadata.
     pub metadata_digest: u64,
-    /// CRC32C of each batch, or empty.
-    pub checksums: Vec<u32>,
+    /// Checksums, at least one for each batch, or empty: see [`Segment::checksums`].
+    pub checksums: Vec<u64>,
     /// A fingerprint of the schema.
     pub schema_fingerprint: u64,
     /// Microseconds since the Unix epoch.
@@ -115,8 +116,10 @@ pub struct NewVersion {
 }
 
 /// What dropping did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
+    /// Frames that have no version left.
+    pub frames: u64,
     /// Versions dropped.
     pub versions: u64,
     /// Bytes of extents that are free again.

@@ -1,5 +1,8 @@
 //! State and catalog, moved together: a change is in both or in neither.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
 use farrow_region::Media;
 use uuid::Uuid;
 
@@ -17,50 +20,119 @@ pub(crate) const ATTEMPTS: usize = 16;
 
 /// The state of a region, and the catalog that it can be had from again.
 pub(crate) struct Ledger {
-    state: State,
+    view: Arc<View>,
     catalog: CatalogFile,
-    /// Set while it is open whether a record exists, and for ever if that cannot be found out.
-    stopped: bool,
+}
+
+/// The state as everybody may look at it while one writes the catalog, which takes long: only applying a record,
+/// which does not, keeps others out.
+pub(crate) struct View {
+    state: RwLock<State>,
+    /// Set for ever once it is open whether a record exists.
+    stopped: AtomicBool,
+    /// Committed bytes of the catalog's live half, and the bytes of a half.
+    committed: AtomicU64,
+    half_len: u64,
+}
+
+impl View {
+    /// What all records so far mean, if it can be relied on.
+    pub(crate) fn state(&self) -> Result<RwLockReadGuard<'_, State>> {
+        self.check_running()?;
+        Ok(self.look())
+    }
+
+    /// What all records mean that are known to exist: for figures, which are still of use after the store has
+    /// stopped.
+    pub(crate) fn look(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Committed bytes of the catalog's live half, and the bytes of a half.
+    pub(crate) fn catalog_bytes(&self) -> (u64, u64) {
+        (self.committed.load(Ordering::Relaxed), self.half_len)
+    }
+
+    /// Whether what the state says can be relied on.
+    fn check_running(&self) -> Result<()> {
+        if self.stopped.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// While this lives it is open what the catalog says. Unless it is decided, by neither error nor panic, nothing that
+/// depends on it is answered any more.
+struct Undecided<'a>(&'a View);
+
+impl Undecided<'_> {
+    fn decided(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undecided<'_> {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::Release);
+    }
+}
+
+/// Replays a catalog beside its master, with nobody else to look at the state. `None` if the catalog was compacted
+/// meanwhile: what was read may have been written over by the compaction after that one.
+pub(crate) fn replay_beside(
+    media: &dyn Media,
+    place: (u64, u64),
+    region: Uuid,
+    pools: &[PoolFile],
+) -> Result<Option<(State, CatalogFile)>> {
+    let before = CatalogFile::look_at(media, place.0)?;
+    let replayed = replay(media, place, region, pools);
+    let after = CatalogFile::look_at(media, place.0)?;
+    if after.serial == before.serial { replayed.map(Some) } else { Ok(None) }
+}
+
+fn replay(
+    media: &dyn Media,
+    (offset, len): (u64, u64),
+    region: Uuid,
+    pools: &[PoolFile],
+) -> Result<(State, CatalogFile)> {
+    let catalog = CatalogFile::open(media, offset, len, region)?;
+    let free = FreeSpace::new(pools.iter().map(|pool| (pool.index, pool.len)));
+    let (epoch, seq) = catalog.start();
+    let mut state = State::new(free, epoch, seq);
+    catalog.replay(media, |place, record| state.apply(place, record))?;
+    Ok((state, catalog))
 }
 
 impl Ledger {
     /// Replays the catalog in `(offset, len)` on the medium. Writes nothing.
     pub(crate) fn replay(
         media: &dyn Media,
-        (offset, len): (u64, u64),
-        region: Uuid,
-        pools: &[PoolFile],
-    ) -> Result<Self> {
-        let catalog = CatalogFile::open(media, offset, len, region)?;
-        let free = FreeSpace::new(pools.iter().map(|pool| (pool.index, pool.len)));
-        let (epoch, seq) = catalog.start();
-        let mut state = State::new(free, epoch, seq);
-        catalog.replay(media, |place, record| state.apply(place, record))?;
-        Ok(Self { state, catalog, stopped: false })
-    }
-
-    /// The same beside the master. `None` if the catalog was compacted meanwhile: what was read may have been written
-    /// over by the compaction after that one.
-    pub(crate) fn replay_beside(
-        media: &dyn Media,
         place: (u64, u64),
         region: Uuid,
         pools: &[PoolFile],
-    ) -> Result<Option<Self>> {
-        let before = CatalogFile::look_at(media, place.0)?;
-        let replayed = Self::replay(media, place, region, pools);
-        let after = CatalogFile::look_at(media, place.0)?;
-        if after.serial == before.serial { replayed.map(Some) } else { Ok(None) }
+    ) -> Result<Self> {
+        replay(media, place, region, pools).map(|(state, catalog)| Self::new(state, catalog))
     }
 
-    /// What all records so far mean, and the catalog that they stand in.
-    pub(crate) fn into_parts(self) -> (State, CatalogFile) {
-        (self.state, self.catalog)
+    /// What was replayed.
+    pub(crate) fn new(state: State, catalog: CatalogFile) -> Self {
+        let view = View {
+            state: RwLock::new(state),
+            stopped: AtomicBool::new(false),
+            committed: AtomicU64::new(catalog.committed()),
+            half_len: catalog.half_len(),
+        };
+        Self { view: Arc::new(view), catalog }
     }
 
     /// What all records so far mean.
-    pub(crate) fn state(&self) -> &State {
-        &self.state
+    pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.view.look()
+    }
+
+    /// The state for those who do not write.
+    pub(crate) fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// The catalog on its medium.
@@ -70,27 +142,47 @@ impl Ledger {
 
     /// Whether what [`state`](Self::state) says can be relied on.
     pub(crate) fn check_running(&self) -> Result<()> {
-        if self.stopped { Err(StoreError::Stopped) } else { Ok(()) }
+        self.view.check_running()
     }
 
     /// Takes over as the region's master, in the next epoch.
     pub(crate) fn start_master(&mut self, media: &dyn Media, host: Uuid) -> Result<u64> {
         // At the end of the numbers `verify` refuses it.
-        self.write(media, self.state.epoch().saturating_add(1), Body::MasterStarted { host })
+        let epoch = self.state().epoch().saturating_add(1);
+        self.write(media, epoch, Body::MasterStarted { host })
     }
 
     /// Makes one change: in the catalog, which is the commit, then in the state. Returns its sequence number.
     pub(crate) fn record(&mut self, media: &dyn Media, body: Body) -> Result<u64> {
-        self.write(media, self.state.epoch(), body)
+        let epoch = self.state().epoch();
+        self.write(media, epoch, body)
     }
 
-    /// Rewrites the catalog without what is no longer of use.
+    /// Rewrites the catalog without what is no longer of use. Others may look at the state meanwhile.
     pub(crate) fn compact(&mut self, media: &dyn Media) -> Result<()> {
         self.check_running()?;
-        let Self { state, catalog, stopped } = self;
-        *stopped = true;
+        let Self { view, catalog } = self;
+        let undecided = Undecided(view);
+        let state = view.look();
         catalog.rewrite(media, state.epoch(), state.seq(), state.checkpoint())?;
-        *stopped = false;
+        view.committed.store(catalog.committed(), Ordering::Relaxed);
+        undecided.decided();
+        Ok(())
+    }
+
+    /// Whether this is still the master, so that it may write outside the catalog as well.
+    pub(crate) fn check_master(&self, media: &dyn Media) -> Result<()> {
+        self.check_running()?;
+        let undecided = Undecided(&self.view);
+        self.catalog.check_word(media)?;
+        undecided.decided();
+        Ok(())
+    }
+
+    /// One more pool file is there.
+    pub(crate) fn add_pool(&mut self, pool: u32, len: u64) -> Result<()> {
+        let mut state = self.view.state.write().map_err(|_| StoreError::Stopped)?;
+        state.add_pool(pool, len);
         Ok(())
     }
 
@@ -102,31 +194,48 @@ impl Ledger {
 
     fn write(&mut self, media: &dyn Media, epoch: u64, body: Body) -> Result<u64> {
         self.check_running()?;
-        let seq = self.state.seq().saturating_add(1);
+        let seq = self.state().seq().saturating_add(1);
         let record = Record { seq, epoch, body };
-        self.state.verify(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
+        self.state().verify(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
         let bytes = record.encode().map_err(|len| StoreError::RecordTooLong { len })?;
         self.make_room(media, bytes.len() as u64, &record.body)?;
 
-        self.stopped = true;
-        self.catalog.append(media, &bytes, epoch)?;
-        self.state.apply(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
-        self.stopped = false;
+        let Self { view, catalog } = self;
+        let undecided = Undecided(view);
+        catalog.append(media, &bytes, epoch)?;
+        view.committed.store(catalog.committed(), Ordering::Relaxed);
+        let mut state = view.state.write().map_err(|_| StoreError::Stopped)?;
+        state.apply(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
+        undecided.decided();
         Ok(seq)
     }
 
     fn make_room(&mut self, media: &dyn Media, need: u64, body: &Body) -> Result<()> {
-        let live = HALF_HEADER_LEN + self.state.totals().checkpoint_len;
+        let state = self.state();
+        let live = HALF_HEADER_LEN + state.totals().checkpoint_len;
         let capacity = self.catalog.half_len();
         // What makes the state grow leaves room for the records that make it shrink again: a full catalog
         // can always be emptied.
-        let grows = matches!(body, Body::ReservationTaken { .. } | Body::VersionCommitted(_));
+        let grows = matches!(
+            body,
+            Body::ReservationTaken { .. } | Body::VersionCommitted(_) | Body::RetentionSet { .. }
+        );
         let kept = if grows { CHECKPOINT_EXTRA + self.slack() } else { 0 };
         if live + need + kept > capacity {
-            let versions = self.state.totals().versions;
-            let reservations = self.state.reservations().len();
-            return Err(StoreError::CatalogFull { need, live, capacity, versions, reservations });
+            let versions = state.totals().versions;
+            let reservations = state.reservations().len();
+            let (segments, segments_len) = (state.segments(), state.totals().segments_len);
+            return Err(StoreError::CatalogFull {
+                need,
+                live,
+                capacity,
+                versions,
+                reservations,
+                segments,
+                segments_len,
+            });
         }
+        drop(state);
         if need > self.catalog.room() { self.compact(media) } else { Ok(()) }
     }
 

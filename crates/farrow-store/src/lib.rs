@@ -6,7 +6,12 @@
 //!
 //! A frame's life: [`Store::reserve`] gives a writer extents; it writes them; [`Store::commit`] makes them a
 //! version; readers [`acquire`](Store::acquire) and [`release`](Store::release) it; [`Store::drop_frame`]
-//! ends it, and its extents are free once nobody holds them.
+//! (of many at once: [`Store::drop_prefix`], [`Store::retain`], [`Store::expire`]) ends it, and its extents are free
+//! once nobody holds them.
+//!
+//! The state is in memory: about 0.9 KiB for a frame with one version, about 0.6 KiB for each further version (a
+//! million of either were measured; the catalog holds them in 263 bytes each). Looking one up takes a hash and a short
+//! search, whatever their number; `examples/many_versions.rs` measures all of it.
 //!
 //! | module | job |
 //! |---|---|

@@ -37,8 +37,8 @@ pub struct FormatOptions {
     pub catalog_len: Option<u64>,
     /// Length of the file with a slot for each host: a multiple of 4096.
     pub hosts_len: u64,
-    /// Bytes left outside the pool, rounded up to units of 2 MiB: for famfs files of others, and for
-    /// [`export`](crate::export).
+    /// Bytes left outside the pool, rounded up to units of 2 MiB: for famfs files of others, for
+    /// [`export`](crate::export), and for [more pool files](crate::Store::add_pool).
     pub reserve: u64,
     /// Make the region even if there is a famfs file system already, which is lost.
     pub force: bool,

@@ -6,11 +6,13 @@ mod fault;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::allocator::FreeSpace;
 use crate::catalog::{
-    Body, Place, Record, VersionRecord, reservation_record_len, segment_record_len, version_record_len,
+    Body, Place, PrefixDropped, Record, VersionRecord, reservation_record_len, retention_record_len,
+    segment_record_len, version_record_len,
 };
 use crate::frame::{Extent, Segment, Version};
 use crate::name::FrameName;
@@ -41,12 +43,21 @@ pub(crate) struct Frame {
     pub(crate) versions: BTreeMap<u64, Arc<Version>>,
     /// The highest number given.
     pub(crate) last_number: u64,
+    /// How many of its latest versions it keeps; 0: all.
+    pub(crate) retention: u64,
 }
 
 impl Frame {
     /// The version with the highest number that is still there.
     pub(crate) fn latest(&self) -> Option<&Arc<Version>> {
         self.versions.last_key_value().map(|(_, version)| version)
+    }
+
+    /// The oldest versions that are too many, if it kept `retention` of them and had `more`.
+    fn surplus(&self, retention: u64, more: u64) -> impl Iterator<Item = &Arc<Version>> {
+        let count = (self.versions.len() as u64 + more).saturating_sub(retention);
+        let count = if retention == 0 { 0 } else { count };
+        self.versions.values().take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 }
 
@@ -63,6 +74,8 @@ pub(crate) struct Totals {
     pub(crate) versions: u64,
     /// Bytes of the records that a checkpoint of this state holds.
     pub(crate) checkpoint_len: u64,
+    /// Of which are segments.
+    pub(crate) segments_len: u64,
 }
 
 /// A segment and the number of versions it is in.
@@ -86,6 +99,11 @@ impl State {
     /// The sequence number of the last record.
     pub(crate) fn seq(&self) -> u64 {
         self.seq
+    }
+
+    /// One more pool file is there. At the next start it is there from the beginning, which comes to the same.
+    pub(crate) fn add_pool(&mut self, pool: u32, len: u64) {
+        self.free.add_pool(pool, len);
     }
 
     pub(crate) fn free(&self) -> &FreeSpace {
@@ -113,6 +131,12 @@ impl State {
         &self.names
     }
 
+    /// The names that begin with `prefix`, in order.
+    pub(crate) fn names_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a FrameName> {
+        let from = self.names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
+        from.take_while(move |name| name.as_str().starts_with(prefix))
+    }
+
     pub(crate) fn segment(&self, id: u64) -> Option<&Arc<Segment>> {
         self.segments.get(&id).map(|kept| &kept.segment)
     }
@@ -126,15 +150,47 @@ impl State {
         &self.reservations
     }
 
+    /// The versions that a record drops: what it says itself, and what a frame's retention does not keep.
+    pub(crate) fn dropped_by(&self, body: &Body) -> Vec<Arc<Version>> {
+        let frame = |name| self.frames.get(name);
+        match body {
+            Body::VersionCommitted(version) => frame(&version.name)
+                .map_or_else(Vec::new, |frame| frame.surplus(frame.retention, 1).cloned().collect()),
+            Body::VersionDropped { name, number: Some(number) } => {
+                frame(name).and_then(|frame| frame.versions.get(number)).cloned().into_iter().collect()
+            }
+            Body::VersionDropped { name, number: None } => {
+                frame(name).map_or_else(Vec::new, |frame| frame.versions.values().cloned().collect())
+            }
+            Body::RetentionSet { name, last } => {
+                frame(name).map_or_else(Vec::new, |frame| frame.surplus(*last, 0).cloned().collect())
+            }
+            Body::PrefixDropped(dropped) => self.meant_by(dropped).cloned().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn meant_by<'a>(&'a self, dropped: &'a PrefixDropped) -> impl Iterator<Item = &'a Arc<Version>> {
+        let frames = self.names_with(&dropped.prefix).filter_map(|name| self.frames.get(name));
+        frames.flat_map(move |frame| {
+            let latest = frame.latest().map(|version| version.number).filter(|_| !dropped.latest);
+            frame.versions.values().filter(move |version| {
+                version.committed_at_micros <= dropped.until_micros && Some(version.number) != latest
+            })
+        })
+    }
+
     /// Verifies a record, then changes the state by it. After an error nothing has changed.
     pub(crate) fn apply(&mut self, place: Place, record: &Record) -> Result<(), StateFault> {
         self.verify(place, record)?;
         if place == Place::Log {
             (self.seq, self.epoch) = (record.seq, record.epoch);
         }
+        let dropped = self.dropped_by(&record.body);
         match &record.body {
             Body::VersionCommitted(version) => self.commit(record.seq, version),
-            Body::VersionDropped { name, number } => self.drop_versions(name, *number),
+            Body::VersionDropped { .. } | Body::PrefixDropped(_) => {}
+            Body::RetentionSet { name, last } => self.set_retention(name, *last),
             Body::ExtentsFreed { segments } => segments.iter().for_each(|id| self.free_segment(*id)),
             Body::ReservationTaken { owner, len, extents } => {
                 self.take(extents);
@@ -156,6 +212,7 @@ impl State {
                 self.keep(Arc::clone(segment));
             }
         }
+        dropped.iter().for_each(|version| self.drop_version(version));
         Ok(())
     }
 
@@ -193,7 +250,11 @@ impl State {
             };
             record(version.seq, Body::VersionCommitted(body))
         });
-        segments.chain(reservations).chain(versions)
+        let retentions = self.names.iter().filter_map(move |name| {
+            let last = self.frames.get(name)?.retention;
+            (last > 0).then(|| record(self.seq, Body::RetentionSet { name: name.clone(), last }))
+        });
+        segments.chain(reservations).chain(versions).chain(retentions)
     }
 
     fn commit(&mut self, seq: u64, record: &VersionRecord) {
@@ -235,27 +296,33 @@ impl State {
         frame.versions.insert(record.number, Arc::new(version));
     }
 
-    fn drop_versions(&mut self, name: &FrameName, number: Option<u64>) {
+    fn set_retention(&mut self, name: &FrameName, last: u64) {
         let Some(frame) = self.frames.get_mut(name) else { return };
-        let dropped = match number {
-            Some(number) => frame.versions.remove(&number).into_iter().collect(),
-            None => std::mem::take(&mut frame.versions).into_values().collect::<Vec<_>>(),
-        };
-        if frame.versions.is_empty() {
-            self.frames.remove(name);
-            self.names.remove(name);
+        let len = |retention| if retention > 0 { retention_record_len(name) } else { 0 };
+        self.totals.checkpoint_len += len(last);
+        self.totals.checkpoint_len -= len(frame.retention);
+        frame.retention = last;
+    }
+
+    fn drop_version(&mut self, version: &Version) {
+        let Some(frame) = self.frames.get_mut(&version.name) else { return };
+        if frame.versions.remove(&version.number).is_none() {
+            return;
         }
-        for version in dropped {
-            self.totals.versions -= 1;
-            self.totals.checkpoint_len -= version_record_len(&version.name, version.segments.len());
-            for segment in &version.segments {
-                let Some(kept) = self.segments.get_mut(&segment.id) else { continue };
-                kept.versions -= 1;
-                if kept.versions == 0 {
-                    self.orphans.insert(segment.id);
-                    self.totals.used -= total_len(&segment.extents);
-                    self.totals.held += total_len(&segment.extents);
-                }
+        if frame.versions.is_empty() {
+            self.set_retention(&version.name, 0);
+            self.frames.remove(&version.name);
+            self.names.remove(&version.name);
+        }
+        self.totals.versions -= 1;
+        self.totals.checkpoint_len -= version_record_len(&version.name, version.segments.len());
+        for segment in &version.segments {
+            let Some(kept) = self.segments.get_mut(&segment.id) else { continue };
+            kept.versions -= 1;
+            if kept.versions == 0 {
+                self.orphans.insert(segment.id);
+                self.totals.used -= total_len(&segment.extents);
+                self.totals.held += total_len(&segment.extents);
             }
         }
     }
@@ -264,6 +331,7 @@ impl State {
     fn keep(&mut self, segment: Arc<Segment>) {
         self.totals.held += total_len(&segment.extents);
         self.totals.checkpoint_len += segment_record_len(&segment);
+        self.totals.segments_len += segment_record_len(&segment);
         self.orphans.insert(segment.id);
         self.segments.insert(segment.id, Kept { segment, versions: 0 });
     }
@@ -273,6 +341,7 @@ impl State {
         let Some(Kept { segment, .. }) = self.segments.remove(&id) else { return };
         self.totals.held -= total_len(&segment.extents);
         self.totals.checkpoint_len -= segment_record_len(&segment);
+        self.totals.segments_len -= segment_record_len(&segment);
         self.give_back(&segment.extents);
     }
 

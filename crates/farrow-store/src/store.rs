@@ -1,12 +1,14 @@
 //! The store of one region: what the master's agent asks.
 
+mod drops;
 mod foreign;
+mod growth;
 mod holds;
 mod readers;
 mod writers;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use famfs_format::{FormatError, Superblock};
 use farrow_region::Media;
@@ -15,8 +17,8 @@ use uuid::Uuid;
 use crate::catalog::Body;
 use crate::error::{Result, StoreError};
 use crate::foreign::FollowedLog;
-use crate::frame::Extent;
-use crate::ledger::Ledger;
+use crate::frame::{Extent, Version};
+use crate::ledger::{Ledger, View};
 use crate::mkfs::{self, FormatOptions, FormatReport};
 use crate::reservation::Reservation;
 use crate::usage::Usage;
@@ -27,20 +29,27 @@ pub(crate) use readers::{find, list, versions};
 
 /// The one writer of a region.
 ///
-/// All methods may be called from any thread; they take one lock, and hold it while a record is written. Another one
-/// is for the famfs log; no method waits for one while it has the other.
+/// All methods may be called from any thread. Those that change something take one lock, and hold it while a record or
+/// a checkpoint is written. Looking something up, acquiring and releasing do not wait for it. The famfs log has a lock
+/// of its own; who has it waits for no other.
 pub struct Store {
     media: Arc<dyn Media>,
     superblock: Superblock,
-    pools: Vec<PoolFile>,
+    /// Where the catalog lies on the medium: offset and length.
+    catalog: (u64, u64),
     log: Mutex<FollowedLog>,
-    inner: Mutex<Inner>,
+    /// They grow in number.
+    pools: RwLock<Arc<[PoolFile]>>,
+    view: Arc<View>,
+    /// Taken after `view` where both are needed.
+    holds: Mutex<Holds>,
+    /// Taken before both.
+    writer: Mutex<Writer>,
 }
 
-/// What the lock protects.
-struct Inner {
+/// What only one at a time may use.
+struct Writer {
     ledger: Ledger,
-    holds: Holds,
     /// Reservations whose bytes are being persisted outside the lock.
     committing: HashSet<u64>,
 }
@@ -75,10 +84,13 @@ impl Store {
         let files = volume.farrow_files()?;
         let mut ledger = Ledger::replay(&*media, files.catalog, volume.superblock.uuid, &files.pools)?;
         let opened = ledger.start_master(&*media, host)?;
-        let inner = Inner { ledger, holds: Holds::new(opened), committing: HashSet::new() };
-        let Volume { superblock, .. } = volume;
-        let log = Mutex::new(FollowedLog::read(&*media, &superblock)?);
-        Ok(Self { media, superblock, pools: files.pools, log, inner: Mutex::new(inner) })
+        let view = ledger.view().clone();
+        let holds = Mutex::new(Holds::new(opened));
+        let writer = Mutex::new(Writer { ledger, committing: HashSet::new() });
+        let log = Mutex::new(FollowedLog::read(&*media, &volume.superblock)?);
+        let (superblock, catalog) = (volume.superblock, files.catalog);
+        let pools = RwLock::new(files.pools.into());
+        Ok(Self { media, superblock, catalog, log, pools, view, holds, writer })
     }
 
     /// The UUID of the region: that of its famfs file system.
@@ -103,14 +115,14 @@ impl Store {
     }
 
     /// The pool files, by index.
-    pub fn pools(&self) -> &[PoolFile] {
-        &self.pools
+    pub fn pools(&self) -> Arc<[PoolFile]> {
+        Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Where that lies which describes the region: superblock and famfs log, and the catalog, as (offset, length) on
     /// the medium in bytes. What is lost elsewhere is lost of single frames.
     pub fn metadata_ranges(&self) -> [(u64, u64); 2] {
-        [(0, self.superblock.data_offset()), self.look().ledger.catalog().place()]
+        [(0, self.superblock.data_offset()), self.catalog]
     }
 
     /// Where extents lie on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
@@ -118,28 +130,34 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchExtent`] for one that is not within a pool.
     pub fn media_ranges(&self, extents: &[Extent]) -> Result<Vec<(u64, u64)>> {
-        volume::media_ranges(&self.pools, extents)
+        volume::media_ranges(&self.pools(), extents)
     }
 
     /// The master's epoch.
     pub fn epoch(&self) -> u64 {
-        self.look().ledger.state().epoch()
+        self.view.look().epoch()
     }
 
     /// The sequence number of the last record: it grows with every change.
     pub fn seq(&self) -> u64 {
-        self.look().ledger.state().seq()
+        self.view.look().seq()
     }
 
     /// All reservations, oldest first.
     pub fn reservations(&self) -> Vec<Reservation> {
-        self.look().ledger.state().reservations().values().cloned().collect()
+        self.view.look().reservations().values().cloned().collect()
+    }
+
+    /// One reservation, if it has not ended.
+    pub fn reservation(&self, id: u64) -> Option<Reservation> {
+        self.view.look().reservations().get(&id).cloned()
     }
 
     /// What holds the space.
     pub fn usage(&self) -> Usage {
-        let log = self.followed().header().clone();
-        Usage::new(&self.look().ledger, &self.pools, &log)
+        // A medium that cannot be read is an error of whoever asks for a frame.
+        let log = self.follow().unwrap_or_else(|_| self.followed()).header().clone();
+        Usage::new(&self.view, &self.pools(), &log)
     }
 
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
@@ -151,31 +169,77 @@ impl Store {
     /// # Errors
     /// As for every change: [`StoreError::Fenced`], [`StoreError::Stopped`], what the medium says.
     pub fn lift_quarantine(&self) -> Result<u64> {
-        let mut inner = self.lock()?;
-        inner.holds.lift_quarantine();
-        let waiting = inner.ledger.state().orphans().iter().copied().collect();
-        inner.reclaim(&*self.media, waiting)
+        self.change(|writer| {
+            self.holds().lift_quarantine();
+            let waiting = writer.ledger.state().orphans().iter().copied().collect();
+            self.reclaim(writer, waiting)
+        })
     }
 
-    /// Rewrites the catalog without what is no longer of use. The store does so itself when it has to.
+    /// Rewrites the catalog without what is no longer of use. The store does so itself when it has to. Readers go on
+    /// meanwhile; writers wait.
     ///
     /// # Errors
     /// As for every change.
     pub fn compact(&self) -> Result<()> {
-        self.lock()?.ledger.compact(&*self.media)
+        self.change(|writer| writer.ledger.compact(&*self.media))
     }
 
-    /// For a change, or for a reader that relies on the answer.
-    fn lock(&self) -> Result<MutexGuard<'_, Inner>> {
-        // Whoever panicked while holding the lock may have left a change half done.
-        let inner = self.inner.lock().map_err(|_| StoreError::Stopped)?;
-        inner.ledger.check_running()?;
-        Ok(inner)
+    /// Makes a change, alone.
+    fn change<T>(&self, change: impl FnOnce(&mut Writer) -> Result<T>) -> Result<T> {
+        let result = {
+            // Whoever panicked while holding the lock may have left a change half done.
+            let mut writer = self.writer.lock().map_err(|_| StoreError::Stopped)?;
+            writer.ledger.check_running()?;
+            self.free_released(&mut writer)?;
+            change(&mut writer)
+        };
+        self.settle();
+        result
     }
 
-    /// For figures, which are still of use after the store has stopped.
-    fn look(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Frees what was released while somebody made a change. If somebody is at it again, they will.
+    fn settle(&self) {
+        while self.holds().any_released() {
+            let Ok(mut writer) = self.writer.try_lock() else { return };
+            // After an error the store has stopped, and says so from now on.
+            if self.free_released(&mut writer).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn free_released(&self, writer: &mut Writer) -> Result<()> {
+        let released = self.holds().take_released();
+        if released.is_empty() { Ok(()) } else { self.reclaim(writer, released).map(drop) }
+    }
+
+    /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
+    /// Returns the bytes freed.
+    fn reclaim(&self, writer: &mut Writer, segments: Vec<u64>) -> Result<u64> {
+        let mut freed = 0;
+        let mut ids = Vec::new();
+        {
+            let state = writer.ledger.state();
+            let holds = self.holds();
+            for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
+                let Some(segment) = state.segment(id) else { continue };
+                if !holds.keep(segment) {
+                    freed += crate::state::total_len(&segment.extents);
+                    ids.push(id);
+                }
+            }
+        }
+        // Nobody can acquire them any more: they are in no version.
+        for segments in ids.chunks(writer.ledger.most_freed()) {
+            writer.ledger.record(&*self.media, Body::ExtentsFreed { segments: segments.to_vec() })?;
+        }
+        Ok(freed)
+    }
+
+    fn holds(&self) -> MutexGuard<'_, Holds> {
+        // Nothing in there panics half way.
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -186,23 +250,11 @@ impl std::fmt::Debug for Store {
     }
 }
 
-impl Inner {
-    /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
-    /// Returns the bytes freed.
-    fn reclaim(&mut self, media: &dyn Media, segments: Vec<u64>) -> Result<u64> {
-        let state = self.ledger.state();
-        let mut freed = 0;
-        let mut ids = Vec::new();
-        for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
-            let Some(segment) = state.segment(id) else { continue };
-            if !self.holds.keep(segment) {
-                freed += crate::state::total_len(&segment.extents);
-                ids.push(id);
-            }
-        }
-        for segments in ids.chunks(self.ledger.most_freed()) {
-            self.ledger.record(media, Body::ExtentsFreed { segments: segments.to_vec() })?;
-        }
-        Ok(freed)
-    }
+/// The segments of versions, each once.
+fn segments_of(versions: &[Arc<Version>]) -> Vec<u64> {
+    let ids = versions.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id));
+    let mut ids: Vec<u64> = ids.collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }

@@ -3,7 +3,7 @@
 use famfs_format::LogHeader;
 
 use crate::catalog::HALF_HEADER_LEN;
-use crate::ledger::Ledger;
+use crate::ledger::View;
 use crate::volume::PoolFile;
 
 /// What holds the space of a region. All sizes are bytes;
@@ -39,8 +39,9 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn new(ledger: &Ledger, pools: &[PoolFile], log: &LogHeader) -> Self {
-        let (state, catalog) = (ledger.state(), ledger.catalog());
+    pub(crate) fn new(view: &View, pools: &[PoolFile], log: &LogHeader) -> Self {
+        let (catalog_committed, catalog_bytes) = view.catalog_bytes();
+        let state = view.look();
         let totals = state.totals();
         Self {
             pool_bytes: pools.iter().map(PoolFile::page_bytes).sum(),
@@ -51,8 +52,8 @@ impl Usage {
             largest_free: state.free().largest(),
             frames: state.frames() as u64,
             versions: totals.versions,
-            catalog_bytes: catalog.half_len(),
-            catalog_committed: catalog.committed(),
+            catalog_bytes,
+            catalog_committed,
             catalog_live: HALF_HEADER_LEN + totals.checkpoint_len,
             log_entries: log.next_index(),
             log_capacity: log.capacity(),

@@ -99,6 +99,20 @@ impl Volume {
         Ok(())
     }
 
+    /// Adds an entry to the log: first the entry, then the header that counts it. For the master alone.
+    pub(crate) fn append(&mut self, media: &dyn Media, entry: &LogEntry) -> Result<()> {
+        let bytes = entry.encode()?;
+        self.namespace.apply(entry)?;
+        let header = self.log.advanced()?;
+        let at = entry_offset(entry.seqnum);
+        media.write_at(at, &bytes)?;
+        media.persist(at, bytes.len() as u64)?;
+        media.write_at(LOG_OFFSET, &header.encode())?;
+        media.persist(LOG_OFFSET, LOG_HEADER_LEN as u64)?;
+        self.log = header;
+        Ok(())
+    }
+
     /// Finds catalog and pools.
     pub(crate) fn farrow_files(&self) -> Result<FarrowFiles> {
         let catalog = self.catalog()?;

@@ -38,8 +38,7 @@ def extents(*places):
 def segment(number, length, rows, digest, batches, validation, places, checksums=()):
     body = struct.pack("<QQQQQIHHQ", number, number, length, rows, digest, batches, validation,
                        len(places), len(checksums)) + extents(*places)
-    body += struct.pack(f"<{len(checksums)}I", *checksums)
-    return body + bytes(-len(body) % 8)
+    return body + struct.pack(f"<{len(checksums)}Q", *checksums)
 
 
 def version(name, number, last, reservation, fingerprint, micros, segments, written=b""):
@@ -57,10 +56,20 @@ def half(serial, epoch, base, checkpoint, log):
     return head + struct.pack("<I", crc32c(head)) + checkpoint + log
 
 
+def retention(name, last):
+    return struct.pack("<QQ", last, len(name)) + name
+
+
+def prefix_dropped(prefix, micros, latest):
+    return struct.pack("<qQQ", micros, latest, len(prefix)) + prefix
+
+
 COMMITTED, DROPPED, FREED, TAKEN, ENDED, STARTED, KEPT = range(1, 8)
-SMALL = segment(2, 5000, 30, 0xA1, 3, 2, [(0, 8192)], (1, 2, 0xFFFFFFFF))
+RETENTION, PREFIX = 10, 11
+SMALL = segment(2, 5000, 30, 0xA1, 3, 2, [(0, 8192)], (1, 2, 0xFFFFFFFFFFFFFFFF))
 LARGE = segment(4, 2 * MIB + 1, 70, 0xA2, 1, 1, [(2 * MIB, 2 * MIB), (6 * MIB, 4096)])
 TINY = segment(9, 1, 0, 0, 0, 0, [(8192, 4096)])
+EXPIRED = segment(13, 1, 0, 0, 0, 0, [(24576, 4096)])
 
 first = half(0, 0, 0, b"", b"".join([
     record(STARTED, 1, 1, HOST.bytes),
@@ -76,17 +85,24 @@ first = half(0, 0, 0, b"", b"".join([
     record(COMMITTED, 10, 1, version("größe".encode(), 1, 1, 9, 0, 0, [9], TINY)),
     record(DROPPED, 11, 1, struct.pack("<QQ", 0, 7) + "größe".encode()),
     record(TAKEN, 12, 1, reservation(4097, (16384, 8192))),
+    record(TAKEN, 13, 1, reservation(1, (24576, 4096))),
+    record(COMMITTED, 14, 1, version(b"tmp/x", 1, 1, 13, 0, -5, [13], EXPIRED)),
+    # Of the two frames only one's name begins so.
+    record(PREFIX, 15, 1, prefix_dropped(b"tmp/", -5, 1)),
+    record(RETENTION, 16, 1, retention(b"a/b", 3)),
 ]))
-# Here the catalog is compacted. Segment 9 is in no version any more, but not free either.
-second = half(1, 1, 12, b"".join([
-    record(KEPT, 12, 1, SMALL),
-    record(KEPT, 12, 1, LARGE),
-    record(KEPT, 12, 1, TINY),
+# Here the catalog is compacted. Segments 9 and 13 are in no version any more, but not free either.
+second = half(1, 1, 16, b"".join([
+    record(KEPT, 16, 1, SMALL),
+    record(KEPT, 16, 1, LARGE),
+    record(KEPT, 16, 1, TINY),
+    record(KEPT, 16, 1, EXPIRED),
     record(TAKEN, 12, 1, reservation(4097, (16384, 8192))),
     record(COMMITTED, 5, 1, version(b"a/b", 2, 2, 0, 0xF1, 1_700_000_000_000_000, [2, 4])),
+    record(RETENTION, 16, 1, retention(b"a/b", 3)),
 ]), b"".join([
-    record(FREED, 13, 1, struct.pack("<QQ", 1, 9)),
-    record(STARTED, 14, 2, HOST.bytes),
+    record(FREED, 17, 1, struct.pack("<QQQ", 2, 9, 13)),
+    record(STARTED, 18, 2, HOST.bytes),
 ]))
 
 head = b"farrowCT" + struct.pack("<II", 1, 0) + REGION.bytes

@@ -154,8 +154,8 @@ async fn tickets_actions_and_descriptors_of_any_bytes() {
     client.put("a", rows.schema(), vec![rows]).await.unwrap();
     let mut flight = flight(&agent).await;
 
-    let foreign = v1::Ticket { region_uuid: vec![1; 16].into(), name: "a".into(), version: 1 };
-    let short = v1::Ticket { region_uuid: vec![1; 3].into(), name: "a".into(), version: 1 };
+    let foreign = v1::Ticket { region_uuid: vec![1; 16].into(), name: "a".into(), version: 1, commit: 1 };
+    let short = v1::Ticket { region_uuid: vec![1; 3].into(), ..foreign.clone() };
     let tickets = [
         Vec::new(),
         b"FRRT".to_vec(),

@@ -1,9 +1,11 @@
 //! The `farrow` command.
 
+use std::os::unix::fs::FileExt;
 use std::process::Output;
 
 use arrow_array::RecordBatch;
-use farrow_integration_tests::{Region, batch, farrow};
+use farrow_client::Reason;
+use farrow_integration_tests::{Agent, Region, batch, farrow};
 
 fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));
@@ -59,6 +61,124 @@ async fn put_ls_get_rm() {
     let refused = run(&["put", "x", garbage.to_str().unwrap()]);
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("garbage"), "{}", stderr(&refused));
+}
+
+#[tokio::test]
+async fn many_versions_go_by_prefix_by_number_and_by_age() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    for frame in ["day/1", "day/2", "day/2", "days", "kept", "kept", "kept"] {
+        client.put(frame, rows.schema(), vec![rows.clone()]).await.unwrap();
+    }
+    let run = |args: &[&str]| farrow(&[args, &["--address", agent.socket()]].concat());
+
+    assert_eq!(stdout(&run(&["rm", "--prefix", "day/", "--dry-run"])), "day/1\nday/2\n");
+    let removed = stderr(&run(&["rm", "--prefix", "day/"]));
+    assert!(removed.starts_with("2 frames: 3 versions removed, "), "{removed}");
+    assert_eq!(stdout(&run(&["ls"])), "days\nkept\n");
+    let again = run(&["rm", "--prefix", "day/"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(stderr(&again).contains("no frame whose name begins with \"day/\""), "{}", stderr(&again));
+    for args in
+        [&["rm"][..], &["rm", "--prefix", ""], &["rm", "a", "--prefix", "b"], &["rm", "a", "--dry-run"]]
+    {
+        assert_eq!(run(args).status.code(), Some(2), "{args:?}");
+    }
+
+    let told = stderr(&run(&["retain", "kept", "--last", "2"]));
+    assert!(told.starts_with("kept keeps the last 2 versions: 1 version removed, "), "{told}");
+    client.put("kept", rows.schema(), vec![rows]).await.unwrap();
+    assert!(client.get("kept@2").await.is_err());
+    assert_eq!(client.stat("kept").await.unwrap().retention, 2);
+    let long = stdout(&run(&["ls", "-l", "kept"]));
+    assert!(long.lines().nth(1).unwrap().ends_with('2') && long.contains("keeps"), "{long}");
+    assert!(stderr(&run(&["retain", "kept", "--all"])).contains("keeps all versions: 0 versions removed"));
+    assert_eq!(run(&["retain", "none", "--last", "1"]).status.code(), Some(1));
+    assert_eq!(run(&["retain", "kept", "--last", "0"]).status.code(), Some(2));
+
+    assert!(stderr(&run(&["expire", "--older-than", "1d"])).starts_with("0 versions removed"));
+    assert!(stderr(&run(&["expire", "kept", "--older-than", "0s"])).starts_with("1 version removed"));
+    assert!(stderr(&run(&["expire", "--older-than", "0s", "--latest"])).starts_with("2 versions removed"));
+    assert_eq!(stdout(&run(&["ls"])), "");
+}
+
+#[tokio::test]
+async fn grow_adds_pool_files_with_and_without_an_agent() {
+    let region = Region::unmade();
+    let path = region.path.to_str().unwrap();
+    stdout(&farrow(&["mkfs", "--size", "64MiB", "--reserve", "40MiB", path]));
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1_000_000);
+    let put = async || client.put("a", rows.schema(), vec![rows.clone()]).await;
+    let full = put().await.unwrap_err();
+    assert_eq!(full.reason(), Some(Reason::RegionFull), "{full}");
+    let refused = farrow(&["grow", path]);
+    assert_eq!(refused.status.code(), Some(1), "an agent has it open");
+
+    let grown = farrow(&["grow", "--by", "24MiB", "--address", agent.socket()]);
+    assert!(stderr(&grown).contains("24.0 MiB more"), "{}", stderr(&grown));
+    put().await.unwrap();
+    let frame = client.get("a").await.unwrap();
+    assert!(frame.zero_copy(), "{:?}", frame.why());
+    assert_eq!(
+        frame.batches().map(Result::unwrap).collect::<Vec<RecordBatch>>(),
+        std::slice::from_ref(&rows)
+    );
+    let df: serde_json::Value =
+        serde_json::from_str(&stdout(&farrow(&["df", "--json", "--address", agent.socket()]))).unwrap();
+    assert_eq!(df["log_entries"].as_u64(), Some(6));
+    drop(frame);
+    assert_eq!(agent.terminate(), Some(0));
+
+    assert!(stderr(&farrow(&["grow", path])).contains("16.0 MiB more"));
+    let none = farrow(&["grow", path]);
+    assert_eq!(none.status.code(), Some(1));
+    assert!(stderr(&none).contains("--reserve"), "{}", stderr(&none));
+    region.assert_clean();
+    let agent = region.agent();
+    assert_eq!(agent.client().await.get("a").await.unwrap().rows(), 1_000_000);
+}
+
+/// Where the region's file holds the numbers from 500 on, as `batch` makes them.
+fn place_of_500(image: &[u8]) -> usize {
+    let numbers: Vec<u8> = (500..510_i64).flat_map(i64::to_le_bytes).collect();
+    image.windows(numbers.len()).position(|bytes| bytes == numbers).unwrap()
+}
+
+#[tokio::test]
+async fn verify_finds_what_was_changed_behind_the_agents_back() {
+    let region = Region::new("64MiB");
+    let mut agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let verify = |agent: &Agent, name: &str| farrow(&["verify", name, "--address", agent.socket()]);
+    let told = verify(&agent, "a");
+    assert_eq!(told.status.code(), Some(0));
+    assert!(stderr(&told).starts_with("a@1: 1 batch, "), "{}", stderr(&told));
+    assert_eq!(verify(&agent, "a@2").status.code(), Some(1));
+
+    let file = std::fs::OpenOptions::new().write(true).open(&region.path).unwrap();
+    let place = place_of_500(&std::fs::read(&region.path).unwrap());
+    file.write_all_at(&[0xff], place as u64).unwrap();
+    agent.errs();
+    let differs = verify(&agent, "a@1");
+    assert_eq!(differs.status.code(), Some(1));
+    let expected =
+        "farrow: `a@1` is not what was committed: segment 0, record batch 0: its bytes have checksum";
+    assert!(stderr(&differs).starts_with(expected), "{}", stderr(&differs));
+    drop((client, agent));
+
+    // Without checksums only the metadata is compared, and it says so.
+    let agent = region.agent_with(&["--validate", "structure"]);
+    let client = agent.client().await;
+    client.put("b", rows.schema(), vec![rows]).await.unwrap();
+    let told = verify(&agent, "b");
+    assert_eq!(told.status.code(), Some(0));
+    assert!(stderr(&told).contains("1 segment without checksums"), "{}", stderr(&told));
 }
 
 #[test]
@@ -119,7 +239,9 @@ fn fsck_tells_clean_from_damaged_from_unreadable() {
 fn usage_errors_are_told_apart() {
     assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
     let help = farrow(&["--help"]);
-    for verb in ["mkfs", "fsck", "put", "ls", "get", "rm", "leases", "df"] {
+    for verb in
+        ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "retain", "expire", "grow", "leases", "df"]
+    {
         assert!(stdout(&help).contains(verb), "{verb}");
     }
 }

@@ -116,7 +116,7 @@ async fn in_several_extents(agent: &Agent) {
             Err(full) => break full,
         }
     };
-    assert!(full.to_string().contains("region full"), "{full}");
+    assert!(full.to_string().contains("largest free extent"), "{full}");
     for name in parts.iter().step_by(2) {
         client.drop(name).await.unwrap();
     }

@@ -8,8 +8,8 @@ use arrow_flight::{Criteria, FlightData, FlightDescriptor, FlightInfo, Ticket};
 use farrow_integration_tests::{Agent, Region, batch};
 use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE};
 use futures::TryStreamExt;
-use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request};
 
 type Flight = FlightServiceClient<Channel>;
 
@@ -124,6 +124,31 @@ async fn who_announces_itself_gets_descriptors_under_a_lease() {
     assert!(info.endpoint[0].app_metadata.is_empty() && !info.schema.is_empty());
     assert_eq!(rows(&mut far, ticket(&info)).await.iter().map(RecordBatch::num_rows).sum::<usize>(), 10_000);
     assert_eq!(client.leases().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_ticket_never_gets_the_rows_of_another_version() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let (first, second) = (batch(0, 10), batch(100, 10));
+    client.put("a", first.schema(), vec![first.clone()]).await.unwrap();
+    let mut flight = over_unix(&agent).await;
+    let old = ticket(&info(&mut flight, "a").await);
+    assert_eq!(rows(&mut flight, old.clone()).await, [first]);
+
+    client.drop("a").await.unwrap();
+    assert_eq!(flight.do_get(old.clone()).await.unwrap_err().code(), Code::NotFound);
+    // The frame counts from 1 again; what was a@1 when the ticket was given is gone.
+    client.put("a", second.schema(), vec![second.clone()]).await.unwrap();
+    for request in [Request::new(old.clone()), announced(old)] {
+        let gone = flight.do_get(request).await.unwrap_err();
+        assert_eq!(gone.code(), Code::NotFound);
+        assert!(gone.message().contains("dropped and put again"), "{}", gone.message());
+    }
+    assert_eq!(client.leases().await.unwrap(), [], "a refusal holds nothing");
+    let new = ticket(&info(&mut flight, "a").await);
+    assert_eq!(rows(&mut flight, new).await, [second]);
 }
 
 #[tokio::test]

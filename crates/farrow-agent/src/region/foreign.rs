@@ -94,6 +94,7 @@ impl Region {
             validation: v1::Validation::None.into(),
             region_uuid: self.uuid_bytes(),
             foreign: true,
+            retention: 0,
         }
     }
 

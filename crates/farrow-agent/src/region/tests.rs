@@ -45,7 +45,7 @@ impl Made {
     /// Loses the page of a reservation or version that its extent begins with.
     fn lose(&self, extents: &[Extent]) -> u64 {
         let offset = usize::try_from(extents[0].offset).unwrap();
-        self.region.pools[&extents[0].pool].lose(offset).unwrap();
+        self.region.pool(extents[0].pool).unwrap().lose(offset).unwrap();
         self.region.store.media_ranges(extents).unwrap()[0].0
     }
 }

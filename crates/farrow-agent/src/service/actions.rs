@@ -1,55 +1,72 @@
 //! DoAction.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
 use farrow_proto::{Action, v1};
-use farrow_store::{FrameName, FrameRef, Listed};
+use farrow_store::{Dropped, FrameName, FrameRef, Listed};
 use prost::Message;
 use tonic::Request;
 
-use super::{Service, names, process};
+use super::{Answers, Service, names, process};
 use crate::error::AgentError;
 use crate::process::Process;
+use crate::region::micros_since_epoch;
 
 /// Frames in one answer to `farrow.List`; more are asked for page by page.
 const LIST_LIMIT: usize = 10_000;
 
 impl Service {
-    pub(super) async fn action(&self, request: Request<Call>) -> Result<Vec<ActionResult>, AgentError> {
+    pub(super) async fn action(&self, request: Request<Call>) -> Result<Answers<ActionResult>, AgentError> {
         let name = request.get_ref().r#type.clone();
         let Some(action) = Action::parse(&name) else {
             return Err(AgentError::UnknownAction { name });
         };
         let caller = process(&request, action.as_str());
         let body = request.into_inner().body;
-        match action {
+        let results = match action {
             Action::Reserve => {
                 let (caller, request) = (caller?, decode::<v1::ReserveRequest>(action, &body)?);
-                let reservation = self.leases.reserve(&caller, request.len)?;
-                Ok(vec![encode(&self.region.reservation(&reservation))])
+                let reserve = move |service: &Self| service.leases.reserve(&caller, request.len);
+                let reservation = self.blocking(reserve).await?;
+                vec![encode(&self.region.reservation(&reservation))]
             }
             Action::Commit => {
                 let (caller, request) = (caller?, decode(action, &body)?);
-                Ok(vec![encode(&self.blocking(move |service| service.commit(&caller, &request)).await?)])
+                vec![encode(&self.blocking(move |service| service.commit(&caller, &request)).await?)]
             }
             Action::Abort => {
                 let (caller, request) = (caller?, decode::<v1::AbortRequest>(action, &body)?);
                 let reservation = self.leases.reservation(&caller, request.reservation)?;
-                self.region.store().abort(reservation.id)?;
-                Ok(Vec::new())
+                self.blocking(move |service| Ok(service.region.store().abort(reservation.id)?)).await?;
+                Vec::new()
             }
             Action::Release => {
                 let (caller, request) = (caller?, decode::<v1::ReleaseRequest>(action, &body)?);
-                let released = self.leases.release(caller.id(), &request.leases)?;
-                Ok(vec![encode(&v1::ReleaseResult { released })])
+                let release = move |service: &Self| service.leases.release(caller.id(), &request.leases);
+                let released = self.blocking(release).await?;
+                vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
                 let request: v1::DropRequest = decode(action, &body)?;
+                vec![encode(&self.blocking(move |service| service.drop(&request)).await?)]
+            }
+            Action::Retain => {
+                let request: v1::RetainRequest = decode(action, &body)?;
                 let name = FrameName::parse(&request.name)?;
-                let dropped = self.region.store().drop_frame(&name, names::version(request.version))?;
-                let farrow_store::Dropped { versions, bytes_freed, bytes_held } = dropped;
-                Ok(vec![encode(&v1::DropResult { versions, bytes_freed, bytes_held })])
+                let last = NonZeroU64::new(request.last);
+                let retain = move |service: &Self| Ok(service.region.store().retain(&name, last)?);
+                vec![encode(&drop_result(self.blocking(retain).await?))]
+            }
+            Action::Expire => {
+                let request: v1::ExpireRequest = decode(action, &body)?;
+                let age = i64::try_from(request.older_than_micros).unwrap_or(i64::MAX);
+                let until = micros_since_epoch().saturating_sub(age);
+                let v1::ExpireRequest { prefix, latest, .. } = request;
+                let expire =
+                    move |service: &Self| Ok(service.region.store().expire(&prefix, until, latest)?);
+                vec![encode(&drop_result(self.blocking(expire).await?))]
             }
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;
@@ -66,21 +83,29 @@ impl Service {
                     Listed::Version(version) => self.region.frame_info(version),
                     Listed::Foreign(file) => self.region.foreign_info(file, None),
                 });
-                Ok(infos.map(|info| encode(&info)).collect())
+                infos.map(|info| encode(&info)).collect()
             }
             Action::Stat => {
                 let request: v1::StatRequest = decode(action, &body)?;
                 let FrameRef { name, version } = FrameRef::parse(&request.name)?;
                 let version = version.or(names::version(request.version));
-                if let Some(file) = self.region.store().foreign(&name, version)? {
-                    return Ok(vec![encode(&self.foreign_stat(file).await?)]);
+                match self.region.store().foreign(&name, version)? {
+                    Some(file) => vec![encode(&self.foreign_stat(file).await?)],
+                    None => vec![encode(&self.region.frame_info(&*self.region.store().get(&name, version)?))],
                 }
-                let version = self.region.store().get(&name, version)?;
-                Ok(vec![encode(&self.region.frame_info(&version))])
             }
-            Action::Leases => Ok(self.lease_infos()),
-            Action::Usage => Ok(vec![encode(&self.region.usage(self.leases.list().len()))]),
-        }
+            // Its results come one by one.
+            Action::Verify => return self.verify(&decode(action, &body)?),
+            Action::Grow => {
+                let v1::GrowRequest { len } = decode(action, &body)?;
+                let grow = move |service: &Self| service.region.grow((len > 0).then_some(len));
+                let pool = self.blocking(grow).await?;
+                vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
+            }
+            Action::Leases => self.lease_infos(),
+            Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
+        };
+        Ok(Box::pin(futures::stream::iter(results.into_iter().map(Ok))))
     }
 
     fn commit(
@@ -95,6 +120,20 @@ impl Service {
             .commit(&reservation, name, request.len)
             .inspect_err(|_| self.leases.end_orphan(caller.id(), reservation.id))?;
         Ok(self.region.frame_info(&version))
+    }
+
+    fn drop(&self, request: &v1::DropRequest) -> Result<v1::DropResult, AgentError> {
+        let store = self.region.store();
+        let dropped = match (request.name.as_str(), request.version, request.prefix.as_str()) {
+            // An empty name is refused as one.
+            (name, version, "") => store.drop_frame(&FrameName::parse(name)?, names::version(version))?,
+            ("", 0, prefix) => store.drop_prefix(prefix)?,
+            (name, _, prefix) => {
+                let (name, prefix) = (name.to_owned(), prefix.to_owned());
+                return Err(AgentError::NameAndPrefix { name, prefix });
+            }
+        };
+        Ok(drop_result(dropped))
     }
 
     fn lease_infos(&self) -> Vec<ActionResult> {
@@ -113,10 +152,15 @@ impl Service {
     }
 }
 
+fn drop_result(dropped: Dropped) -> v1::DropResult {
+    let Dropped { frames, versions, bytes_freed, bytes_held } = dropped;
+    v1::DropResult { versions, bytes_freed, bytes_held, frames }
+}
+
 fn decode<M: Message + Default>(action: Action, body: &[u8]) -> Result<M, AgentError> {
     M::decode(body).map_err(|source| AgentError::Body { action: action.as_str(), len: body.len(), source })
 }
 
-fn encode(message: &impl Message) -> ActionResult {
+pub(super) fn encode(message: &impl Message) -> ActionResult {
     ActionResult::new(message.encode_to_vec())
 }

@@ -7,6 +7,7 @@ use arrow_schema::SchemaRef;
 use farrow_proto::v1;
 use farrow_store::ForeignFile;
 
+use super::info::plain_info;
 use super::rows::{Messages, batch_descriptors, in_messages};
 use super::{Answers, Service, names};
 use crate::error::AgentError;
@@ -94,6 +95,6 @@ impl Service {
     }
 
     fn foreign_plain_info(&self, file: &ForeignFile, rows: Option<u64>) -> FlightInfo {
-        self.plain_info(&file.name, ForeignFile::VERSION, rows, file.len)
+        plain_info(self.region.ticket(&file.name, ForeignFile::VERSION, 0), rows, file.len)
     }
 }

@@ -6,6 +6,7 @@ use arrow_flight::{
     Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
 use arrow_ipc::writer::IpcWriteOptions;
+use bytes::Bytes;
 use farrow_store::{FrameName, Listed, Version};
 use tonic::Status;
 
@@ -93,24 +94,18 @@ impl Service {
     }
 
     fn version_info(&self, version: &Version) -> FlightInfo {
-        self.plain_info(&version.name, version.number, Some(version.rows), version.bytes)
+        let ticket = self.region.ticket(&version.name, version.number, version.seq);
+        plain_info(ticket, Some(version.rows), version.bytes)
     }
+}
 
-    /// Rows if they are known, bytes, and one endpoint at this service, whose ticket anybody may redeem.
-    pub(super) fn plain_info(
-        &self,
-        name: &FrameName,
-        number: u64,
-        rows: Option<u64>,
-        bytes: u64,
-    ) -> FlightInfo {
-        let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(self.region.ticket(name, number)));
-        // Flight's word for "not known" is -1.
-        let count = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
-        FlightInfo::new()
-            .with_endpoint(endpoint)
-            .with_total_records(count(rows))
-            .with_total_bytes(count(Some(bytes)))
-            .with_ordered(true)
-    }
+/// Rows if they are known, bytes, and one endpoint at this service, with a ticket that anybody may redeem.
+pub(super) fn plain_info(ticket: Bytes, rows: Option<u64>, bytes: u64) -> FlightInfo {
+    // Flight's word for "not known" is -1.
+    let count = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
+    FlightInfo::new()
+        .with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(ticket)))
+        .with_total_records(count(rows))
+        .with_total_bytes(count(Some(bytes)))
+        .with_ordered(true)
 }

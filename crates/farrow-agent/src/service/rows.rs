@@ -9,7 +9,7 @@ use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, Ip
 use arrow_schema::Schema;
 use farrow_ipc::Layout;
 use farrow_proto::v1::BatchDescriptor;
-use farrow_store::{FrameName, Version};
+use farrow_store::{ForeignFile, FrameName, Version};
 use tonic::Status;
 
 use super::{Answers, Service};
@@ -25,11 +25,12 @@ const MESSAGE_BYTES: u64 = 1 << 20;
 impl Service {
     /// The schema, then the rows in messages of about [`MESSAGE_BYTES`].
     pub(super) async fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
-        let (name, number) = self.redeem(ticket)?;
-        if let Some(file) = self.region.store().foreign(&name, Some(number))? {
+        let ticket = self.redeem(ticket)?;
+        if let Some(file) = self.foreign(&ticket)? {
             return self.foreign_rows(file).await;
         }
-        let version = self.region.hold(&name, Some(number))?;
+        let version = self.region.hold(&ticket.name, Some(ticket.number))?;
+        ticket.check(&version)?;
         let segments = VecDeque::from(self.region.readers(&version)?);
         let messages = Messages::new(schema(segments.front())?);
         let slices = Box::new(std::iter::empty());
@@ -50,12 +51,12 @@ impl Service {
         process: &Arc<Process>,
         ticket: &Ticket,
     ) -> Result<Answers<FlightData>, AgentError> {
-        let (name, number) = self.redeem(ticket)?;
-        if let Some(file) = self.region.store().foreign(&name, Some(number))? {
+        let ticket = self.redeem(ticket)?;
+        if let Some(file) = self.foreign(&ticket)? {
             return self.foreign_batches(file).await;
         }
-        let (lease, version) = self.leases.grant(process, &name, Some(number))?;
-        let answer = self.describe_batches(&version, lease);
+        let (lease, version) = self.leases.grant(process, &ticket.name, Some(ticket.number))?;
+        let answer = ticket.check(&version).and_then(|()| self.describe_batches(&version, lease));
         if answer.is_err() {
             self.leases.release(process.id(), &[lease])?;
         }
@@ -73,14 +74,42 @@ impl Service {
         Ok(answer)
     }
 
-    /// The version that a ticket of this region names.
-    fn redeem(&self, ticket: &Ticket) -> Result<(FrameName, u64), AgentError> {
+    /// The foreign file that a ticket was given for.
+    fn foreign(&self, ticket: &TicketedVersion) -> Result<Option<Arc<ForeignFile>>, AgentError> {
+        match ticket.commit {
+            0 => Ok(self.region.store().foreign(&ticket.name, Some(ticket.number))?),
+            _ => Ok(None),
+        }
+    }
+
+    /// What a ticket of this region names.
+    fn redeem(&self, ticket: &Ticket) -> Result<TicketedVersion, AgentError> {
         let ticket = farrow_proto::decode_ticket(&ticket.ticket)?;
         let here = self.region.uuid();
         if ticket.region_uuid != here.as_bytes()[..] {
             return Err(AgentError::ForeignTicket { found: ticket.region_uuid, here });
         }
-        Ok((FrameName::parse(&ticket.name)?, ticket.version))
+        let name = FrameName::parse(&ticket.name)?;
+        Ok(TicketedVersion { name, number: ticket.version, commit: ticket.commit })
+    }
+}
+
+/// The version that a ticket was given for.
+struct TicketedVersion {
+    name: FrameName,
+    number: u64,
+    /// The sequence number of its commit: the frame may have been dropped and put again. 0 for a foreign file.
+    commit: u64,
+}
+
+impl TicketedVersion {
+    /// Whether what has its name and number now is that version.
+    fn check(&self, found: &Version) -> Result<(), AgentError> {
+        if found.seq == self.commit {
+            return Ok(());
+        }
+        let frame = format!("{}@{}", self.name, self.number);
+        Err(AgentError::StaleTicket { frame, ticketed: self.commit, found: found.seq })
     }
 }
 

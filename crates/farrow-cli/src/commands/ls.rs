@@ -17,10 +17,11 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
                 segments: frame.segments,
                 committed_at_micros: frame.committed_at_micros,
                 foreign: frame.foreign,
+                retention: frame.retention,
             })?;
         }
     } else if args.long {
-        let rows: Vec<[String; 4]> = frames
+        let rows: Vec<[String; 5]> = frames
             .iter()
             .map(|frame| {
                 let name = format!("{}@{}", frame.name, frame.version);
@@ -33,10 +34,15 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
                     } else {
                         committed(frame.committed_at_micros)
                     },
+                    if frame.retention == 0 { "all".to_owned() } else { frame.retention.to_string() },
                 ]
             })
             .collect();
-        output::table(["frame", "rows", "bytes", "committed"], [false, true, true, false], &rows)?;
+        output::table(
+            ["frame", "rows", "bytes", "committed", "keeps"],
+            [false, true, true, false, true],
+            &rows,
+        )?;
     } else {
         for frame in frames {
             output::line(&frame.name)?;
@@ -55,6 +61,8 @@ struct Line<'a> {
     segments: u32,
     committed_at_micros: i64,
     foreign: bool,
+    /// Versions that the frame keeps; 0: all.
+    retention: u64,
 }
 
 /// How long ago, by this host's clock.

@@ -4,17 +4,24 @@ use crate::args::Rm;
 use crate::output;
 
 pub(crate) fn run(args: &Rm) -> anyhow::Result<()> {
-    let dropped = args.agent.connect()?.drop(&args.name)?;
-    let versions = if dropped.versions == 1 { "version" } else { "versions" };
-    let mut told = format!(
-        "{}: {} {versions} removed, {} free again",
-        args.name,
-        dropped.versions,
-        output::size(dropped.bytes_freed)
-    );
-    if dropped.bytes_held > 0 {
-        told += &format!(", {} still mapped (farrow leases shows by whom)", output::size(dropped.bytes_held));
-    }
-    output::note(told);
+    let client = args.agent.connect()?;
+    let (what, dropped) = match (&args.prefix, &args.name) {
+        (Some(prefix), _) if args.dry_run => {
+            for frame in client.list(prefix)? {
+                output::line(&frame.name)?;
+            }
+            return Ok(());
+        }
+        (Some(prefix), _) => {
+            let dropped = client.drop_prefix(prefix)?;
+            (format!("{} frames", dropped.frames), dropped)
+        }
+        // clap asks for one of the two.
+        (None, name) => {
+            let name = name.as_deref().unwrap_or_default();
+            (name.to_owned(), client.drop(name)?)
+        }
+    };
+    output::note(format_args!("{what}: {}", output::dropped(&dropped)));
     Ok(())
 }

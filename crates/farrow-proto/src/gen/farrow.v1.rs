@@ -117,6 +117,10 @@ pub struct Ticket {
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub version: u64,
+    /// Sequence number of the version's commit, which is given once in a region. A frame that was dropped whole and put
+    /// again counts its versions from 1 again; a ticket of the earlier one is NOT_FOUND then, and gets no other's rows.
+    #[prost(fixed64, tag = "4")]
+    pub commit: u64,
 }
 /// How far the agent has checked a segment's bytes at commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -242,6 +246,9 @@ pub struct FrameInfo {
     /// An Arrow file that another program put into famfs: one version, number 1, never replaced and never removed.
     #[prost(bool, tag = "9")]
     pub foreign: bool,
+    /// How many of its latest versions the frame keeps; 0: all.
+    #[prost(uint64, tag = "10")]
+    pub retention: u64,
 }
 /// "farrow.Abort": gives a reservation back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -262,8 +269,9 @@ pub struct ReleaseResult {
     #[prost(uint64, tag = "1")]
     pub released: u64,
 }
-/// "farrow.Drop": removes one version (name@7) or a whole frame from all look-ups at once. Its bytes return when
-/// nobody maps them any more. Refused (read-only) for a foreign file: famfs cannot remove one.
+/// "farrow.Drop": removes one version (name@7), a whole frame, or all frames whose names begin alike, from all look-ups
+/// at once: all of them or, if the agent dies, none. Their bytes return when nobody maps them any more. Refused
+/// (read-only) for a foreign file: famfs cannot remove one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropRequest {
     #[prost(string, tag = "1")]
@@ -271,8 +279,33 @@ pub struct DropRequest {
     /// 0: the whole frame.
     #[prost(uint64, tag = "2")]
     pub version: u64,
+    /// Instead of a name: every frame whose name begins with this. NOT_FOUND if there is none.
+    #[prost(string, tag = "3")]
+    pub prefix: ::prost::alloc::string::String,
 }
-/// Result of "farrow.Drop".
+/// "farrow.Retain": a frame keeps this many of its latest versions from now on. Older ones are removed at once, and later
+/// with the commit that makes them too many. It is the frame's, and ends when the whole frame is dropped.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetainRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// 0: all of them.
+    #[prost(uint64, tag = "2")]
+    pub last: u64,
+}
+/// "farrow.Expire": removes the versions that were committed longer ago than this, by the agent's clock, of all frames
+/// whose names begin with `prefix`: all of them or none. There may be none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpireRequest {
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub older_than_micros: u64,
+    /// Also the latest version of a frame, which else stays however old it is.
+    #[prost(bool, tag = "3")]
+    pub latest: bool,
+}
+/// Result of "farrow.Drop", "farrow.Retain" and "farrow.Expire".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropResult {
     #[prost(uint64, tag = "1")]
@@ -282,6 +315,9 @@ pub struct DropResult {
     pub bytes_freed: u64,
     #[prost(uint64, tag = "3")]
     pub bytes_held: u64,
+    /// Frames that have no version left.
+    #[prost(uint64, tag = "4")]
+    pub frames: u64,
 }
 /// "farrow.List": the latest version of each frame whose name begins with `prefix`, by name, one FrameInfo a result.
 /// Arrow files that other programs put into famfs are among them.
@@ -304,6 +340,49 @@ pub struct StatRequest {
     /// 0: the latest.
     #[prost(uint64, tag = "2")]
     pub version: u64,
+}
+/// "farrow.Verify": reads every byte of a version and compares it with what was recorded at its commit. Results come
+/// while it goes on; the last one has bytes_done = bytes. If something differs, the stream ends with DATA_LOSS
+/// (`corrupt`) instead, and a text that names the first batch that does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyRequest {
+    /// A name, or name@version.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Result of "farrow.Verify": how far it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VerifyProgress {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub version: u64,
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub bytes_done: u64,
+    /// Record and dictionary batches of the segments that are done, each equal to its checksum.
+    #[prost(uint64, tag = "5")]
+    pub batches: u64,
+    /// Segments that were committed without checksums: only their metadata's digest was compared.
+    #[prost(uint32, tag = "6")]
+    pub without_checksums: u32,
+}
+/// "farrow.Grow": one more pool file, out of space that is in no famfs file. It is never given back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowRequest {
+    /// Bytes, rounded up to units of 2 MiB; 0: the largest range there is.
+    #[prost(uint64, tag = "1")]
+    pub len: u64,
+}
+/// Result of "farrow.Grow".
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrowResult {
+    /// Its index: its path in famfs is farrow/pool/ and this with four digits.
+    #[prost(uint32, tag = "1")]
+    pub pool: u32,
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
 }
 /// "farrow.Leases": no body; one LeaseInfo a result.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -175,11 +175,6 @@ impl CatalogFile {
         (self.header.epoch, self.header.base_seq)
     }
 
-    /// Where the file lies on the medium: offset and length.
-    pub(crate) fn place(&self) -> (u64, u64) {
-        (self.base, self.head.len)
-    }
-
     /// Bytes of each half.
     pub(crate) fn half_len(&self) -> u64 {
         self.head.half_len
@@ -253,7 +248,7 @@ impl CatalogFile {
     }
 
     /// Another master may have taken over: then the word is not what was written last.
-    fn check_word(&self, media: &dyn Media) -> Result<()> {
+    pub(crate) fn check_word(&self, media: &dyn Media) -> Result<()> {
         let (at, found, expected) = (self.base + WORD_OFFSET, self.look(media)?, self.word);
         if found == expected {
             return Ok(());

@@ -1,14 +1,19 @@
 //! Records: what happened, one after the other.
 
+mod segment;
+
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::fault::RecordFault;
 use super::fields::{FieldReader, FieldWriter};
-use crate::allocator::{MAX_EXTENTS, PAGE};
-use crate::frame::{Extent, Owner, Segment, Validation};
-use crate::name::FrameName;
+use crate::frame::{Extent, Owner, Segment};
+use crate::name::{FrameName, MAX_NAME_LEN};
+use segment::{
+    EXTENT_LEN, decode_extents, decode_owner, decode_segment, encode_extents, encode_owner, encode_segment,
+    segment_len,
+};
 
 /// The longest record, in bytes: what a reader must be ready to hold at once.
 pub const MAX_RECORD_LEN: u64 = 16 * 1024 * 1024;
@@ -20,8 +25,6 @@ const CRC_OFFSET: usize = 28;
 const BODY_OFFSET: usize = RECORD_HEADER_LEN;
 
 const VERSION_FIXED_LEN: u64 = 88;
-const SEGMENT_FIXED_LEN: u64 = 56;
-const EXTENT_LEN: u64 = 24;
 
 const VERSION_COMMITTED: u16 = 1;
 const VERSION_DROPPED: u16 = 2;
@@ -30,7 +33,9 @@ const RESERVATION_TAKEN: u16 = 4;
 const RESERVATION_ENDED: u16 = 5;
 const MASTER_STARTED: u16 = 6;
 const SEGMENT_KEPT: u16 = 7;
-// Set aside: 8 host joined, 9 host left, 10 retention set.
+// Set aside: 8 host joined, 9 host left.
+const RETENTION_SET: u16 = 10;
+const PREFIX_DROPPED: u16 = 11;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +64,20 @@ pub(crate) enum Body {
     MasterStarted { host: Uuid },
     /// Only in a checkpoint: a segment, whether in a version or not.
     SegmentKept(Arc<Segment>),
+    /// From here on a frame keeps this many of its latest versions; 0: all.
+    RetentionSet { name: FrameName, last: u64 },
+    /// The versions that it means do not exist any more.
+    PrefixDropped(PrefixDropped),
+}
+
+/// Versions of several frames: those committed up to a time, of frames whose names begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PrefixDropped {
+    pub(crate) prefix: String,
+    /// Microseconds since the Unix epoch; the versions of that very moment are meant, too.
+    pub(crate) until_micros: i64,
+    /// Whether the latest version of each frame is meant, too.
+    pub(crate) latest: bool,
 }
 
 /// The fields of a committed version.
@@ -169,9 +188,9 @@ pub(crate) fn reservation_record_len(extents: usize) -> u64 {
     RECORD_HEADER_LEN as u64 + 48 + extents as u64 * EXTENT_LEN
 }
 
-fn segment_len(segment: &Segment) -> u64 {
-    let checksums = (segment.checksums.len() as u64 * 4).next_multiple_of(8);
-    SEGMENT_FIXED_LEN + segment.extents.len() as u64 * EXTENT_LEN + checksums
+/// Bytes of the record of a frame's retention.
+pub(crate) fn retention_record_len(name: &FrameName) -> u64 {
+    RECORD_HEADER_LEN as u64 + (16 + name.as_str().len() as u64).next_multiple_of(8)
 }
 
 /// Over everything but the checksum itself.
@@ -190,6 +209,8 @@ impl Body {
             Self::ReservationEnded { .. } => RESERVATION_ENDED,
             Self::MasterStarted { .. } => MASTER_STARTED,
             Self::SegmentKept(_) => SEGMENT_KEPT,
+            Self::RetentionSet { .. } => RETENTION_SET,
+            Self::PrefixDropped(_) => PREFIX_DROPPED,
         }
     }
 
@@ -198,8 +219,7 @@ impl Body {
             Self::VersionCommitted(version) => encode_version(version, out),
             Self::VersionDropped { name, number } => {
                 out.u64(number.unwrap_or(0));
-                out.u64(name.as_str().len() as u64);
-                out.bytes(name.as_str().as_bytes());
+                encode_text(name.as_str(), out);
             }
             Self::ExtentsFreed { segments } => {
                 out.u64(segments.len() as u64);
@@ -214,6 +234,15 @@ impl Body {
             Self::ReservationEnded { id } => out.u64(*id),
             Self::MasterStarted { host } => out.uuid(host),
             Self::SegmentKept(segment) => encode_segment(segment, out),
+            Self::RetentionSet { name, last } => {
+                out.u64(*last);
+                encode_text(name.as_str(), out);
+            }
+            Self::PrefixDropped(dropped) => {
+                out.i64(dropped.until_micros);
+                out.u64(dropped.latest.into());
+                encode_text(&dropped.prefix, out);
+            }
         }
     }
 
@@ -242,6 +271,12 @@ impl Body {
             RESERVATION_ENDED => Self::ReservationEnded { id: fields.u64("reservation")? },
             MASTER_STARTED => Self::MasterStarted { host: fields.uuid("host")? },
             SEGMENT_KEPT => Self::SegmentKept(Arc::new(decode_segment(fields)?)),
+            RETENTION_SET => {
+                let last = fields.u64("versions to keep")?;
+                let name_len = fields.u64("name length")?;
+                Self::RetentionSet { last, name: decode_name(name_len, fields)? }
+            }
+            PREFIX_DROPPED => Self::PrefixDropped(decode_prefix_dropped(fields)?),
             found => return Err(RecordFault::Type { found }),
         })
     }
@@ -293,103 +328,25 @@ fn decode_version(fields: &mut FieldReader<'_>) -> Result<VersionRecord, RecordF
     })
 }
 
-fn encode_segment(segment: &Segment, out: &mut FieldWriter) {
-    out.u64(segment.id);
-    out.u64(segment.generation);
-    out.u64(segment.len);
-    out.u64(segment.rows);
-    out.u64(segment.metadata_digest);
-    out.u32(segment.batches);
-    out.u16(match segment.validation {
-        Validation::None => 0,
-        Validation::Structure => 1,
-        Validation::Values => 2,
-    });
-    // The store gives out 16 extents at most.
-    out.u16(u16::try_from(segment.extents.len()).unwrap_or(u16::MAX));
-    out.u64(segment.checksums.len() as u64);
-    encode_extents(&segment.extents, out);
-    segment.checksums.iter().for_each(|&crc| out.u32(crc));
-    out.pad();
-}
-
-fn decode_segment(fields: &mut FieldReader<'_>) -> Result<Segment, RecordFault> {
-    let id = fields.u64("segment")?;
-    let generation = fields.u64("generation")?;
-    let len = fields.u64("segment length")?;
-    let rows = fields.u64("rows")?;
-    let metadata_digest = fields.u64("metadata digest")?;
-    let batches = fields.u32("batches")?;
-    let validation = match fields.u16("validation")? {
-        0 => Validation::None,
-        1 => Validation::Structure,
-        2 => Validation::Values,
-        found => return Err(RecordFault::Value { what: "validation", found: found.into() }),
+fn decode_prefix_dropped(fields: &mut FieldReader<'_>) -> Result<PrefixDropped, RecordFault> {
+    let until_micros = fields.i64("time")?;
+    let latest = match fields.u64("whether the latest is dropped")? {
+        0 => false,
+        1 => true,
+        found => return Err(RecordFault::Value { what: "whether the latest is dropped", found }),
     };
-    let extent_count = fields.u16("extent count")?;
-    let checksum_count = fields.u64("checksum count")?;
-    if checksum_count != 0 && checksum_count != u64::from(batches) {
-        return Err(RecordFault::Value { what: "checksum count", found: checksum_count });
+    let len = fields.u64("prefix length")?;
+    if len > MAX_NAME_LEN as u64 {
+        return Err(RecordFault::Value { what: "prefix length", found: len });
     }
-    let extents = decode_extents(extent_count.into(), len, fields)?;
-    let checksum_count = fields.fits("checksums", checksum_count, 4)?;
-    let checksums = (0..checksum_count).map(|_| fields.u32("checksums")).collect::<Result<_, _>>()?;
-    if checksum_count % 2 == 1 {
-        fields.zero("padding of checksums", 4)?;
-    }
-    Ok(Segment { id, len, generation, extents, rows, batches, validation, metadata_digest, checksums })
+    let bytes = fields.bytes("prefix", fields.fits("prefix", len, 1)?)?;
+    let prefix = std::str::from_utf8(bytes).map_err(|_| RecordFault::Name)?.to_owned();
+    Ok(PrefixDropped { prefix, until_micros, latest })
 }
 
-fn encode_owner(owner: &Owner, out: &mut FieldWriter) {
-    out.uuid(&owner.host);
-    out.u32(owner.uid);
-    out.u32(owner.pid);
-    out.u64(owner.start_time);
-}
-
-fn decode_owner(fields: &mut FieldReader<'_>) -> Result<Owner, RecordFault> {
-    Ok(Owner {
-        host: fields.uuid("owner's host")?,
-        uid: fields.u32("owner's uid")?,
-        pid: fields.u32("owner's pid")?,
-        start_time: fields.u64("owner's start time")?,
-    })
-}
-
-fn encode_extents(extents: &[Extent], out: &mut FieldWriter) {
-    for extent in extents {
-        out.u32(extent.pool);
-        out.u32(0);
-        out.u64(extent.offset);
-        out.u64(extent.len);
-    }
-}
-
-/// Extents that hold exactly `len` bytes, rounded up to whole pages.
-fn decode_extents(count: u64, len: u64, fields: &mut FieldReader<'_>) -> Result<Vec<Extent>, RecordFault> {
-    if count == 0 || count > MAX_EXTENTS as u64 {
-        return Err(RecordFault::Value { what: "extent count", found: count });
-    }
-    let mut extents = Vec::with_capacity(MAX_EXTENTS);
-    let mut total = 0_u64;
-    for _ in 0..count {
-        let pool = fields.u32("pool of an extent")?;
-        fields.zero("an extent", 4)?;
-        let extent =
-            Extent { pool, offset: fields.u64("offset of an extent")?, len: fields.u64("an extent")? };
-        if !extent.offset.is_multiple_of(PAGE) {
-            return Err(RecordFault::Value { what: "offset of an extent", found: extent.offset });
-        }
-        total = match total.checked_add(extent.len) {
-            Some(total) if extent.len > 0 && extent.len.is_multiple_of(PAGE) => total,
-            _ => return Err(RecordFault::Value { what: "length of an extent", found: extent.len }),
-        };
-        extents.push(extent);
-    }
-    if len == 0 || len.checked_next_multiple_of(PAGE) != Some(total) {
-        return Err(RecordFault::Value { what: "length in the extents", found: len });
-    }
-    Ok(extents)
+fn encode_text(text: &str, out: &mut FieldWriter) {
+    out.u64(text.len() as u64);
+    out.bytes(text.as_bytes());
 }
 
 fn decode_ids(count: u64, fields: &mut FieldReader<'_>) -> Result<Vec<u64>, RecordFault> {

@@ -5,7 +5,7 @@ use famfs_format::{FILE_FLAGS, FileEntry, FileMap, RelPath};
 use farrow_region::MemMedia;
 
 use super::*;
-use crate::catalog::{VersionRecord, Written};
+use crate::catalog::{PrefixDropped, VersionRecord, Written};
 use crate::frame::{Extent, Owner, Segment, Validation};
 use crate::name::FrameName;
 
@@ -59,7 +59,7 @@ fn small() -> Segment {
         batches: 3,
         validation: Validation::Values,
         metadata_digest: 0xa1,
-        checksums: vec![1, 2, u32::MAX],
+        checksums: vec![1, 2, u64::MAX],
     }
 }
 
@@ -91,6 +91,10 @@ fn tiny() -> Segment {
     }
 }
 
+fn expired() -> Segment {
+    Segment { id: 13, generation: 13, extents: extents(&[(24576, 4096)]), ..tiny() }
+}
+
 /// What `make_catalog.py` writes, done by the store's own code.
 fn golden_by_hand() -> (MemMedia, Ledger) {
     let media = MemMedia::new(32 * 1024);
@@ -110,12 +114,16 @@ fn golden_by_hand() -> (MemMedia, Ledger) {
         committed("größe", 1, 0, 0, &[9], tiny()),
         dropped("größe", None),
         taken(4097, &[(16384, 8192)]),
+        taken(1, &[(24576, 4096)]),
+        committed("tmp/x", 1, -5, 0, &[13], expired()),
+        Body::PrefixDropped(PrefixDropped { prefix: "tmp/".into(), until_micros: -5, latest: true }),
+        Body::RetentionSet { name: FrameName::parse("a/b").unwrap(), last: 3 },
     ];
     for (seq, body) in (2..).zip(bodies) {
         assert_eq!(ledger.record(&media, body).unwrap(), seq);
     }
     ledger.compact(&media).unwrap();
-    ledger.record(&media, Body::ExtentsFreed { segments: vec![9] }).unwrap();
+    ledger.record(&media, Body::ExtentsFreed { segments: vec![9, 13] }).unwrap();
     ledger.start_master(&media, HOST).unwrap();
     (media, ledger)
 }
@@ -134,11 +142,12 @@ fn reads_the_golden_bytes() {
     let golden = MemMedia::from(GOLDEN.to_vec());
     let ledger = Ledger::replay(&golden, PLACE, REGION, &pools()).unwrap();
     let state = ledger.state();
-    assert_eq!((state.epoch(), state.seq()), (2, 14));
+    assert_eq!((state.epoch(), state.seq()), (2, 18));
 
     let name = FrameName::parse("a/b").unwrap();
     let frame = state.frame(&name).unwrap();
     assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 1));
+    assert_eq!(frame.retention, 3);
     let version = frame.latest().unwrap();
     assert_eq!((version.number, version.seq, version.rows), (2, 5, 100));
     assert_eq!(version.bytes, 5000 + 2 * MIB + 1);
@@ -152,7 +161,7 @@ fn reads_the_golden_bytes() {
     assert_eq!(state.free().extents().collect::<Vec<_>>(), extents(&free));
 
     // Replay and what the live store had made of the same records agree in everything.
-    assert_eq!(state, golden_by_hand().1.state());
+    assert_eq!(*state, *golden_by_hand().1.state());
 }
 
 #[test]
@@ -167,7 +176,7 @@ fn every_wrong_byte_is_an_error_or_changes_nothing() {
             let mut image = GOLDEN.to_vec();
             image[at] ^= wrong;
             match Ledger::replay(&MemMedia::from(image), PLACE, REGION, &pools()) {
-                Ok(found) => assert_eq!(found.state(), expected.state(), "byte {at:#x}"),
+                Ok(found) => assert_eq!(*found.state(), *expected.state(), "byte {at:#x}"),
                 Err(StoreError::Catalog(_)) => refused += 1,
                 Err(error) => panic!("byte {at:#x}: {error}"),
             }
@@ -182,7 +191,7 @@ fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     const LENGTH: u64 = 0xffff_ffff;
     let (media, mut ledger) = golden_by_hand();
     let mut states = HashMap::from([(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone())]);
-    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 15 }, dropped("a/b", None)] {
+    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 19 }, dropped("a/b", None)] {
         ledger.record(&media, body).unwrap();
         states.insert(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone());
     }
@@ -191,7 +200,7 @@ fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     for length in (0..(word & LENGTH) + 4).chain([12 * 1024 / 8, 12 * 1024 / 8 + 1, LENGTH]) {
         media.store_u64(128, (word & !LENGTH) | length).unwrap();
         match Ledger::replay(&media, PLACE, REGION, &pools()) {
-            Ok(ledger) => assert_eq!(Some(ledger.state()), states.get(&length)),
+            Ok(ledger) => assert_eq!(Some(&*ledger.state()), states.get(&length)),
             Err(StoreError::Catalog(_)) => continue,
             Err(error) => panic!("{error}"),
         }
@@ -253,12 +262,14 @@ fn a_full_catalog_can_be_emptied() {
         }
     };
     assert!(matches!(full, StoreError::CatalogFull { .. }), "{full}");
+    let holders = format!("by {} versions and ", names.len());
+    assert!(full.to_string().contains(&holders), "{full}");
     assert!(names.len() > 10, "{}", names.len());
     for (name, id) in names {
         ledger.record(&media, dropped(&name, None)).unwrap();
         ledger.record(&media, Body::ExtentsFreed { segments: vec![id] }).unwrap();
         let replayed = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
-        assert_eq!(replayed.state(), ledger.state());
+        assert_eq!(*replayed.state(), *ledger.state());
     }
     assert_eq!((ledger.state().frames(), ledger.state().segments()), (0, 0));
 }

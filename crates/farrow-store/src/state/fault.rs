@@ -46,6 +46,18 @@ pub enum StateFault {
         /// The version, or all.
         number: Option<u64>,
     },
+    /// The retention of a frame that is not there is set.
+    #[error("no frame `{name}` to keep versions of")]
+    NoFrame {
+        /// The frame.
+        name: FrameName,
+    },
+    /// No version is among those that are dropped.
+    #[error("no version to drop in frames whose names begin with {prefix:?}")]
+    NothingMeant {
+        /// How the names of the frames begin.
+        prefix: String,
+    },
     /// A version refers to a segment that is not there.
     #[error("no segment {id}")]
     NoSegment {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::Written;
+use crate::catalog::{PrefixDropped, Written};
 use crate::frame::{Owner, Validation};
 
 const PAGE: u64 = 4096;
@@ -178,6 +178,7 @@ fn kinds_have_their_places() {
         Body::ReservationEnded { id: 1 },
         Body::ExtentsFreed { segments: vec![1] },
         Body::VersionDropped { name: name("a"), number: None },
+        Body::PrefixDropped(all("a")),
     ] {
         assert_eq!(at(5, body), Err(StateFault::Misplaced));
     }
@@ -198,7 +199,77 @@ fn kinds_have_their_places() {
     assert_eq!(at(7, Body::VersionCommitted(third.clone())), number(3), "twice");
     third.number = 5;
     third.last_number = 8;
-    assert_eq!(at(7, Body::VersionCommitted(third)), number(5), "they disagree");
+    assert_eq!(at(7, Body::VersionCommitted(third.clone())), number(5), "they disagree");
+
+    let retention = |last| Body::RetentionSet { name: name("a"), last };
+    assert_eq!(at(8, retention(0)), Err(StateFault::Misplaced), "it drops what is there");
+    at(8, retention(1)).unwrap();
+    assert_eq!(at(9, retention(1)), Err(StateFault::Misplaced), "twice");
+    (third.number, third.last_number) = (5, 7);
+    assert_eq!(at(9, Body::VersionCommitted(third)), number(5), "a version behind the retention");
+}
+
+fn all(prefix: &str) -> PrefixDropped {
+    PrefixDropped { prefix: prefix.into(), until_micros: i64::MAX, latest: true }
+}
+
+/// Commits the next version of a frame, of one page, at a time.
+fn committed_at(state: &mut State, frame: &str, page: u64, time: i64) -> Result<(), StateFault> {
+    let id = state.seq() + 1;
+    log(state, taken(page))?;
+    let number = state.frame(&name(frame)).map_or(0, |frame| frame.last_number) + 1;
+    let record = version(frame, number, &[id], Some(segment(id, page)));
+    log(state, Body::VersionCommitted(VersionRecord { committed_at_micros: time, ..record }))
+}
+
+fn numbers(state: &State, frame: &str) -> Vec<u64> {
+    let frame = state.frame(&name(frame));
+    frame.map_or_else(Vec::new, |frame| frame.versions.keys().copied().collect())
+}
+
+#[test]
+fn a_retention_drops_the_oldest() {
+    let mut state = state();
+    let retain = |frame: &str, last| Body::RetentionSet { name: name(frame), last };
+    assert_eq!(log(&mut state, retain("b", 2)), Err(StateFault::NoFrame { name: name("b") }));
+    for page in 2..5 {
+        committed_at(&mut state, "a", page, 0).unwrap();
+    }
+    log(&mut state, retain("a", 2)).unwrap();
+    assert_eq!(numbers(&state, "a"), [3, 4]);
+    committed_at(&mut state, "a", 5, 0).unwrap();
+    assert_eq!((numbers(&state, "a"), state.orphans().len()), (vec![4, 5], 3));
+    log(&mut state, retain("a", 0)).unwrap();
+    committed_at(&mut state, "a", 6, 0).unwrap();
+    assert_eq!(numbers(&state, "a"), [4, 5, 6]);
+    // It ends with the frame, and the checkpoint's length knows.
+    log(&mut state, retain("a", 9)).unwrap();
+    log(&mut state, Body::VersionDropped { name: name("a"), number: None }).unwrap();
+    let len: u64 = state.checkpoint().map(|record| record.encode().unwrap().len() as u64).sum();
+    assert_eq!(state.totals().checkpoint_len, len);
+    committed_at(&mut state, "a", 7, 0).unwrap();
+    assert_eq!(state.frame(&name("a")).unwrap().retention, 0);
+}
+
+#[test]
+fn many_are_dropped_by_name_and_time() {
+    let mut state = state();
+    for (page, (frame, time)) in (2..).zip([("b/x", 5), ("b/x", 7), ("b/y", 5), ("b", 1), ("c", 1)]) {
+        committed_at(&mut state, frame, page, time).unwrap();
+    }
+    let mut dropped = |prefix: &str, until_micros, latest| {
+        let prefix = prefix.to_owned();
+        log(&mut state, Body::PrefixDropped(PrefixDropped { prefix, until_micros, latest }))
+            .map(|()| ["a", "b", "b/x", "b/y", "c"].map(|frame| numbers(&state, frame)))
+    };
+    let nothing = |prefix: &str| Err(StateFault::NothingMeant { prefix: prefix.into() });
+    assert_eq!(dropped("b/", 4, true), nothing("b/"));
+    assert_eq!(dropped("d", i64::MAX, true), nothing("d"));
+    assert_eq!(dropped("b/", 5, false).unwrap(), [vec![1], vec![1], vec![2], vec![1], vec![1]]);
+    assert_eq!(dropped("b/", i64::MAX, false), nothing("b/"));
+    assert_eq!(dropped("b/", 5, true).unwrap(), [vec![1], vec![1], vec![2], vec![], vec![1]]);
+    assert_eq!(dropped("b", i64::MAX, true).unwrap(), [vec![1], vec![], vec![], vec![], vec![1]]);
+    assert_eq!(dropped("", i64::MAX, true).unwrap(), [const { Vec::new() }; 5]);
 }
 
 #[test]
@@ -208,6 +279,7 @@ fn a_checkpoint_is_the_state() {
     log(&mut state, taken(2)).unwrap();
     log(&mut state, Body::VersionDropped { name: name("a"), number: Some(2) }).unwrap();
     assert_eq!((state.orphans().len(), state.totals().held, state.totals().used), (1, PAGE, PAGE));
+    log(&mut state, Body::RetentionSet { name: name("a"), last: 7 }).unwrap();
 
     let mut again = State::new(FreeSpace::new([(0, 16 * PAGE)]), state.epoch(), state.seq());
     let mut len = 0;

@@ -40,6 +40,17 @@ impl State {
             }
             Body::ReservationEnded { id } => self.reservation(*id).map(|_| ()),
             Body::MasterStarted { .. } => Ok(()),
+            Body::RetentionSet { name, last } => {
+                let frame =
+                    self.frames.get(name).ok_or_else(|| StateFault::NoFrame { name: name.clone() })?;
+                // A checkpoint says it once, of frames that have it, and nothing is left to drop.
+                let whole = frame.retention == 0 && *last >= frame.versions.len() as u64;
+                if place == Place::Log || whole { Ok(()) } else { Err(StateFault::Misplaced) }
+            }
+            Body::PrefixDropped(dropped) => match self.meant_by(dropped).next() {
+                Some(_) => Ok(()),
+                None => Err(StateFault::NothingMeant { prefix: dropped.prefix.clone() }),
+            },
             Body::SegmentKept(segment) => {
                 if self.segments.contains_key(&segment.id) {
                     return Err(StateFault::Twice { id: segment.id });
@@ -55,7 +66,10 @@ impl State {
         match (place, &record.body) {
             (
                 Place::Checkpoint,
-                Body::SegmentKept(_) | Body::ReservationTaken { .. } | Body::VersionCommitted(_),
+                Body::SegmentKept(_)
+                | Body::ReservationTaken { .. }
+                | Body::VersionCommitted(_)
+                | Body::RetentionSet { .. },
             ) => {
                 if seq == 0 || seq > self.seq {
                     return Err(StateFault::Seq { found: seq, expected: self.seq });
@@ -87,7 +101,7 @@ impl State {
             // In a checkpoint the versions of a frame come in order and agree on the highest number.
             Place::Checkpoint => frame.is_none_or(|frame| {
                 let above = frame.versions.last_key_value().is_none_or(|(&last, _)| version.number > last);
-                above && version.last_number == highest
+                above && version.last_number == highest && frame.retention == 0
             }),
         };
         if !expected {
@@ -103,7 +117,8 @@ impl State {
                 Some(new) if new.id == id => new,
                 _ => kept.filter(|_| live).map(|kept| &kept.segment).ok_or(StateFault::NoSegment { id })?,
             };
-            if !seen.insert(id) {
+            // Of one there is nothing to allocate for.
+            if version.segments.len() > 1 && !seen.insert(id) {
                 return Err(StateFault::Twice { id });
             }
             rows = rows.checked_add(segment.rows).ok_or(StateFault::Overflow)?;
@@ -133,6 +148,9 @@ impl State {
     fn verify_free(&self, extents: &[Extent]) -> Result<(), StateFault> {
         if let Some(extent) = extents.iter().find(|extent| !self.free.contains(extent)) {
             return Err(StateFault::NotFree { extent: *extent });
+        }
+        if extents.len() < 2 {
+            return Ok(());
         }
         let mut sorted = extents.to_vec();
         sorted.sort_unstable();

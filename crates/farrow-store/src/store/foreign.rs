@@ -34,15 +34,22 @@ impl Store {
     /// # Errors
     /// [`StoreError::VersionGone`] for another version; what the medium says.
     pub fn foreign(&self, name: &FrameName, version: Option<u64>) -> Result<Option<Arc<ForeignFile>>> {
-        if self.look().ledger.state().frame(name).is_some() {
+        if self.view.look().frame(name).is_some() {
             return Ok(None);
         }
         let Some(file) = self.follow()?.file(name).cloned() else { return Ok(None) };
         match version {
             None | Some(ForeignFile::VERSION) => Ok(Some(file)),
             Some(version) => {
-                let (name, latest) = (name.clone(), ForeignFile::VERSION);
-                Err(StoreError::VersionGone { name, version, latest })
+                let (name, only) = (name.clone(), ForeignFile::VERSION);
+                Err(StoreError::VersionGone {
+                    name,
+                    version,
+                    given: only,
+                    oldest: only,
+                    latest: only,
+                    count: 1,
+                })
             }
         }
     }
@@ -81,7 +88,7 @@ impl Store {
     }
 
     /// The famfs log with all that it has now. Never asked for while the store's other lock is held.
-    fn follow(&self) -> Result<MutexGuard<'_, FollowedLog>> {
+    pub(super) fn follow(&self) -> Result<MutexGuard<'_, FollowedLog>> {
         let mut log = self.followed();
         log.follow(&*self.media)?;
         Ok(log)

@@ -1,6 +1,6 @@
 //! Who must not lose the bytes below their hands.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::frame::{Segment, Version};
 
@@ -13,12 +13,14 @@ pub(super) struct Holds {
     /// Segments whose extents were given out up to this sequence number may be mapped by processes of which
     /// this store does not know.
     quarantined_up_to: u64,
+    /// Segments in no version of which a hold was taken back, to be freed by whoever writes next.
+    released: BTreeSet<u64>,
 }
 
 impl Holds {
     /// Nobody holds anything, and all that was given out up to `seq` is in quarantine.
     pub(super) fn new(seq: u64) -> Self {
-        Self { counts: HashMap::new(), quarantined_up_to: seq }
+        Self { counts: HashMap::new(), quarantined_up_to: seq, released: BTreeSet::new() }
     }
 
     pub(super) fn lift_quarantine(&mut self) {
@@ -44,6 +46,21 @@ impl Holds {
         for segment in &version.segments {
             *self.counts.entry(segment.id).or_default() += 1;
         }
+    }
+
+    /// These segments, which are in no version, are freed as soon as somebody writes, unless they are still held.
+    pub(super) fn add_released(&mut self, segments: impl IntoIterator<Item = u64>) {
+        self.released.extend(segments);
+    }
+
+    /// Whether there are any.
+    pub(super) fn any_released(&self) -> bool {
+        !self.released.is_empty()
+    }
+
+    /// All of them, each once, for the one who frees them.
+    pub(super) fn take_released(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.released).into_iter().collect()
     }
 
     /// Takes one hold back. False, and nothing changes, if there is none on one of the segments.

@@ -1,5 +1,6 @@
 //! What readers ask: find, list, hold.
 
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Stopped`].
     pub fn get(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
-        find(self.lock()?.ledger.state(), name, version)
+        find(&*self.view.state()?, name, version)
     }
 
     /// A version of a frame, its bytes held until [`release`](Self::release). Holds count: each needs its own
@@ -27,23 +28,31 @@ impl Store {
     /// # Errors
     /// As for [`get`](Self::get).
     pub fn acquire(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
-        let mut inner = self.lock()?;
-        let version = find(inner.ledger.state(), name, version)?;
-        inner.holds.acquire(&version);
+        // Until the hold is counted nobody can drop the version.
+        let state = self.view.state()?;
+        let version = find(&state, name, version)?;
+        self.holds().acquire(&version);
         Ok(version)
     }
 
-    /// Takes back one hold. If the version was dropped and this was the last one, its extents are free.
+    /// Takes back one hold. If the version was dropped and this was the last one, its extents are free: at once, or
+    /// as soon as whoever makes a change at this moment is done.
     ///
     /// # Errors
-    /// [`StoreError::NotHeld`] if nobody has acquired it; as for every change if extents are freed.
+    /// [`StoreError::NotHeld`] if nobody has acquired it; [`StoreError::Stopped`].
     pub fn release(&self, version: &Version) -> Result<()> {
-        let mut inner = self.lock()?;
-        if !inner.holds.release(version) {
-            return Err(StoreError::NotHeld { name: version.name.clone(), version: version.number });
+        {
+            let state = self.view.state()?;
+            let mut holds = self.holds();
+            if !holds.release(version) {
+                return Err(StoreError::NotHeld { name: version.name.clone(), version: version.number });
+            }
+            // Most often there is none, and nothing to write.
+            let waiting = version.segments.iter().map(|segment| segment.id);
+            holds.add_released(waiting.filter(|id| state.orphans().contains(id)));
         }
-        let segments = version.segments.iter().map(|segment| segment.id).collect();
-        inner.reclaim(&*self.media, segments).map(|_| ())
+        self.settle();
+        Ok(())
     }
 
     /// All versions of a frame, oldest first.
@@ -51,13 +60,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
-        versions(self.lock()?.ledger.state(), name)
+        versions(&*self.view.state()?, name)
+    }
+
+    /// How many of its latest versions a frame keeps, if not all: see [`retain`](Self::retain). `None` for a frame
+    /// that does not exist, too.
+    pub fn retention(&self, name: &FrameName) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.view.look().frame(name)?.retention)
     }
 
     /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,
     /// beginning behind `after`.
     pub fn list(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        list(self.look().ledger.state(), prefix, after, limit)
+        list(&self.view.look(), prefix, after, limit)
     }
 }
 
@@ -69,7 +84,10 @@ pub(crate) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Res
         Some(version) => frame.versions.get(&version).cloned().ok_or_else(|| StoreError::VersionGone {
             name: name.clone(),
             version,
+            given: frame.last_number,
+            oldest: frame.versions.first_key_value().map_or(latest.number, |(&oldest, _)| oldest),
             latest: latest.number,
+            count: frame.versions.len(),
         }),
     }
 }

@@ -1,16 +1,15 @@
-//! What writers ask: reserve, commit, abort, drop.
+//! What writers ask: reserve, commit, abort.
 
 use std::sync::Arc;
 
-use super::readers::{find, not_found};
-use super::{Inner, Store};
+use super::readers::find;
+use super::{Store, Writer, segments_of};
 use crate::allocator::{PAGE, adjoin};
 use crate::catalog::{Body, VersionRecord, Written};
 use crate::error::{Result, StoreError};
-use crate::frame::{Dropped, NewVersion, Owner, Segment, Version};
-use crate::name::FrameName;
+use crate::frame::{NewVersion, Owner, Segment, Version};
 use crate::reservation::Reservation;
-use crate::state::{split_extents, total_len};
+use crate::state::{State, split_extents, total_len};
 
 impl Store {
     /// Gives a writer extents for `len` bytes.
@@ -24,20 +23,22 @@ impl Store {
         if len == 0 {
             return Err(StoreError::NoLength);
         }
-        let mut inner = self.lock()?;
-        let found = inner.ledger.state().free().find(len);
-        let extents = found
-            .filter(|extents| adjoin(extents, self.media.unit()))
-            .ok_or_else(|| inner.region_full(len))?;
-        let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
-        let id = inner.ledger.record(&*self.media, taken)?;
-        Ok(Reservation { id, owner, len, generation: id, extents })
+        self.change(|writer| {
+            let found = writer.ledger.state().free().find(len);
+            let extents = found
+                .filter(|extents| adjoin(extents, self.media.unit()))
+                .ok_or_else(|| self.region_full(len))?;
+            let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
+            let id = writer.ledger.record(&*self.media, taken)?;
+            Ok(Reservation { id, owner, len, generation: id, extents })
+        })
     }
 
     /// Makes what was written into a reservation the next version of a frame.
     ///
     /// The rest of the last page is zeroed, the bytes are persisted, then the record that says so. Pages
-    /// beyond `new.len` are free again.
+    /// beyond `new.len` are free again. What the frame's [retention](Self::retain) does not keep is dropped by the
+    /// same record.
     ///
     /// # Errors
     /// [`StoreError::NoReservation`], [`StoreError::TooLong`], [`StoreError::NoLength`],
@@ -63,39 +64,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`]; as for every change.
     pub fn abort(&self, reservation: u64) -> Result<()> {
-        let mut inner = self.lock()?;
-        inner.idle_reservation(reservation)?;
-        inner.ledger.record(&*self.media, Body::ReservationEnded { id: reservation })?;
-        Ok(())
-    }
-
-    /// Drops one version, or with `None` all versions of a frame. They are gone at once; their extents are
-    /// free when no other version has them and nobody holds them.
-    ///
-    /// # Errors
-    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Foreign`]; as for every change.
-    pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
-        self.not_foreign(name)?;
-        let mut inner = self.lock()?;
-        let state = inner.ledger.state();
-        let dropped = match version {
-            Some(_) => vec![find(state, name, version)?],
-            None => {
-                let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
-                frame.versions.values().cloned().collect()
-            }
-        };
-        let mut segments: Vec<u64> =
-            dropped.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id)).collect();
-        segments.sort_unstable();
-        segments.dedup();
-
-        let held_before = state.totals().held;
-        inner.ledger.record(&*self.media, Body::VersionDropped { name: name.clone(), number: version })?;
-        let given_up = inner.ledger.state().totals().held - held_before;
-        let bytes_freed = inner.reclaim(&*self.media, segments)?;
-        let versions = dropped.len() as u64;
-        Ok(Dropped { versions, bytes_freed, bytes_held: given_up - bytes_freed })
+        self.change(|writer| {
+            writer.idle_reservation(reservation)?;
+            writer.ledger.record(&*self.media, Body::ReservationEnded { id: reservation }).map(drop)
+        })
     }
 
     fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
@@ -104,33 +76,39 @@ impl Store {
         // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
         let persisted = self.persist_data(&reservation, new.len);
 
-        let mut inner = self.look();
-        inner.committing.remove(&id);
-        persisted?;
-        inner.ledger.check_running()?;
-        let name = new.name.clone();
-        let record = version_record(&inner, reservation, new, append)?;
-        let number = record.number;
-        inner.ledger.record(&*self.media, Body::VersionCommitted(record))?;
-        find(inner.ledger.state(), &name, Some(number))
+        self.change(|writer| {
+            writer.committing.remove(&id);
+            persisted?;
+            let name = new.name.clone();
+            let record = version_record(&writer.ledger.state(), reservation, new, append)?;
+            let number = record.number;
+            let body = Body::VersionCommitted(record);
+            let dropped = writer.ledger.state().dropped_by(&body);
+            writer.ledger.record(&*self.media, body)?;
+            let version = find(&writer.ledger.state(), &name, Some(number))?;
+            // The version exists, whatever comes of this: if it fails, the store has stopped, and says so from now on.
+            let _ = self.reclaim(writer, segments_of(&dropped));
+            Ok(version)
+        })
     }
 
     /// Checks what can be checked before bytes are persisted, and marks the reservation.
     fn begin_commit(&self, id: u64, new: &NewVersion) -> Result<Reservation> {
-        let mut inner = self.lock()?;
-        let reservation = inner.idle_reservation(id)?.clone();
-        if new.len == 0 {
-            return Err(StoreError::NoLength);
-        }
-        if new.len > reservation.len {
-            return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
-        }
-        let checksums = new.checksums.len();
-        if checksums != 0 && u32::try_from(checksums) != Ok(new.batches) {
-            return Err(StoreError::Checksums { checksums, batches: new.batches });
-        }
-        inner.committing.insert(id);
-        Ok(reservation)
+        self.change(|writer| {
+            let reservation = writer.idle_reservation(id)?;
+            if new.len == 0 {
+                return Err(StoreError::NoLength);
+            }
+            if new.len > reservation.len {
+                return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
+            }
+            let checksums = new.checksums.len();
+            if checksums != 0 && (checksums as u64) < u64::from(new.batches) {
+                return Err(StoreError::Checksums { checksums, batches: new.batches });
+            }
+            writer.committing.insert(id);
+            Ok(reservation)
+        })
     }
 
     /// Zeroes the rest of the last page, so that it shows nothing of what was there, and persists all pages.
@@ -147,40 +125,53 @@ impl Store {
         }
         Ok(())
     }
+
+    fn region_full(&self, need: u64) -> StoreError {
+        let state = self.view.look();
+        let holds = self.holds();
+        StoreError::RegionFull {
+            need,
+            largest_free: state.free().largest(),
+            free: state.free().total(),
+            used: state.totals().used,
+            held: state.totals().held,
+            reserved: state.totals().reserved,
+            reservations: state.reservations().len(),
+            most_reserved: state
+                .reservations()
+                .values()
+                .map(|reservation| (reservation.owner.pid, total_len(&reservation.extents)))
+                .max_by_key(|&(_, len)| len),
+            holds: state.orphans().iter().map(|&id| holds.count(id)).sum(),
+            quarantine: holds.quarantine(),
+        }
+    }
 }
 
 /// The new version has the segments of the latest one, too.
 struct Append;
 
-impl Inner {
+impl Writer {
     /// A reservation that is not being committed.
-    fn idle_reservation(&self, id: u64) -> Result<&Reservation> {
-        let reservation =
-            self.ledger.state().reservations().get(&id).ok_or(StoreError::NoReservation { id })?;
-        if self.committing.contains(&id) { Err(StoreError::ReservationBusy { id }) } else { Ok(reservation) }
-    }
-
-    fn region_full(&self, need: u64) -> StoreError {
+    fn idle_reservation(&self, id: u64) -> Result<Reservation> {
         let state = self.ledger.state();
-        StoreError::RegionFull {
-            need,
-            largest_free: state.free().largest(),
-            free: state.free().total(),
-            held: state.totals().held,
-            holds: state.orphans().iter().map(|&id| self.holds.count(id)).sum(),
-            quarantine: self.holds.quarantine(),
+        let reservation = state.reservations().get(&id).ok_or(StoreError::NoReservation { id })?;
+        if self.committing.contains(&id) {
+            Err(StoreError::ReservationBusy { id })
+        } else {
+            Ok(reservation.clone())
         }
     }
 }
 
 /// What the catalog is to say of a new version.
 fn version_record(
-    inner: &Inner,
+    state: &State,
     reservation: Reservation,
     new: NewVersion,
     append: Option<Append>,
 ) -> Result<VersionRecord> {
-    let frame = inner.ledger.state().frame(&new.name);
+    let frame = state.frame(&new.name);
     let mut segments = Vec::new();
     if append.is_some()
         && let Some(latest) = frame.and_then(|frame| frame.latest())

@@ -1,11 +1,14 @@
 //! A life of a region, and a crash at every moment of it.
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use farrow_region::{CrashMedia, MemMedia};
 use farrow_store::{Store, check};
 
-use crate::region::{HOST, MIB, OWNER, View, fill, formatted, name, new_version, open, put, view};
+use crate::region::{
+    HOST, MIB, OWNER, View, fill, formatted, formatted_with_reserve, name, new_version, open, put, view,
+};
 
 /// One thing that an agent asks of the store, as a single change: before it or after it, nothing between.
 type Step = (&'static str, Box<dyn Fn(&Store)>);
@@ -17,7 +20,11 @@ struct Life {
 }
 
 fn live(pool: u64, steps: Vec<Step>) -> Life {
-    let media = Arc::new(CrashMedia::from(formatted(pool).image()));
+    live_on(formatted(pool).image(), steps)
+}
+
+fn live_on(image: Vec<u8>, steps: Vec<Step>) -> Life {
+    let media = Arc::new(CrashMedia::from(image));
     let store = Store::open(media.clone(), HOST).unwrap();
     let mut seen = vec![("open", media.persists(), view(&store))];
     for (what, step) in steps {
@@ -135,13 +142,39 @@ fn every_operation() -> Vec<Step> {
         }),
         step("compact with a reservation", |store| store.compact().unwrap()),
         step("abort", |store| store.abort(store.reservations()[0].id).unwrap()),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("b", 1, false)),
+        step("reserve", reserve(5000)),
+        step("commit", commit_oldest("c/1", 5000, false)),
+        step("retain the last one", |store| {
+            assert_eq!(store.retain(&name("b"), NonZeroU64::new(1)).unwrap().versions, 1);
+        }),
+        step("reserve", reserve(1)),
+        step("commit what makes too many", commit_oldest("b", 1, false)),
+        step("compact with a retention", |store| store.compact().unwrap()),
+        step("reserve", reserve(1)),
+        step("append what makes too many", commit_oldest("b", 1, true)),
+        step("keep all again", |store| {
+            assert_eq!(store.retain(&name("b"), None).unwrap().versions, 0);
+        }),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("b", 1, false)),
+        step("reserve", reserve(1)),
+        step("commit", commit_oldest("c/2", 1, false)),
+        step("expire", |store| {
+            assert_eq!(store.expire("", i64::MAX, false).unwrap().versions, 1);
+        }),
+        step("drop a prefix", |store| {
+            assert_eq!(store.drop_prefix("c/").unwrap().frames, 2);
+        }),
+        step("drop everything", |store| assert_eq!(store.drop_prefix("").unwrap().frames, 1)),
     ]
 }
 
 #[test]
 fn every_operation_is_old_or_new() {
     let life = live(6 * MIB, every_operation());
-    let images = life.crash_everywhere(6);
+    let images = life.crash_everywhere(4);
     println!(
         "{} crash points, {images} images, of {} operations",
         life.media.persists() + 1,
@@ -172,6 +205,27 @@ fn compaction_on_the_way_is_old_or_new() {
     assert!(compactions >= 2, "{compactions}");
     let images = life.crash_everywhere(1);
     println!("{} crash points, {images} images, {compactions} compactions", life.media.persists() + 1);
+}
+
+#[test]
+fn a_pool_file_is_there_or_not() {
+    let steps = vec![
+        step("reserve all", reserve(4 * MIB)),
+        step("commit", commit_oldest("full", 4 * MIB, false)),
+        step("add a pool file", |store| assert_eq!(store.add_pool(Some(1)).unwrap().index, 1)),
+        step("reserve in it", reserve(2 * MIB - 5000)),
+        step("commit", commit_oldest("a", 2 * MIB - 5000, false)),
+        step("add what is left", |store| assert_eq!(store.add_pool(None).unwrap().len, 4 * MIB)),
+        step("drop", |store| assert_eq!(store.drop_frame(&name("full"), None).unwrap().versions, 1)),
+        step("reserve what was dropped", reserve(4 * MIB)),
+        step("compact", |store| store.compact().unwrap()),
+        step("commit", commit_oldest("b", 4 * MIB, false)),
+    ];
+    let life = live_on(formatted_with_reserve(4 * MIB, 6 * MIB).image(), steps);
+    let images = life.crash_everywhere(2);
+    println!("{} crash points, {images} images, of growing", life.media.persists() + 1);
+    assert_eq!(life.media.unpersisted_lines(), 0, "nothing is left to chance");
+    assert_eq!(life.steps.last().unwrap().2.pools, [4 * MIB, 2 * MIB, 4 * MIB]);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use farrow_region::{IncoherentMemory, Media, MemMedia};
 use farrow_store::{Follower, FrameName, Store, StoreError, Version, check};
 
 use crate::hooked::{Call, Hooked, gone};
-use crate::region::{HOST, MIB, OWNER, fill, formatted, name, new_version, put, view};
+use crate::region::{
+    HOST, MIB, OWNER, fill, formatted, formatted_with_reserve, name, new_version, put, view,
+};
 
 type Versions = BTreeMap<(FrameName, u64), Version>;
 
@@ -53,7 +55,7 @@ fn it_sees_what_was_committed_and_where() {
     store.lift_quarantine().unwrap();
     let mut follower = Follower::open(media.clone()).unwrap();
     assert_eq!(follower.region_uuid(), store.region_uuid());
-    assert_eq!(follower.pools(), store.pools());
+    assert_eq!(*follower.pools(), *store.pools());
     let mut lagging = Follower::open(media).unwrap();
     for round in 0..120 {
         act(&store, round);
@@ -251,6 +253,20 @@ fn race(steps: usize, at: usize, opening: bool) -> bool {
     follower.poll().unwrap();
     assert_eq!(seen(&follower), after, "{steps} steps before read {at}, opening: {opening}");
     reached
+}
+
+/// The record is the first that the follower hears of it.
+#[test]
+fn a_pool_file_that_was_added_is_found() {
+    let media = Arc::new(formatted_with_reserve(2 * MIB, 4 * MIB));
+    let store = Store::open(media.clone(), HOST).unwrap();
+    let mut follower = Follower::open(media).unwrap();
+    put(&store, "a", 2 * MIB);
+    store.add_pool(None).unwrap();
+    put(&store, "b", 4 * MIB);
+    assert!(follower.poll().unwrap());
+    assert_eq!(seen(&follower), view(&store).versions);
+    assert_eq!((follower.pools().len(), follower.seq()), (2, store.seq()));
 }
 
 #[test]

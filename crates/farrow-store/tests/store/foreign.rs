@@ -173,7 +173,8 @@ fn it_has_one_version_and_cannot_be_changed() {
     assert!(store.foreign(&frame, Some(ForeignFile::VERSION)).unwrap().is_some());
     for version in [2, u64::MAX] {
         let error = store.foreign(&frame, Some(version)).unwrap_err();
-        assert_eq!(error.to_string(), format!("no version `a.arrow@{version}`, the latest is @1"));
+        let expected = format!("version `a.arrow@{version}` is not committed yet; there is 1 from @1 to @1");
+        assert_eq!(error.to_string(), expected);
     }
     let seq = store.seq();
     for error in [

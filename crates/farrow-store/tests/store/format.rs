@@ -65,7 +65,7 @@ fn what_is_there_is_not_overwritten() {
     assert_eq!(report.replaced, Some(before.0));
     assert_ne!(report.superblock.uuid, before.0);
     assert_eq!(report.superblock.version, FormatVersion::V47);
-    assert_eq!(view(&Store::open(media, HOST).unwrap()), view(&open(formatted(2 * MIB))));
+    assert!(view(&Store::open(media, HOST).unwrap()).versions.is_empty());
 }
 
 #[test]

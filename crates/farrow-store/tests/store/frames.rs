@@ -16,6 +16,8 @@ fn a_version_is_what_was_committed() {
     assert_eq!((reservation.len, reservation.owner, reservation.id), (10_000, OWNER, reservation.generation));
     assert_eq!(reservation.extents, [Extent { pool: 0, offset: 0, len: 3 * PAGE }]);
     assert_eq!(store.reservations(), std::slice::from_ref(&reservation));
+    assert_eq!(store.reservation(reservation.id), Some(reservation.clone()));
+    assert_eq!(store.reservation(reservation.id + 1), None);
     fill(&store, &reservation);
 
     let new = new_version("sales/orders", 5000);
@@ -50,9 +52,13 @@ fn versions_count_and_are_found() {
     // A number is not given twice, not even the latest one's.
     store.drop_frame(&name("a"), Some(3)).unwrap();
     match store.get(&name("a"), Some(3)) {
-        Err(StoreError::VersionGone { version: 3, latest: 2, .. }) => {}
-        other => panic!("{other:?}"),
+        Err(error) => {
+            assert_eq!(error.to_string(), "version `a@3` is gone: it was dropped; there are 2 from @1 to @2");
+        }
+        Ok(version) => panic!("{version:?}"),
     }
+    let error = store.get(&name("a"), Some(4)).unwrap_err();
+    assert_eq!(error.to_string(), "version `a@4` is not committed yet; there are 2 from @1 to @2");
     store.compact().unwrap();
     assert_eq!(put(&store, "a", 4).number, 4);
     // All gone, the frame is a new one.
@@ -108,7 +114,7 @@ fn appended_versions_share_segments() {
     assert!(Arc::ptr_eq(&first.segments[0], &second.segments[0]), "shared, not copied");
     assert_eq!(store.usage().used, 2 * PAGE);
 
-    let nothing = Dropped { versions: 1, bytes_freed: 0, bytes_held: 0 };
+    let nothing = Dropped { frames: 0, versions: 1, bytes_freed: 0, bytes_held: 0 };
     assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap(), nothing);
     let third = append("a", 300);
     assert_eq!(third.bytes, 600);
@@ -121,7 +127,7 @@ fn appended_versions_share_segments() {
     // What is committed anew may have another schema.
     assert_eq!(store.commit(reservation.id, other).unwrap().segments.len(), 1);
     let all = store.drop_frame(&name("a"), None).unwrap();
-    assert_eq!(all, Dropped { versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
+    assert_eq!(all, Dropped { frames: 1, versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
     assert_eq!(store.usage().free, 2 * MIB);
 }
 
@@ -132,16 +138,24 @@ fn held_bytes_are_not_reused() {
     let held = store.acquire(&name("a"), None).unwrap();
     let again = store.acquire(&name("a"), Some(1)).unwrap();
     let dropped = store.drop_frame(&name("a"), None).unwrap();
-    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: MIB });
+    assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: MIB });
     assert!(matches!(store.acquire(&name("a"), None), Err(StoreError::FrameNotFound { .. })));
 
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
-    let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free, 1.0 MiB held by 2 \
-                    leases and by the quarantine after the agent's start. Try: farrow leases";
+    let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free; 0 B in versions, \
+                    1.0 MiB held by 2 leases and by the quarantine after the agent's start, 0 B reserved. \
+                    Try: farrow leases, farrow rm";
     assert_eq!(error.to_string(), expected);
     store.lift_quarantine().unwrap();
+    let reserved = [100, 10_000].map(|len| store.reserve(OWNER, len).unwrap());
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
-    assert!(error.to_string().ends_with("1.0 MiB held by 2 leases. Try: farrow leases"), "{error}");
+    let expected =
+        "1.0 MiB held by 2 leases, 16.0 KiB reserved by 2 reservations, the largest 12.0 KiB by pid 42";
+    assert!(error.to_string().contains(expected), "{error}");
+    store.abort(reserved[0].id).unwrap();
+    let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
+    assert!(error.to_string().contains("12.0 KiB reserved by pid 42. Try"), "{error}");
+    store.abort(reserved[1].id).unwrap();
 
     store.release(&held).unwrap();
     assert_eq!((store.usage().held, store.usage().used), (MIB, 0));
@@ -183,7 +197,7 @@ fn what_was_there_before_the_start_waits() {
     assert_eq!(store.epoch(), 2);
     assert_eq!(store.usage().held, PAGE, "the holder may still be there");
     let dropped = store.drop_frame(&name("old"), None).unwrap();
-    assert_eq!(dropped, Dropped { versions: 1, bytes_freed: 0, bytes_held: PAGE });
+    assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: PAGE });
     // What was reserved before the start can be committed, and then waits as well.
     fill(&store, &reserved);
     store.commit(reserved.id, new_version("late", 100)).unwrap();
@@ -253,7 +267,8 @@ fn a_large_segment_in_pieces() {
     assert_eq!(store.media_ranges(&version.segments[0].extents).unwrap().len(), 3);
     view(&store).check(&store);
     drop(kept);
-    assert!(matches!(store.reserve(OWNER, u64::MAX), Err(StoreError::RegionFull { .. })));
+    let error = store.reserve(OWNER, u64::MAX).unwrap_err();
+    assert!(error.to_string().starts_with("region full: need 15.9 EiB"), "{error}");
 }
 
 #[test]
@@ -289,4 +304,20 @@ fn a_store_reads_back_what_it_wrote() {
     assert_eq!(view(&store), before);
     assert_eq!(store.usage().free, usage.free);
     before.check(&store);
+}
+
+#[test]
+fn space_in_too_many_pieces_is_called_that() {
+    let store = opened(2 * MIB * 35);
+    for i in 0..35 {
+        put(&store, &format!("{i:02}"), 2 * MIB);
+    }
+    for i in (0..35).step_by(2) {
+        store.drop_frame(&name(&format!("{i:02}")), None).unwrap();
+    }
+    let error = store.reserve(OWNER, 33 * MIB).unwrap_err();
+    let expected = "region fragmented, and an allocation has at most 16 extents, of one pool file: need 33.0 MiB, largest free extent \
+                    2.0 MiB of 36.0 MiB free; 34.0 MiB in versions, ";
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert_eq!(store.reserve(OWNER, 32 * MIB).unwrap().extents.len(), 16);
 }

@@ -4,11 +4,13 @@
 
 mod crash;
 mod damage;
+mod drops;
 mod export;
 mod follower;
 mod foreign;
 mod format;
 mod frames;
+mod growth;
 mod head;
 mod hooked;
 mod model;

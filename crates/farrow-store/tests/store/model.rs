@@ -1,16 +1,18 @@
 //! Random calls, against a model that knows nothing of catalogs and extents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use farrow_region::MemMedia;
-use farrow_store::{Extent, Reservation, Store, StoreError, Version, check};
+use farrow_store::{Extent, NewVersion, Reservation, Store, StoreError, Version, check};
 use proptest::prelude::*;
 
 use crate::region::{HOST, MIB, OWNER, PAGE, assert_disjoint, fill, formatted, name, new_version, view};
 
 const POOL: u64 = 8 * MIB;
 const FRAMES: [&str; 4] = ["a", "b", "b/c", "ü"];
+const PREFIXES: [&str; 4] = ["b", "b/", "ü", "none"];
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -20,6 +22,9 @@ enum Op {
     Acquire { frame: usize, version: Option<u64> },
     Release { which: usize },
     Drop { frame: usize, version: Option<u64> },
+    DropPrefix { prefix: usize },
+    Expire { prefix: usize, until: i64, latest: bool },
+    Retain { frame: usize, last: u64 },
     Compact,
     Lift,
     Reopen,
@@ -38,6 +43,10 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (frame(), version()).prop_map(|(frame, version)| Op::Acquire { frame, version }),
         2 => any::<usize>().prop_map(|which| Op::Release { which }),
         4 => (frame(), version()).prop_map(|(frame, version)| Op::Drop { frame, version }),
+        1 => (0..PREFIXES.len()).prop_map(|prefix| Op::DropPrefix { prefix }),
+        1 => (0..PREFIXES.len(), 0..100_i64, any::<bool>())
+            .prop_map(|(prefix, until, latest)| Op::Expire { prefix, until, latest }),
+        2 => (frame(), 0..4_u64).prop_map(|(frame, last)| Op::Retain { frame, last }),
         1 => Just(Op::Compact),
         1 => Just(Op::Lift),
         1 => Just(Op::Reopen),
@@ -50,6 +59,10 @@ struct Model {
     /// Versions by frame and number: ids of their segments.
     frames: BTreeMap<usize, BTreeMap<u64, Vec<u64>>>,
     last_numbers: BTreeMap<usize, u64>,
+    retentions: BTreeMap<usize, u64>,
+    /// When versions were committed: each one a tick after the one before.
+    times: BTreeMap<(usize, u64), i64>,
+    ticks: i64,
     /// Where segments lie, as long as their bytes must not be reused.
     segments: BTreeMap<u64, Vec<Extent>>,
     /// Segments that were given out before the last start, while that matters.
@@ -61,6 +74,44 @@ struct Model {
 impl Model {
     fn live(&self) -> BTreeSet<u64> {
         self.frames.values().flat_map(BTreeMap::values).flatten().copied().collect()
+    }
+
+    /// Forgets frames without versions.
+    fn forget(&mut self) {
+        self.frames.retain(|_, versions| !versions.is_empty());
+        self.last_numbers.retain(|frame, _| self.frames.contains_key(frame));
+        self.retentions.retain(|frame, _| self.frames.contains_key(frame));
+        self.reclaim();
+    }
+
+    /// Drops what the frame's retention does not keep. Returns how many.
+    fn trim(&mut self, frame: usize) -> u64 {
+        let (Some(versions), Some(&last)) = (self.frames.get_mut(&frame), self.retentions.get(&frame)) else {
+            return 0;
+        };
+        let mut dropped = 0;
+        while versions.len() as u64 > last {
+            versions.pop_first();
+            dropped += 1;
+        }
+        self.reclaim();
+        dropped
+    }
+
+    /// Drops versions of frames with that prefix, committed until then. Returns how many.
+    fn drop_many(&mut self, prefix: &str, until: i64, latest: bool) -> u64 {
+        let mut dropped = 0;
+        for (&frame, versions) in &mut self.frames {
+            if !FRAMES[frame].starts_with(prefix) {
+                continue;
+            }
+            let kept = versions.last_key_value().map(|(&number, _)| number).filter(|_| !latest);
+            let before = versions.len();
+            versions.retain(|&number, _| self.times[&(frame, number)] > until || Some(number) == kept);
+            dropped += (before - versions.len()) as u64;
+        }
+        self.forget();
+        dropped
     }
 
     /// Forgets segments that nobody can reach any more.
@@ -78,6 +129,9 @@ impl Model {
     fn compare(&self, store: &Store) {
         let seen = view(store);
         assert_eq!(seen.reservations, self.reservations);
+        let retentions = seen.retentions.iter().map(|(name, last)| (name.clone(), last.get()));
+        let expected = self.retentions.iter().map(|(&frame, &last)| (name(FRAMES[frame]), last));
+        assert!(retentions.eq(expected), "{:?}", seen.retentions);
         let numbers = self.frames.iter().flat_map(|(&frame, versions)| {
             versions.iter().map(move |(&number, ids)| ((name(FRAMES[frame]), number), ids.clone()))
         });
@@ -94,7 +148,7 @@ impl Model {
         let reserved: Vec<_> = self.reservations.iter().flat_map(|r| r.extents.clone()).collect();
         assert_eq!(usage.reserved, reserved.iter().map(|extent| extent.len).sum::<u64>());
         let all: Vec<_> = self.segments.values().flatten().copied().chain(reserved).collect();
-        assert_disjoint(&all, POOL);
+        assert_disjoint(&all, &[POOL]);
     }
 }
 
@@ -136,6 +190,8 @@ impl Run {
                 let reservation = &model.reservations[which];
                 fill(store, reservation);
                 let new = new_version(FRAMES[frame], reservation.len.saturating_sub(shorter).max(1));
+                model.ticks += 1;
+                let new = NewVersion { committed_at_micros: model.ticks, ..new };
                 let result = if append {
                     store.append(reservation.id, new)
                 } else {
@@ -160,6 +216,8 @@ impl Run {
                 let segment = version.segments.last().unwrap();
                 assert_eq!(segment.id, id);
                 model.segments.insert(id, segment.extents.clone());
+                model.times.insert((frame, version.number), model.ticks);
+                model.trim(frame);
             }
             Op::Abort { which } => {
                 let Some(which) = which.checked_rem(model.reservations.len()) else { return };
@@ -192,11 +250,7 @@ impl Run {
                     (Some(versions), Some(number)) => versions.remove(&number).map(|_| 1),
                     (Some(versions), None) => Some(std::mem::take(versions).len() as u64),
                 };
-                if model.frames.get(&frame).is_some_and(BTreeMap::is_empty) {
-                    model.frames.remove(&frame);
-                    model.last_numbers.remove(&frame);
-                }
-                model.reclaim();
+                model.forget();
                 match store.drop_frame(&name(FRAMES[frame]), version) {
                     Ok(dropped) => {
                         assert_eq!(Some(dropped.versions), expected);
@@ -210,6 +264,33 @@ impl Run {
                     Err(error) => panic!("{error}"),
                 }
             }
+            Op::DropPrefix { prefix } => {
+                let frames = model.frames.len();
+                let expected = model.drop_many(PREFIXES[prefix], i64::MAX, true);
+                match store.drop_prefix(PREFIXES[prefix]) {
+                    Ok(dropped) => {
+                        assert_eq!(dropped.versions, expected);
+                        assert_eq!(dropped.frames, (frames - model.frames.len()) as u64);
+                    }
+                    Err(StoreError::NoFrames { .. }) => assert_eq!(expected, 0),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Op::Expire { prefix, until, latest } => {
+                let expected = model.drop_many(PREFIXES[prefix], until, latest);
+                assert_eq!(store.expire(PREFIXES[prefix], until, latest).unwrap().versions, expected);
+            }
+            Op::Retain { frame, last } => match store.retain(&name(FRAMES[frame]), NonZeroU64::new(last)) {
+                Ok(dropped) => {
+                    assert!(model.frames.contains_key(&frame));
+                    model.retentions.remove(&frame);
+                    model.retentions.extend((last > 0).then_some((frame, last)));
+                    assert_eq!(dropped.versions, model.trim(frame));
+                }
+                Err(StoreError::FrameNotFound { .. }) => assert!(!model.frames.contains_key(&frame)),
+                Err(StoreError::CatalogFull { .. }) => {}
+                Err(error) => panic!("{error}"),
+            },
             Op::Compact => store.compact().unwrap(),
             Op::Lift => {
                 let before = store.usage().held;

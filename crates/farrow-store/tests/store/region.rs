@@ -1,6 +1,7 @@
 //! Small regions, and what can be seen of them.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use famfs_format::MIN_LOG_LEN;
@@ -23,8 +24,13 @@ pub(crate) fn options() -> FormatOptions {
 
 /// A medium that holds a region with a pool of so many bytes, a multiple of 2 MiB.
 pub(crate) fn formatted(pool: u64) -> MemMedia {
-    let media = MemMedia::new(usize::try_from(2 * MIB + MIN_LOG_LEN + 4 * MIB + pool).unwrap());
-    let report = Store::format(&media, &options()).unwrap();
+    formatted_with_reserve(pool, 0)
+}
+
+/// The same, with so many bytes outside the pool, a multiple of 2 MiB.
+pub(crate) fn formatted_with_reserve(pool: u64, reserve: u64) -> MemMedia {
+    let media = MemMedia::new(usize::try_from(2 * MIB + MIN_LOG_LEN + 4 * MIB + pool + reserve).unwrap());
+    let report = Store::format(&media, &FormatOptions { reserve, ..options() }).unwrap();
     assert_eq!((report.pool_len, report.catalog_len), (pool, SMALL_CATALOG));
     media
 }
@@ -92,16 +98,21 @@ pub(crate) fn read(store: &Store, extents: &[Extent]) -> Vec<u8> {
 pub(crate) struct View {
     pub(crate) versions: BTreeMap<(FrameName, u64), Version>,
     pub(crate) reservations: Vec<Reservation>,
+    pub(crate) retentions: BTreeMap<FrameName, NonZeroU64>,
+    /// Their lengths.
+    pub(crate) pools: Vec<u64>,
 }
 
 pub(crate) fn view(store: &Store) -> View {
-    let mut versions = BTreeMap::new();
+    let (mut versions, mut retentions) = (BTreeMap::new(), BTreeMap::new());
     for latest in store.list("", None, usize::MAX) {
+        retentions.extend(store.retention(&latest.name).map(|last| (latest.name.clone(), last)));
         for version in store.versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
-    View { versions, reservations: store.reservations() }
+    let pools = store.pools().iter().map(|pool| pool.len).collect();
+    View { versions, reservations: store.reservations(), retentions, pools }
 }
 
 impl View {
@@ -118,7 +129,7 @@ impl View {
 
     /// Nothing is owned twice, everything adds up, and each version's bytes are what its writer wrote.
     pub(crate) fn check(&self, store: &Store) {
-        assert_disjoint(&self.owned(), store.pools()[0].len);
+        assert_disjoint(&self.owned(), &self.pools);
         let usage = store.usage();
         assert_eq!(usage.used + usage.held + usage.reserved + usage.free, usage.pool_bytes);
         assert_eq!(usage.used + usage.reserved, self.owned().iter().map(|e| e.len).sum::<u64>());
@@ -136,14 +147,15 @@ impl View {
     }
 }
 
-pub(crate) fn assert_disjoint(extents: &[Extent], pool: u64) {
+pub(crate) fn assert_disjoint(extents: &[Extent], pools: &[u64]) {
     let mut sorted = extents.to_vec();
     sorted.sort_unstable();
     for pair in sorted.windows(2) {
-        assert!(pair[0].offset + pair[0].len <= pair[1].offset, "{pair:?} overlap");
+        let apart = pair[0].pool != pair[1].pool || pair[0].offset + pair[0].len <= pair[1].offset;
+        assert!(apart, "{pair:?} overlap");
     }
     for extent in sorted {
         assert!(extent.offset % PAGE == 0 && extent.len % PAGE == 0 && extent.len > 0, "{extent:?}");
-        assert!(extent.pool == 0 && extent.offset + extent.len <= pool, "{extent:?}");
+        assert!(extent.offset + extent.len <= pools[extent.pool as usize], "{extent:?}");
     }
 }

@@ -1,7 +1,8 @@
 //! Media that fail, and calls at the wrong moment.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::time::Duration;
 
 use farrow_region::{Media, MemMedia, RegionError};
 use farrow_store::{Store, StoreError};
@@ -138,6 +139,52 @@ fn a_reservation_is_committed_by_one_at_a_time() {
     assert_eq!(seen.2, 4096);
 }
 
+/// A compaction under way holds up no reader: it is not done before a reader on another thread has had its answers.
+#[test]
+fn readers_get_through_while_the_catalog_is_compacted() {
+    let media = Troubled::new(Arc::new(formatted(2 * MIB)));
+    let store = Arc::new(Store::open(media.clone(), HOST).unwrap());
+    put(&store, "a", 10);
+    put(&store, "a", 10);
+    let held = store.acquire(&name("a"), Some(1)).unwrap();
+    drop(store.acquire(&name("a"), Some(1)).unwrap());
+    store.drop_frame(&name("a"), Some(1)).unwrap();
+    assert_eq!(store.usage().held, 4096);
+
+    let answers = Arc::new(AtomicUsize::new(0));
+    let during = {
+        let (store, answers) = (Arc::downgrade(&store), answers.clone());
+        move || {
+            if answers.fetch_add(1, Ordering::Relaxed) > 0 {
+                return;
+            }
+            let (store, held) = (store.upgrade().unwrap(), held.clone());
+            let (told, answered) = mpsc::channel();
+            std::thread::spawn(move || {
+                assert_eq!(store.get(&name("a"), None).unwrap().number, 2);
+                assert_eq!(
+                    (store.list("", None, 9).len(), store.versions(&name("a")).unwrap().len()),
+                    (1, 1)
+                );
+                let again = store.acquire(&name("a"), None).unwrap();
+                store.release(&again).unwrap();
+                // All holds on what was dropped: the extents are free once the compaction is done.
+                store.release(&held).unwrap();
+                store.release(&held).unwrap();
+                told.send((store.usage().held, store.seq())).unwrap();
+            });
+            // Without an answer the test would hang in here; only then does the limit count.
+            let (held, _) = answered.recv_timeout(Duration::from_secs(60)).unwrap();
+            assert_eq!(held, 4096);
+        }
+    };
+    assert!(media.during_persist.set(Box::new(during)).is_ok());
+    store.compact().unwrap();
+    assert!(answers.load(Ordering::Relaxed) > 0);
+    assert_eq!(store.usage().held, 0, "what was released meanwhile");
+    view(&store).check(&store);
+}
+
 #[test]
 fn nobody_is_given_extents_that_cannot_be_mapped() {
     let media = Arc::new(formatted(8 * MIB));
@@ -164,7 +211,10 @@ fn a_second_master_stops_the_first() {
     put(&first, "a", 1);
     let second = Store::open(media, HOST).unwrap();
     assert_eq!((first.epoch(), second.epoch()), (1, 2));
-    assert!(matches!(first.reserve(OWNER, 1), Err(StoreError::Fenced { .. })));
+    let error = first.reserve(OWNER, 1).unwrap_err();
+    assert!(matches!(error, StoreError::Fenced { .. }));
+    let (found, own) = ("(epoch 0x2 in its low 16 bits)", "(epoch 0x1)");
+    assert!(error.to_string().contains(found) && error.to_string().contains(own), "{error}");
     assert!(matches!(first.get(&name("a"), None), Err(StoreError::Stopped)));
     put(&second, "a", 1);
 }
@@ -192,4 +242,38 @@ fn a_store_is_shared_by_threads() {
     let seen = view(&store);
     seen.check(&store);
     assert_eq!((seen.versions.len(), store.usage().held), (4, 0));
+}
+
+/// Versions that share segments, dropped and released by everybody at once, in a catalog that is compacted often.
+#[test]
+fn a_frame_is_shared_by_threads() {
+    let store = open(formatted(4 * MIB));
+    store.lift_quarantine().unwrap();
+    put(&store, "a", 1);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                for round in 0..40 {
+                    let reservation = store.reserve(OWNER, 1).unwrap();
+                    fill(store, &reservation);
+                    let new = new_version("a", 1);
+                    // A new one now and then, so that the versions do not grow for ever.
+                    let version = match (round + thread) % 5 {
+                        0 => store.commit(reservation.id, new).unwrap(),
+                        _ => store.append(reservation.id, new).unwrap(),
+                    };
+                    let held = store.acquire(&name("a"), None).unwrap();
+                    store.drop_frame(&name("a"), Some(version.number)).unwrap();
+                    assert!(held.segments.iter().all(|segment| segment.len == 1));
+                    store.release(&held).unwrap();
+                }
+            });
+        }
+    });
+    let seen = view(&store);
+    seen.check(&store);
+    assert_eq!((seen.versions.len(), store.usage().held), (1, 0));
+    assert_eq!(store.drop_frame(&name("a"), None).unwrap().bytes_freed, 4096);
+    assert_eq!(store.usage().free, 4 * MIB);
 }

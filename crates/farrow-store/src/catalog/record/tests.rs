@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::allocator::PAGE;
+use crate::frame::Validation;
 
 const OWNER: Owner = Owner { host: Uuid::from_u128(1), uid: 2, pid: 3, start_time: 4 };
 
@@ -57,7 +59,7 @@ fn framed(kind: u16, body: &[u8]) -> Vec<u8> {
 fn what_a_checksum_does_not_find() {
     let ended = body_of(Body::ReservationEnded { id: 1 });
     assert!(Record::decode(&framed(RESERVATION_ENDED, &ended)).is_ok());
-    for kind in [0, 8, 9, 10, 11, u16::MAX] {
+    for kind in [0, 8, 9, 12, u16::MAX] {
         assert_eq!(Record::decode(&framed(kind, &ended)), Err(RecordFault::Type { found: kind }));
     }
     let longer = [&ended[..], &[0]].concat();
@@ -138,8 +140,25 @@ fn segments_that_cannot_be() {
     bytes[44] = 3;
     assert_eq!(refused(&bytes, SEGMENT_KEPT), RecordFault::Value { what: "validation", found: 3 });
     bytes[44] = 2;
-    *bytes.last_mut().unwrap() = 1;
-    assert_eq!(refused(&bytes, SEGMENT_KEPT), RecordFault::NotZero { what: "padding of checksums" });
+    bytes[48] = 2;
+    assert_eq!(refused(&bytes, SEGMENT_KEPT), RecordFault::Short { what: "checksums" });
+}
+
+#[test]
+fn prefixes_that_cannot_be() {
+    let dropped = PrefixDropped { prefix: "a/".into(), until_micros: -1, latest: true };
+    let bytes = body_of(Body::PrefixDropped(dropped));
+    let changed = |at: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = value;
+        refused(&bytes, PREFIX_DROPPED)
+    };
+    let what = "whether the latest is dropped";
+    assert_eq!(changed(8, 2), RecordFault::Value { what, found: 2 });
+    assert_eq!(changed(17, 1), RecordFault::Value { what: "prefix length", found: 258 });
+    assert_eq!(changed(16, 3), RecordFault::Short { what: "prefix" });
+    assert_eq!(changed(16, 1), RecordFault::Extra { extra: 1 });
+    assert_eq!(changed(24, 0xff), RecordFault::Name);
 }
 
 #[test]
@@ -173,13 +192,14 @@ prop_compose! {
     fn any_segment()(
         extents in any_extents(),
         numbers in any::<[u64; 4]>(),
-        checksums in prop::collection::vec(any::<u32>(), 0..5),
+        checksums in prop::collection::vec(any::<u64>(), 0..5),
+        fewer in 0..3_usize,
         short in 0..PAGE,
         validation in prop::sample::select(vec![Validation::None, Validation::Structure, Validation::Values]),
     ) -> Segment {
         let [id, generation, rows, metadata_digest] = numbers;
         let len = extents.iter().map(|extent| extent.len).sum::<u64>() - short;
-        let batches = u32::try_from(checksums.len()).unwrap();
+        let batches = u32::try_from(checksums.len().saturating_sub(fewer)).unwrap();
         Segment { id, len, generation, extents, rows, batches, validation, metadata_digest, checksums }
     }
 }
@@ -221,6 +241,10 @@ fn any_body() -> impl Strategy<Value = Body> {
         any::<u64>().prop_map(|id| Body::ReservationEnded { id }),
         any::<u128>().prop_map(|host| Body::MasterStarted { host: Uuid::from_u128(host) }),
         any_segment().prop_map(|segment| Body::SegmentKept(Arc::new(segment))),
+        (name(), any::<u64>()).prop_map(|(name, last)| Body::RetentionSet { name, last }),
+        ("[a-zé/]{0,9}", any::<i64>(), any::<bool>()).prop_map(|(prefix, until_micros, latest)| {
+            Body::PrefixDropped(PrefixDropped { prefix, until_micros, latest })
+        }),
     ]
 }
 
@@ -237,6 +261,8 @@ proptest! {
     fn lengths_are_known_beforehand(segment in any_segment(), version in any_version(), extents in any_extents()) {
         let encoded = |body| Record { seq: 1, epoch: 1, body }.encode().unwrap().len() as u64;
         let version = VersionRecord { written: None, ..version };
+        let retention = Body::RetentionSet { name: version.name.clone(), last: 1 };
+        prop_assert_eq!(retention_record_len(&version.name), encoded(retention));
         prop_assert_eq!(version_record_len(&version.name, version.segments.len()),
             encoded(Body::VersionCommitted(version)));
         prop_assert_eq!(segment_record_len(&segment), encoded(Body::SegmentKept(Arc::new(segment))));
@@ -255,7 +281,7 @@ proptest! {
 
     #[test]
     fn noise_under_a_right_checksum_is_refused_or_a_record(
-        kind in 0..12_u16, mut body in prop::collection::vec(0..4_u8, 0..400), sparse: bool,
+        kind in 0..13_u16, mut body in prop::collection::vec(0..4_u8, 0..400), sparse: bool,
     ) {
         // Small bytes make numbers that come close to being right.
         if sparse {
