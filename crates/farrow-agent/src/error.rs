@@ -139,16 +139,6 @@ pub(crate) enum AgentError {
         /// How many it has.
         extents: usize,
     },
-    /// A pool file that only famfs's tools can make.
-    #[error(
-        "on a mounted famfs pool files are made by its tools. Try: famfs creat -C 0 -N 0 -B 0 -m 0600 -s SIZE {}, then \
-         restart the agent",
-        file.display()
-    )]
-    GrowMounted {
-        /// The next pool file.
-        file: PathBuf,
-    },
     /// A segment is not what was committed.
     #[error("`{frame}` is not what was committed: segment {segment}, {source}")]
     Differs {

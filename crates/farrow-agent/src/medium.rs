@@ -68,13 +68,11 @@ impl Medium {
         }
     }
 
-    /// Refuses to make pool file `index` where the famfs log is its tools' to write.
-    pub(crate) fn check_log_is_ours(&self, index: usize) -> Result<(), AgentError> {
+    /// Refuses to add a pool file where the famfs log is its tools' to write.
+    pub(crate) fn check_grows(&self) -> Result<(), AgentError> {
         match self {
             Self::Whole { .. } => Ok(()),
-            Self::Mounted { mount, .. } => {
-                Err(AgentError::GrowMounted { file: mount.root().join(format!("farrow/pool/{index:04}")) })
-            }
+            Self::Mounted { mount, .. } => Err(mount.refuse_to_grow().into()),
         }
     }
 

@@ -75,7 +75,7 @@ impl Region {
 
     /// Makes one more pool file of `len` bytes, or of the largest range that is in no famfs file.
     pub(crate) fn grow(&self, len: Option<u64>) -> Result<PoolFile, AgentError> {
-        self.medium.check_log_is_ours(self.store.pools().len())?;
+        self.medium.check_grows()?;
         let pool = self.store.add_pool(len)?;
         let mapping = self.medium.map_pool(&pool)?;
         self.pools.write().unwrap_or_else(PoisonError::into_inner).insert(pool.index, mapping);

@@ -6,7 +6,7 @@
 use farrow_ipc::IpcError;
 use farrow_proto::{REASON_HEADER, Reason};
 use farrow_region::RegionError;
-use farrow_store::StoreError;
+use farrow_store::{MountFault, StoreError};
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 
@@ -43,9 +43,7 @@ fn reason(error: &AgentError) -> Reason {
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
         AgentError::Region(error) => region_reason(error),
-        AgentError::UnknownAction { .. }
-        | AgentError::Unimplemented { .. }
-        | AgentError::GrowMounted { .. } => Reason::Unimplemented,
+        AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
         AgentError::Medium { .. }
         | AgentError::SeveralFiles { .. }
         | AgentError::Arrow(_)
@@ -58,6 +56,7 @@ fn reason(error: &AgentError) -> Reason {
 
 fn store_reason(error: &StoreError) -> Reason {
     match error {
+        StoreError::Mount(MountFault::ToolsGrow { .. }) => Reason::Unimplemented,
         StoreError::BadName { .. } => Reason::InvalidName,
         StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
             Reason::NotFound

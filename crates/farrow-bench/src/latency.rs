@@ -30,6 +30,15 @@ impl Latency {
         Ok(Self { times: histogram })
     }
 
+    /// Of times that were taken elsewhere.
+    pub(crate) fn of_times(times: impl IntoIterator<Item = Duration>) -> anyhow::Result<Self> {
+        let mut histogram = Histogram::new(3)?;
+        for time in times {
+            histogram.record(u64::try_from(time.as_nanos())?)?;
+        }
+        Ok(Self { times: histogram })
+    }
+
     /// Half of the times are shorter.
     pub(crate) fn median(&self) -> Duration {
         Duration::from_nanos(self.times.value_at_quantile(0.5))

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use farrow_region::{Access, FileMedia};
 use farrow_store::{Follower, FormatOptions, FrameName, NewVersion, Owner, Store, Validation, Version};
 use uuid::Uuid;
@@ -128,9 +129,34 @@ fn measure(directory: &Path, versions: u64, times: u64) -> anyhow::Result<Figure
     add("poll, nothing new", Latency::of(times, Ok, |_| Ok(follower.poll()?)))?;
     add("poll, one version more", Latency::of(times, |n| put(&store, &frame(n)?), |_| Ok(follower.poll()?)))?;
     add("compact", Latency::of(FEW, Ok, |_| Ok(store.compact()?)))?;
+    let pauses = (0..FEW).map(|_| longest_look_up_while_compacting(&store, frame));
+    let pauses: Vec<Duration> = pauses.collect::<anyhow::Result<_>>()?;
+    add("longest look-up meanwhile", Latency::of_times(pauses))?;
     drop(store);
     add("start", Latency::of(FEW, Ok, |_| Ok(Store::open(media.clone(), HOST)?)))?;
     Ok(Figures { operations, catalog, heap })
+}
+
+/// What a reader feels of a compaction.
+fn longest_look_up_while_compacting(
+    store: &Store,
+    frame: impl Fn(u64) -> anyhow::Result<FrameName>,
+) -> anyhow::Result<Duration> {
+    std::thread::scope(|scope| {
+        let compaction = scope.spawn(|| store.compact());
+        let mut longest = Duration::ZERO;
+        for n in 0.. {
+            let name = frame(n)?;
+            let start = Instant::now();
+            store.get(&name, None)?;
+            longest = longest.max(start.elapsed());
+            if compaction.is_finished() {
+                break;
+            }
+        }
+        compaction.join().map_err(|_| anyhow!("a compaction panicked"))??;
+        Ok(longest)
+    })
 }
 
 const HOST: Uuid = Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff);
@@ -194,8 +220,8 @@ mod tests {
         let versions = [1, 25];
         let columns = versions.map(|versions| measure(directory.path(), versions, 30).unwrap());
         let rows = rows(&versions, &columns);
-        assert_eq!(rows.len(), 1 + 10 + 2);
-        for row in &rows[..11] {
+        assert_eq!(rows.len(), 1 + 11 + 2);
+        for row in &rows[..12] {
             assert_eq!(row.len(), 4, "{row:?}");
             assert!(row.iter().all(|cell| !cell.is_empty()), "{row:?}");
         }

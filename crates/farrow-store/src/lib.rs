@@ -11,7 +11,7 @@
 //!
 //! The state is in memory: about 0.9 KiB for a frame with one version, about 0.6 KiB for each further version (a
 //! million of either were measured; the catalog holds them in 263 bytes each). Looking one up takes a hash and a short
-//! search, whatever their number; `examples/many_versions.rs` measures all of it.
+//! search, whatever their number; `cargo xtask bench store` measures all of it.
 //!
 //! | module | job |
 //! |---|---|

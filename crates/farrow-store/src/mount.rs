@@ -31,7 +31,7 @@ use famfs_format::{FileEntry, LOG_OFFSET, Namespace, RelPath};
 use farrow_region::{Access, AssembledMedia, FileMedia, FilePart, FileRange, Media, RegionError};
 
 use crate::error::{Result, StoreError};
-use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, Volume, pool_path, read_superblock};
+use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, POOL_DIR, Volume, pool_path, read_superblock};
 
 /// The superblock under a mount.
 const SUPERBLOCK_FILE: &str = ".meta/.superblock";
@@ -77,6 +77,13 @@ impl Mount {
     /// Where a file of the log is found.
     pub fn path_of(&self, file: &RelPath) -> PathBuf {
         self.root.join(file.as_str())
+    }
+
+    /// Why farrow adds no pool file here, and what does.
+    pub fn refuse_to_grow(&self) -> StoreError {
+        let mut pools = (0..=u32::MAX).map(|index| self.root.join(pool_path(index)));
+        let next = pools.find(|pool| !pool.exists());
+        MountFault::ToolsGrow { file: next.unwrap_or_else(|| self.root.join(POOL_DIR)) }.into()
     }
 
     /// Superblock and log, to be read: all that says what is in the file system. Nothing else is in the medium.

@@ -117,6 +117,9 @@ async fn a_pool_file_made_by_the_tools_is_more_room() {
         count
     };
     let first = fill(&client, 0).await;
+    let told = ["famfs creat", "farrow/pool/0001"];
+    refused(&farrow(&["grow", "--address", agent.socket()]), &told);
+    refused(&farrow(&["grow", region.path.to_str().unwrap()]), &told);
     drop((client, agent));
 
     let mut creat = Command::new(famfs());

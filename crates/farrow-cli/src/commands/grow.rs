@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use farrow_region::{Access, FileMedia};
-use farrow_store::{HostId, Store};
+use farrow_store::{HostId, Mount, Store};
 
 use crate::args::Grow;
 use crate::output;
@@ -20,6 +20,9 @@ pub(crate) fn run(args: &Grow) -> anyhow::Result<()> {
 }
 
 fn grow_medium(path: &Path, system_uuid_file: Option<&Path>, by: Option<u64>) -> anyhow::Result<u64> {
+    if let Some(mount) = Mount::find(path)? {
+        return Err(mount.refuse_to_grow().into());
+    }
     let host = HostId::discover(system_uuid_file)?;
     // Opening it for writing takes the region's lock, which an agent has as long as it runs.
     let media = Arc::new(FileMedia::open(path, Access::ReadWrite)?);

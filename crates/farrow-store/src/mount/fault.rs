@@ -50,6 +50,16 @@ pub enum MountFault {
         /// Who says so.
         says: &'static str,
     },
+    /// A pool file was to be made while the region is served or looked at: only its tools write the famfs log.
+    #[error(
+        "on a mounted famfs pool files are made by its tools. Try: famfs creat -C 0 -N 0 -B 0 -m 0600 -s SIZE {}, then \
+         start the agent anew",
+        file.display()
+    )]
+    ToolsGrow {
+        /// The next pool file.
+        file: PathBuf,
+    },
     /// Farrow's files are there already.
     #[error(
         "{} has farrow's files already, as region {region}: the frames in them would be lost. Try: --force, if they may be",
