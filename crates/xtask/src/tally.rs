@@ -17,6 +17,8 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     /// One line for each test or group of tests that was skipped.
     pub(crate) reasons: Vec<String>,
+    /// What tests say that they went through: crash points, operations.
+    pub(crate) counted: Vec<String>,
 }
 
 impl Tally {
@@ -57,7 +59,8 @@ impl Tally {
     }
 
     /// Reads a line of `cargo test`: a target's result, an ignored test, or what a test says that it cannot do here
-    /// (a line `skipped: WHAT`; the test itself, which does the rest, counts as passed too).
+    /// (a line `skipped: WHAT`; the test itself, which does the rest, counts as passed too), or how much it went
+    /// through (a line `counted: WHAT`).
     pub(crate) fn read_cargo(&mut self, line: &str) {
         if let Some(result) = line.strip_prefix("test result: ") {
             for part in result.split(['.', ';']) {
@@ -78,6 +81,8 @@ impl Tally {
         } else if let Some((_, why)) = line.split_once("skipped: ") {
             self.skipped += 1;
             self.reasons.push(why.to_owned());
+        } else if let Some((_, what)) = line.split_once("counted: ") {
+            self.counted.push(what.to_owned());
         }
     }
 
@@ -110,8 +115,11 @@ impl Tally {
         }
     }
 
-    /// Prints what was skipped, and the closing line.
+    /// Prints what tests went through, what was skipped, and the closing line.
     pub(crate) fn print(&self) {
+        for what in &self.counted {
+            println!("counted: {what}");
+        }
         for reason in &self.reasons {
             println!("skipped: {reason}");
         }

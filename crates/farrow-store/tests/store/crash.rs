@@ -6,12 +6,13 @@ use std::sync::Arc;
 use farrow_region::{CrashMedia, MemMedia};
 use farrow_store::{Store, check};
 
+use crate::counted::counted;
 use crate::region::{
     HOST, MIB, OWNER, View, fill, formatted, formatted_with_reserve, name, new_version, open, put, view,
 };
 
 /// One thing that an agent asks of the store, as a single change: before it or after it, nothing between.
-type Step = (&'static str, Box<dyn Fn(&Store)>);
+pub(crate) type Step = (&'static str, Box<dyn Fn(&Store)>);
 
 /// What was seen after each step, and how many persists there had been.
 struct Life {
@@ -109,7 +110,7 @@ fn reserve(len: u64) -> impl Fn(&Store) {
 }
 
 /// Every operation, in an order in which each meets bytes that were used before.
-fn every_operation() -> Vec<Step> {
+pub(crate) fn every_operation() -> Vec<Step> {
     vec![
         step("reserve", reserve(10_000)),
         step("commit shorter than reserved", commit_oldest("a", 5000, false)),
@@ -175,11 +176,8 @@ fn every_operation() -> Vec<Step> {
 fn every_operation_is_old_or_new() {
     let life = live(6 * MIB, every_operation());
     let images = life.crash_everywhere(4);
-    println!(
-        "{} crash points, {images} images, of {} operations",
-        life.media.persists() + 1,
-        life.steps.len()
-    );
+    let (points, operations) = (life.media.persists() + 1, life.steps.len());
+    counted(&format!("the store: {points} crash points, {images} images, of {operations} operations"));
     assert_eq!(life.media.unpersisted_lines(), 0, "nothing is left to chance");
     assert!(life.media.persists() > 40);
 }
@@ -204,12 +202,15 @@ fn compaction_on_the_way_is_old_or_new() {
     let compactions = check(&*life.media).unwrap().catalog.unwrap().compactions;
     assert!(compactions >= 2, "{compactions}");
     let images = life.crash_everywhere(1);
-    println!("{} crash points, {images} images, {compactions} compactions", life.media.persists() + 1);
+    let points = life.media.persists() + 1;
+    counted(&format!(
+        "the store: {points} crash points, {images} images, {compactions} compactions on the way"
+    ));
 }
 
-#[test]
-fn a_pool_file_is_there_or_not() {
-    let steps = vec![
+/// Pool files that are added to a region of 4 MiB with 6 MiB outside it.
+pub(crate) fn growing() -> Vec<Step> {
+    vec![
         step("reserve all", reserve(4 * MIB)),
         step("commit", commit_oldest("full", 4 * MIB, false)),
         step("add a pool file", |store| assert_eq!(store.add_pool(Some(1)).unwrap().index, 1)),
@@ -220,10 +221,14 @@ fn a_pool_file_is_there_or_not() {
         step("reserve what was dropped", reserve(4 * MIB)),
         step("compact", |store| store.compact().unwrap()),
         step("commit", commit_oldest("b", 4 * MIB, false)),
-    ];
-    let life = live_on(formatted_with_reserve(4 * MIB, 6 * MIB).image(), steps);
+    ]
+}
+
+#[test]
+fn a_pool_file_is_there_or_not() {
+    let life = live_on(formatted_with_reserve(4 * MIB, 6 * MIB).image(), growing());
     let images = life.crash_everywhere(2);
-    println!("{} crash points, {images} images, of growing", life.media.persists() + 1);
+    counted(&format!("the store: {} crash points, {images} images, of growing", life.media.persists() + 1));
     assert_eq!(life.media.unpersisted_lines(), 0, "nothing is left to chance");
     assert_eq!(life.steps.last().unwrap().2.pools, [4 * MIB, 2 * MIB, 4 * MIB]);
 }

@@ -6,6 +6,7 @@ use famfs_format::{FormatError, LOG_OFFSET, RelPath};
 use farrow_region::{CrashMedia, Media, MemMedia};
 use farrow_store::{FormatOptions, FrameRef, Store, StoreError, check, export, read_log};
 
+use crate::counted::counted;
 use crate::region::{HOST, MIB, OWNER, fill, name, new_version, open, options, pattern, put, view};
 
 const LEN: u64 = 2 * MIB + 5;
@@ -81,7 +82,7 @@ fn a_version_becomes_a_file_and_a_crash_leaves_all_of_it_or_nothing() {
             exported(media.torn_image_after(k, seed), segment);
         }
     }
-    println!("{} crash points of export", there.len());
+    counted(&format!("export: {} crash points", there.len()));
     assert!(there.len() > 6 && !there[0] && there[there.len() - 1]);
     assert!(there.is_sorted(), "once there, it stays");
 

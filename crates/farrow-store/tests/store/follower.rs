@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use farrow_region::{IncoherentMemory, Media, MemMedia};
 use farrow_store::{Follower, FrameName, Store, StoreError, Version, check};
 
+use crate::counted::counted;
+use crate::crash::{Step, every_operation, growing};
 use crate::hooked::{Call, Hooked, gone};
 use crate::region::{
     HOST, MIB, OWNER, fill, formatted, formatted_with_reserve, name, new_version, put, view,
@@ -95,41 +97,58 @@ fn nothing_new_costs_one_line() {
 /// Caches that nobody keeps in step, and a look before each of the master's writes, stores and persists.
 #[test]
 fn at_each_step_of_the_master_another_host_sees_old_or_new() {
-    let mut looks = 0;
+    let (mut looks, mut operations) = (0, 0);
     for seed in 0..4 {
-        let memory = IncoherentMemory::with_image(formatted(4 * MIB).image(), seed);
-        let follower = Arc::new(Mutex::new(Follower::open(Arc::new(memory.host())).unwrap()));
-        let views = Arc::new(Mutex::new(Vec::new()));
-        let (watcher, noted) = (follower.clone(), views.clone());
-        let watched = Hooked::new(Arc::new(memory.host()), move |call| {
-            if call.changes() {
-                let mut follower = watcher.lock().unwrap();
-                follower.poll().unwrap();
-                noted.lock().unwrap().push((follower.seq(), seen(&follower)));
-            }
-            Ok(())
-        });
-        let store = Store::open(Arc::new(watched), HOST).unwrap();
-        store.lift_quarantine().unwrap();
-        let mut before = view(&store).versions;
-        for round in 0..80 {
-            act(&store, round);
-            let after = view(&store).versions;
-            let views = std::mem::take(&mut *views.lock().unwrap());
-            assert!(!views.is_empty());
-            assert!(views.is_sorted_by_key(|(seq, _)| *seq), "seed {seed}, round {round}: back in time");
-            for (_, found) in &views {
-                assert!(*found == before || *found == after, "seed {seed}, round {round}: neither");
-            }
-            looks += views.len();
-            let mut follower = follower.lock().unwrap();
-            follower.poll().unwrap();
-            assert_eq!(seen(&follower), after, "seed {seed}, round {round}: late");
-            before = after;
+        let acts = (0..80).map(|round| -> Step { ("act", Box::new(move |store: &Store| act(store, round))) });
+        for (image, steps) in [
+            (formatted(4 * MIB), acts.collect()),
+            (formatted(6 * MIB), every_operation()),
+            (formatted_with_reserve(4 * MIB, 6 * MIB), growing()),
+        ] {
+            operations += steps.len();
+            looks += look_at_each_step(image.image(), seed, steps);
         }
-        assert_eq!(memory.overwrites(), [], "seed {seed}");
     }
-    println!("{looks} looks between the steps of 320 operations");
+    counted(&format!("a follower: {looks} looks between the steps of {operations} operations"));
+}
+
+/// Returns how often there was something to look at.
+fn look_at_each_step(image: Vec<u8>, seed: u64, steps: Vec<Step>) -> usize {
+    let memory = IncoherentMemory::with_image(image, seed);
+    let follower = Arc::new(Mutex::new(Follower::open(Arc::new(memory.host())).unwrap()));
+    let views = Arc::new(Mutex::new(Vec::new()));
+    let (watcher, noted) = (follower.clone(), views.clone());
+    let watched = Hooked::new(Arc::new(memory.host()), move |call| {
+        if call.changes() {
+            let mut follower = watcher.lock().unwrap();
+            follower.poll().unwrap();
+            noted.lock().unwrap().push((follower.seq(), seen(&follower)));
+        }
+        Ok(())
+    });
+    let store = Store::open(Arc::new(watched), HOST).unwrap();
+    let mut before = view(&store).versions;
+    let mut looks = 0;
+    for (what, step) in std::iter::once::<Step>(("lift", Box::new(lift))).chain(steps) {
+        step(&store);
+        let after = view(&store).versions;
+        let views = std::mem::take(&mut *views.lock().unwrap());
+        assert!(views.is_sorted_by_key(|(seq, _)| *seq), "seed {seed}, {what}: back in time");
+        for (_, found) in &views {
+            assert!(*found == before || *found == after, "seed {seed}, {what}: neither old nor new");
+        }
+        looks += views.len();
+        let mut follower = follower.lock().unwrap();
+        follower.poll().unwrap();
+        assert_eq!(seen(&follower), after, "seed {seed}, {what}: late");
+        before = after;
+    }
+    assert_eq!(memory.overwrites(), [], "seed {seed}");
+    looks
+}
+
+fn lift(store: &Store) {
+    store.lift_quarantine().unwrap();
 }
 
 /// The master goes away after each of its steps in turn, and its cache with it; another one takes over.
@@ -162,7 +181,7 @@ fn a_follower_outlives_the_master() {
         crashes += 1;
     }
     assert!(crashes > 50, "{crashes}");
-    println!("{crashes} masters lost");
+    counted(&format!("a follower: {crashes} masters lost, each at another step"));
 }
 
 /// Whether all of it was possible.
@@ -198,7 +217,7 @@ fn what_is_written_over_while_it_is_read_is_not_believed() {
         races += (0..).take_while(|at| race(steps, *at, opening)).count();
     }
     assert!(races > 100, "{races}");
-    println!("{races} races of a reader against two compactions");
+    counted(&format!("a follower: {races} races against two compactions"));
 }
 
 /// Whether the follower reads so often that there is a read `at`.

@@ -9,6 +9,7 @@ use farrow_region::{CrashMedia, Media, MemMedia};
 use farrow_store::{FormatOptions, Problem, Store, StoreError, check};
 use uuid::Uuid;
 
+use crate::counted::counted;
 use crate::region::{HOST, MIB, formatted, open, options, put, view};
 
 #[test]
@@ -188,7 +189,7 @@ fn every_crash_of_format_leaves_the_old_region_none_or_the_new_one() {
             }
         }
     }
-    println!("{points} images of crashed formats");
+    counted(&format!("mkfs: {points} crash points"));
 }
 
 /// What `mkfs.famfs` makes: a superblock and an empty log.

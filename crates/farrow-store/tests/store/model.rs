@@ -1,5 +1,6 @@
 //! Random calls, against a model that knows nothing of catalogs and extents.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -7,7 +8,9 @@ use std::sync::Arc;
 use farrow_region::MemMedia;
 use farrow_store::{Extent, NewVersion, Reservation, Store, StoreError, Version, check};
 use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
 
+use crate::counted::counted;
 use crate::region::{HOST, MIB, OWNER, PAGE, assert_disjoint, fill, formatted, name, new_version, view};
 
 const POOL: u64 = 8 * MIB;
@@ -310,11 +313,16 @@ impl Run {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_store_does_what_the_model_does(ops in prop::collection::vec(op(), 1..150)) {
+/// Ordinarily a few thousand operations; `PROPTEST_CASES` says how many lives of 75 of them on average.
+#[test]
+fn the_store_does_what_the_model_does() {
+    let mut config = ProptestConfig { source_file: Some(file!()), ..ProptestConfig::default() };
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        config.cases = 96;
+    }
+    let operations = Cell::new(0);
+    let lives = TestRunner::new(config).run(&prop::collection::vec(op(), 1..150), |ops| {
+        operations.set(operations.get() + ops.len());
         let mut run = Run::new();
         for op in ops {
             run.step(op);
@@ -322,5 +330,10 @@ proptest! {
         }
         run.step(Op::Reopen);
         run.model.compare(&run.store);
+        Ok(())
+    });
+    if let Err(fault) = lives {
+        panic!("{fault}");
     }
+    counted(&format!("the store: {} operations like the model's", operations.get()));
 }

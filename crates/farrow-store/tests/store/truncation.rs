@@ -12,6 +12,7 @@ use famfs_format::{
 use farrow_region::{MemMedia, RegionError};
 use farrow_store::{FormatOptions, FrameRef, Problem, Store, StoreError, check, export, read_log};
 
+use crate::counted::counted;
 use crate::head::Head;
 use crate::region::{HOST, MIB, OWNER, SMALL_CATALOG, formatted, name, options, put};
 
@@ -173,7 +174,7 @@ fn images_of_the_famfs_tools_cut_at_any_byte() {
             cuts += 1;
         }
     }
-    println!("{cuts} cut images");
+    counted(&format!("{cuts} images cut off"));
 }
 
 #[test]

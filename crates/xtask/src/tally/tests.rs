@@ -26,7 +26,8 @@ fn cargo_results_add_up() {
             passed: 6,
             failed: 1,
             skipped: 1,
-            reasons: vec!["media::device_dax: needs a device".to_owned()]
+            reasons: vec!["media::device_dax: needs a device".to_owned()],
+            ..Tally::default()
         }
     );
 }
@@ -39,6 +40,13 @@ fn what_a_test_cannot_do_here_is_counted_and_told() {
     );
     assert_eq!((tally.passed, tally.skipped), (0, 2));
     assert_eq!(tally.reasons, ["a real PCI BAR: there is none", "no device"]);
+}
+
+#[test]
+fn what_a_test_went_through_is_told_again() {
+    let tally = read(&["counted: 12 crash points", "test b ... counted: 3 races", "ok"], Tally::read_cargo);
+    assert_eq!((tally.passed, tally.skipped), (0, 0));
+    assert_eq!(tally.counted, ["12 crash points", "3 races"]);
 }
 
 #[test]
@@ -64,7 +72,8 @@ fn pytest_closing_line_is_counted_once() {
             passed: 40,
             failed: 2,
             skipped: 1,
-            reasons: vec!["[1] tests/test_types.py:7: polars is not installed".to_owned()]
+            reasons: vec!["[1] tests/test_types.py:7: polars is not installed".to_owned()],
+            ..Tally::default()
         }
     );
 }
