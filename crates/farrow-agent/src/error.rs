@@ -139,6 +139,15 @@ pub(crate) enum AgentError {
         /// How many it has.
         extents: usize,
     },
+    /// A foreign file was to be compared with what its commit recorded.
+    #[error(
+        "`{name}` is a famfs file that another program made: no checksums of it were recorded, and every reader \
+         validates it. Try: farrow get"
+    )]
+    NothingRecorded {
+        /// The file.
+        name: FrameName,
+    },
     /// A segment is not what was committed.
     #[error("`{frame}` is not what was committed: segment {segment}, {source}")]
     Differs {

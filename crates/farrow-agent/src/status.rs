@@ -43,7 +43,9 @@ fn reason(error: &AgentError) -> Reason {
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
         AgentError::Region(error) => region_reason(error),
-        AgentError::UnknownAction { .. } | AgentError::Unimplemented { .. } => Reason::Unimplemented,
+        AgentError::UnknownAction { .. }
+        | AgentError::Unimplemented { .. }
+        | AgentError::NothingRecorded { .. } => Reason::Unimplemented,
         AgentError::Medium { .. }
         | AgentError::SeveralFiles { .. }
         | AgentError::Arrow(_)

@@ -134,6 +134,9 @@ async fn it_is_neither_replaced_nor_removed() {
         assert_eq!(refused.status.code(), Some(1), "{args:?}");
         assert!(said(&refused).contains("neither replace nor remove"), "{args:?}: {}", said(&refused));
     }
+    let refused = run(&["verify", "a.arrow"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("no checksums of it were recorded"), "{}", said(&refused));
     let refused = client.drop("a.arrow").await.unwrap_err();
     assert_eq!(refused.reason(), Some(Reason::ReadOnly));
     assert_eq!(client.get("a.arrow").await.unwrap().batch(0).unwrap(), stored);

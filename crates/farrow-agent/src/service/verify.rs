@@ -22,6 +22,9 @@ const WAITING: usize = 8;
 impl Service {
     pub(super) fn verify(&self, request: &v1::VerifyRequest) -> Result<Answers<ActionResult>, AgentError> {
         let FrameRef { name, version } = FrameRef::parse(&request.name)?;
+        if let Some(file) = self.region.store().foreign(&name, version)? {
+            return Err(AgentError::NothingRecorded { name: file.name.clone() });
+        }
         let version = self.region.hold(&name, version)?;
         let region = self.region.clone();
         let (results, mut told) = mpsc::channel(WAITING);

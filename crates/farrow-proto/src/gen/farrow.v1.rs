@@ -119,6 +119,7 @@ pub struct Ticket {
     pub version: u64,
     /// Sequence number of the version's commit, which is given once in a region. A frame that was dropped whole and put
     /// again counts its versions from 1 again; a ticket of the earlier one is NOT_FOUND then, and gets no other's rows.
+    /// 0: a foreign file, which has no commit.
     #[prost(fixed64, tag = "4")]
     pub commit: u64,
 }
