@@ -11,7 +11,8 @@
 //!
 //! The state is in memory: about 0.9 KiB for a frame with one version, about 0.6 KiB for each further version (a
 //! million of either were measured; the catalog holds them in 263 bytes each). Looking one up takes a hash and a short
-//! search, whatever their number; `cargo xtask bench store` measures all of it.
+//! search, whatever their number; `cargo xtask bench store` measures all of it. An append writes the numbers of all of
+//! the frame's segments, 8 bytes each: a frame that is appended to for ever wants a retention, or to be put anew.
 //!
 //! | module | job |
 //! |---|---|
