@@ -104,16 +104,15 @@ class Sandbox:
         ]
         with open(self.log, "wb") as log:
             self.agent = subprocess.Popen(command, env=self.environment, stdin=subprocess.DEVNULL, stderr=log)
-        wait_until(self._serves, "the agent to serve")
-        match = re.search(r"listen=\"?(?:http://)?(127\.0\.0\.1:\d+)", self.log.read_text())
-        if not match or match[1].endswith(":0"):
-            raise Failed(f"expected the agent's log to name its TCP address; it says:\n{self.log.read_text()}")
-        self.tcp = match[1]
+        self.tcp = wait_until(self._tcp, "the agent to serve, and its log to name its TCP address,")
 
-    def _serves(self) -> bool:
+    def _tcp(self) -> str | None:
+        """The agent's TCP address, once it serves: the line that names it comes after the sockets are there."""
+        told = self.log.read_text()
         if self.agent.poll() is not None:
-            raise Failed(f"expected the agent to serve; exit {self.agent.returncode}:\n{self.log.read_text()}")
-        return os.path.exists(self.address)
+            raise Failed(f"expected the agent to serve; exit {self.agent.returncode}:\n{told}")
+        match = re.search(r"listen=\"?(?:http://)?(127\.0\.0\.1:[1-9]\d*)", told)
+        return match[1] if match else None
 
     def stop_agent(self):
         """Ends the agent as systemd would; the exit code is 0 if it ended well."""

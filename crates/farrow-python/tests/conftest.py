@@ -69,12 +69,14 @@ class Agent:
         ]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env=dict(os.environ, NO_COLOR="1"), stderr=log)
-        eventually(self._serves, f"{self.address} to exist")
+        eventually(self._serves, "the agent to say that it serves")
         return self
 
     def _serves(self) -> bool:
-        assert self.process.poll() is None, f"the agent ended: {self.log.read_text()}"
-        return os.path.exists(self.address)
+        told = self.log.read_text()
+        assert self.process.poll() is None, f"the agent ended: {told}"
+        # Said when its sockets are there, with the TCP address.
+        return "listen=" in told
 
     @property
     def tcp(self) -> str:
