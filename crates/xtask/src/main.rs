@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `bench`, `python`, `regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `soak`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::steps::{Step, run};
+use crate::tally::Tally;
 use crate::tree::Tree;
 
 #[derive(Parser)]
@@ -45,6 +46,15 @@ enum Task {
     Miri,
     /// Test device-dax and a PCI BAR in a guest that has both: QEMU and a kernel of Debian's, fetched once by apt-get
     Guest,
+    /// Let readers, writers and killers loose on one region, and see that nothing is lost, changed, or left held
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = SOAK_SECONDS, value_parser = clap::value_parser!(u64).range(5..))]
+        seconds: u64,
+        /// Where random choices begin [default: another each time, which is printed]
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
     #[command(disable_help_flag = true)]
     Bench {
@@ -59,6 +69,7 @@ enum Task {
 }
 
 const DEMO_SCALE: f64 = 0.1;
+const SOAK_SECONDS: u64 = 120;
 
 fn scale_factor(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -74,6 +85,7 @@ const TEST: &[Step] = &[
     Step { title: "Rust programs and tests, built", run: rust::build_tests },
     Step { title: "Rust tests", run: rust::tests },
     Step { title: "Rust tests under Miri", run: rust::miri },
+    Step { title: "soak", run: |tree, tally| rust::soak(tree, tally, SOAK_SECONDS, None) },
     Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
@@ -123,6 +135,11 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             run(PYTHON, &tree).result?;
             python::print_usage(&tree);
             Ok(())
+        }
+        Task::Soak { seconds, seed } => {
+            let (tree, mut tally) = (Tree::find(DEMO_SCALE)?, Tally::default());
+            rust::build_tests(&tree, &mut tally)?;
+            rust::soak(&tree, &mut tally, seconds, seed)
         }
         Task::Bench { arguments } => programs::bench(&Tree::find(DEMO_SCALE)?, &arguments),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,

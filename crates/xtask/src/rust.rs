@@ -27,6 +27,16 @@ pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     tally.tests(test, Tally::read_cargo)
 }
 
+/// Lets readers, writers and killers loose on one region. Counts as one test.
+pub(crate) fn soak(tree: &Tree, tally: &mut Tally, seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let programs = tree.target.join("debug");
+    let soak = tree.shell.cmd(programs.join("soak")).args(["--seconds", &seconds.to_string()]);
+    let soak = soak.args(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
+    tally.tests(soak.env("FARROW_BIN_DIR", programs), Tally::read_cargo)?;
+    tally.passed += 1;
+    Ok(())
+}
+
 /// Runs under Miri what it can run: the parser of media bytes, and of the unsafe code what needs no mmap. Tests that
 /// go through every bit or seed are left out, as they would take it many minutes.
 pub(crate) fn miri(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
