@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use farrow_store::{FrameName, Owner, Reservation, Store, Version};
+use farrow_store::{FrameName, Owner, Reservation, Store, StoreError, Version};
 use uuid::Uuid;
 
 use crate::end_watch::EndWatch;
@@ -281,8 +281,12 @@ impl Leases {
             }
         }
         for reservation in reservations {
-            if let Err(error) = self.store.abort(reservation.id) {
-                tracing::error!(pid = id.pid, reservation = reservation.id, %error, "its reservation could not be ended");
+            match self.store.abort(reservation.id) {
+                // Its last request, a commit, was still under way: that ends the reservation, one way or the other.
+                Ok(()) | Err(StoreError::NoReservation { .. } | StoreError::ReservationBusy { .. }) => {}
+                Err(error) => {
+                    tracing::error!(pid = id.pid, reservation = reservation.id, %error, "its reservation could not be ended");
+                }
             }
         }
         if last_of_earlier && let Err(error) = self.store.lift_quarantine() {

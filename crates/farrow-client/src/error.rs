@@ -126,7 +126,11 @@ impl ClientError {
     pub(crate) fn from_status(status: &Status, address: &crate::Address) -> Self {
         let reason =
             status.metadata().get(REASON_HEADER).and_then(|word| word.to_str().ok()).and_then(Reason::parse);
-        if reason.is_none() && matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled) {
+        // An agent that is told to stop refuses new requests on old connections; tonic calls that INTERNAL.
+        let cut_off =
+            std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>());
+        let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
+        if reason.is_none() && (lost || cut_off) {
             return Self::Unavailable { address: address.to_string(), message: status.message().to_owned() };
         }
         Self::Refused { reason, code: status.code(), message: status.message().to_owned() }
