@@ -76,12 +76,25 @@ impl Region {
     /// # Panics
     /// If it ends instead.
     pub fn agent_with(&self, args: &[&str]) -> Agent {
+        self.start(self.command(args))
+    }
+
+    /// Starts an agent with nothing but a configuration file, which names the usual places.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent_of(&self, config: &Path) -> Agent {
+        let mut command = Command::new(program("farrow-agent"));
+        command.arg("--config").arg(config).env_remove("RUST_LOG").stdout(Stdio::null());
+        self.start(command)
+    }
+
+    fn start(&self, mut command: Command) -> Agent {
         let socket = self.beside("agent.sock");
         let log = self.beside("agent.log");
         // A killed agent leaves its socket behind.
         let _ = std::fs::remove_file(&socket);
-        let mut child =
-            self.command(args).stderr(std::fs::File::create(&log).expect("a log")).spawn().expect("starts");
+        let mut child = command.stderr(std::fs::File::create(&log).expect("a log")).spawn().expect("starts");
         let ended = eventually("an agent serves", || match child.try_wait() {
             Ok(Some(status)) => Some(Some(status)),
             // It is there a moment before it takes connections.

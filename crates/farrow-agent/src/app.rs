@@ -13,22 +13,17 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
-use crate::args::Args;
+use crate::config::Config;
 use crate::error::AgentError;
 use crate::holders::Holders;
 use crate::leases::Leases;
+use crate::limits::Limits;
 use crate::listen::{SocketFile, TcpConnections, UnixConnections};
 use crate::region::Region;
 use crate::service::Service;
 
-/// How long requests may go on after the agent was told to stop.
-const DRAIN: Duration = Duration::from_secs(10);
-
 /// How often processes that hold nothing are taken off the record, and the region's memory is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
-/// Bytes of the largest message taken: a name and some numbers.
-const MAX_REQUEST: usize = 1 << 20;
 
 /// An agent that holds its region and its sockets.
 pub struct App {
@@ -38,29 +33,33 @@ pub struct App {
     socket: SocketFile,
     unix: UnixListener,
     tcp: Option<TcpListener>,
+    drain: Duration,
+    limits: Limits,
 }
 
 impl App {
     /// Opens the region, takes up what an earlier agent left, and binds the sockets, in this order: a socket that
     /// exists belongs to an agent that serves.
-    pub async fn build(args: &Args) -> anyhow::Result<Self> {
-        args.check()?;
-        let host = HostId::discover(args.system_uuid_file.as_deref())?;
-        let region = Arc::new(Region::open(&args.region, host, args.validate)?);
+    pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        let region = config.region.as_ref().context("no region is given")?;
+        let host = HostId::discover(config.system_uuid_file.as_deref())?;
+        let region = Arc::new(Region::open(region, host, config.validate)?);
 
-        let state_dir = args.state_dir();
+        let state_dir = config.state_dir();
         own_directory(&state_dir)?;
         let holders = Holders::open(&state_dir.join(format!("{}.holders", region.uuid())))?;
         let leases = Leases::take_up(region.store().clone(), host, holders)?;
 
-        let tcp = match args.listen {
+        let tcp = match config.tcp.listen {
             Some(address) => {
                 Some(TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?)
             }
             None => None,
         };
-        let (socket, unix) = SocketFile::bind(&args.socket())?;
-        Ok(Self { service: Service::new(region.clone(), leases.clone()), region, leases, socket, unix, tcp })
+        let (socket, unix) = SocketFile::bind(&config.socket())?;
+        let service = Service::new(region.clone(), leases.clone());
+        let (drain, limits) = (config.drain, config.limits.clone());
+        Ok(Self { service, region, leases, socket, unix, tcp, drain, limits })
     }
 
     /// The address of the TCP listener, if there is one.
@@ -80,14 +79,14 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests under way end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { service, region, leases, socket, unix, tcp } = self;
+        let Self { service, region, leases, socket, unix, tcp, drain, limits } = self;
         let (stopping, stopped) = watch::channel(false);
-        let over_unix = router(&service)
+        let over_unix = router(&service, &limits)
             .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
         let over_tcp = async {
             match tcp {
                 Some(listener) => {
-                    router(&service)
+                    router(&service, &limits)
                         .serve_with_incoming_shutdown(
                             TcpConnections::new(listener),
                             told_to_stop(stopped.clone()),
@@ -110,9 +109,9 @@ impl App {
                 // The name goes first: who connects from now on is told at once that nobody serves here.
                 drop(socket);
                 stopping.send_replace(true);
-                match tokio::time::timeout(DRAIN, serve).await {
+                match tokio::time::timeout(drain, serve).await {
                     Ok(ended) => ended?,
-                    Err(_) => tracing::warn!(seconds = DRAIN.as_secs(), "requests were cut off after the time to drain"),
+                    Err(_) => tracing::warn!(?drain, "requests were cut off after the time to drain"),
                 }
             }
         }
@@ -132,9 +131,9 @@ fn own_directory(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn router(service: &Service) -> Router {
-    let flight = FlightServiceServer::new(service.clone()).max_decoding_message_size(MAX_REQUEST);
-    Server::builder().add_service(flight)
+fn router(service: &Service, limits: &Limits) -> Router {
+    let flight = FlightServiceServer::new(service.clone()).max_decoding_message_size(limits.request_bytes);
+    Server::builder().max_concurrent_streams(limits.streams_per_connection).add_service(flight)
 }
 
 /// Does what is due now and then. Returns when the region cannot be served any more.

@@ -3,25 +3,31 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::Parser;
 
 use crate::region::CommitCheck;
 
 /// Serves the data frames of one region to the processes of this host, and to Flight clients.
-#[derive(Debug, Parser)]
+///
+/// Settings come from a file, `agent.toml`; these options come before it. `--print-config` prints the file with every
+/// setting, its meaning and its default.
+#[derive(Debug, Clone, Parser)]
 #[command(name = "farrow-agent", version, args_override_self = true)]
 pub struct Args {
+    /// The file of settings [default: /etc/farrow/agent.toml, if it is there and no region is given]
+    #[arg(long, value_name = "FILE", env = "FARROW_AGENT_CONFIG")]
+    pub config: Option<PathBuf>,
+
     /// The region: a file or device that `farrow mkfs` has made one, or the mount point of a famfs with farrow's files
     #[arg(long, value_name = "PATH", env = "FARROW_REGION")]
-    pub region: PathBuf,
+    pub region: Option<PathBuf>,
 
     /// The unix socket on which processes of this host reserve, publish and map [default: agent.sock in /run/farrow
     /// for root, in $XDG_RUNTIME_DIR/farrow or /tmp/farrow-UID for others]
     #[arg(long, value_name = "PATH", env = "FARROW_SOCKET")]
     pub socket: Option<PathBuf>,
 
-    /// Also serve rows over TCP, on a loopback address; port 0 takes a free one, which the log tells
+    /// Also serve rows over TCP; port 0 takes a free one, which the log tells
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub listen: Option<SocketAddr>,
 
@@ -35,32 +41,16 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub system_uuid_file: Option<PathBuf>,
 
-    /// How far a frame is checked before it is published; what is not checked here, every reader checks
-    #[arg(long, value_enum, default_value = "values")]
-    pub validate: CommitCheck,
-}
+    /// How far a frame is checked before it is published; what is not checked here, every reader checks [default:
+    /// values]
+    #[arg(long, value_enum)]
+    pub validate: Option<CommitCheck>,
 
-impl Args {
-    /// What would fail later on, said at once.
-    pub fn check(&self) -> anyhow::Result<()> {
-        if let Some(address) = self.listen
-            && !address.ip().is_loopback()
-        {
-            bail!(
-                "--listen {address}: not a loopback address, and without TLS anybody on the network could read and \
-                 drop frames: use 127.0.0.1 or [::1]"
-            );
-        }
-        Ok(())
-    }
+    /// Say what is wrong with the settings, and end: with 0 if nothing is
+    #[arg(long)]
+    pub check_config: bool,
 
-    /// The unix socket's path.
-    pub fn socket(&self) -> PathBuf {
-        self.socket.clone().unwrap_or_else(|| farrow_proto::own_directory().join(farrow_proto::SOCKET_NAME))
-    }
-
-    /// Where host-local state is kept.
-    pub fn state_dir(&self) -> PathBuf {
-        self.state_dir.clone().unwrap_or_else(farrow_proto::own_directory)
-    }
+    /// Print a file of settings with all defaults, commented, and end
+    #[arg(long, conflicts_with = "check_config")]
+    pub print_config: bool,
 }

@@ -1,6 +1,6 @@
 //! The daemon of one host: an Arrow Flight control plane over one region.
 //!
-//! [`Args`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
+//! [`Config`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
 //! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
 //! bytes, `medium` is what those lie in, `memory` reads them there, `listen` accepts connections and asks the kernel
 //! who sent them. What goes wrong is an `AgentError`, and `status` alone says what that is on the wire.
@@ -8,10 +8,12 @@
 
 mod app;
 mod args;
+mod config;
 mod end_watch;
 mod error;
 mod holders;
 mod leases;
+mod limits;
 mod listen;
 mod medium;
 mod memory;
@@ -22,5 +24,7 @@ mod status;
 
 pub use app::App;
 pub use args::Args;
+pub use config::{Config, DEFAULT_FILE, Http, Log, LogFormat, Problem, Problems, SYSTEM_FILE, Tcp};
 pub use error::chain;
+pub use limits::Limits;
 pub use region::CommitCheck;

@@ -1,18 +1,36 @@
-//! `farrow-agent`: parse, build, serve, drain.
+//! `farrow-agent`: parse, check, open, serve, drain.
 #![forbid(unsafe_code)]
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use farrow_agent::{App, Args};
+use farrow_agent::{App, Args, Config};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+
+/// The settings are wrong (EX_CONFIG of sysexits(3)): starting again without a change is of no use.
+const BAD_CONFIG: u8 = 78;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    if args.print_config {
+        return tell(&mut std::io::stdout(), farrow_agent::DEFAULT_FILE, ExitCode::SUCCESS);
+    }
+    if args.check_config {
+        return match &Config::problems(&args)[..] {
+            [] => ExitCode::SUCCESS,
+            problems => tell(&mut std::io::stderr(), &lines(problems), ExitCode::from(BAD_CONFIG)),
+        };
+    }
+    let config = match Config::load(&args) {
+        Ok(config) => config,
+        Err(problems) => {
+            return tell(&mut std::io::stderr(), &lines(&problems.0), ExitCode::from(BAD_CONFIG));
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log.level));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -20,7 +38,7 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 
-    match serve(&args).await {
+    match serve(&config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", farrow_agent::chain(error.as_ref()));
@@ -29,16 +47,16 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(args: &Args) -> anyhow::Result<()> {
+async fn serve(config: &Config) -> anyhow::Result<()> {
     // Memory of the region that goes away shall be an error of the requests that need it.
     farrow_region::survive_bus_errors()?;
     // Before the region is opened, so that a signal during a long start is not lost.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let app = App::build(args).await?;
+    let app = App::build(config).await?;
     let listen = app.tcp_address().map(|address| address.to_string());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        region = %args.region.display(),
+        region = config.region.as_ref().map(|region| tracing::field::display(region.display())),
         socket = %app.socket().display(),
         listen,
         pages = app.pages(),
@@ -51,4 +69,14 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
         }
     })
     .await
+}
+
+fn lines(problems: &[farrow_agent::Problem]) -> String {
+    problems.iter().map(|problem| format!("farrow-agent: {problem}\n")).collect()
+}
+
+/// Writes `text`; who closed the stream does not want it.
+fn tell(stream: &mut impl Write, text: &str, code: ExitCode) -> ExitCode {
+    let _ = stream.write_all(text.as_bytes());
+    code
 }

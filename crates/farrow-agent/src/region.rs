@@ -27,7 +27,8 @@ use crate::memory::{OpenSegment, SegmentMemory};
 pub(crate) use foreign::not_served;
 
 /// How far what was written is checked before it is published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum CommitCheck {
     /// The structure of the Arrow file: O(metadata); readers validate values, and no checksums are recorded.
     Structure,

@@ -9,7 +9,7 @@ use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
 
 use crate::age::Age;
-use crate::size::Size;
+use farrow_proto::Size;
 
 /// Data frames in memory that processes and hosts share.
 #[derive(Debug, Parser)]

@@ -9,7 +9,6 @@ mod args;
 mod commands;
 mod medium;
 mod output;
-mod size;
 
 use std::process::ExitCode;
 

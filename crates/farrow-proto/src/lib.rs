@@ -8,6 +8,7 @@ mod action;
 mod framing;
 mod places;
 mod reason;
+mod size;
 
 pub use action::Action;
 pub use framing::{
@@ -16,6 +17,7 @@ pub use framing::{
 };
 pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
 pub use reason::{REASON_HEADER, Reason};
+pub use size::{Size, SizeFault};
 
 /// [`v1::PoolFile::index`] of the first file that another program put into famfs; pool files are below it.
 pub const FIRST_FOREIGN_FILE: u32 = 1 << 31;

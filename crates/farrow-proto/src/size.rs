@@ -1,4 +1,4 @@
-//! Sizes on the command line.
+//! Sizes on command lines and in the agent's configuration.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,16 @@ use std::str::FromStr;
 /// A number of bytes: `8388608`, `8M`, `8MiB`. As with famfs, K, M, G and T are powers of 1024, with or without
 /// `iB`; KB, MB, GB and TB, as elsewhere, powers of 1000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(crate) u64);
+pub struct Size(pub u64);
 
 /// Why a text is no size.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum SizeFault {
+pub enum SizeFault {
+    /// It does not begin with digits.
     NoNumber,
+    /// What follows them is no unit.
     Unit(String),
+    /// More than 64 bits.
     TooLarge,
 }
 

@@ -1,0 +1,137 @@
+use clap::Parser as _;
+
+use super::*;
+
+/// The default file with each setting in force.
+fn uncommented() -> String {
+    let lines = DEFAULT_FILE.lines().map(|line| match line.strip_prefix('#') {
+        Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+        _ => line,
+    });
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+fn parse(text: &str) -> (Config, Vec<String>) {
+    let (config, document, mut problems) = Document::parse(Path::new("agent.toml"), text);
+    problems.extend(check::settings(&config, &document));
+    (config, problems.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn the_default_file_changes_nothing_and_says_the_defaults() {
+    let (as_it_is, _, problems) = Document::parse(Path::new("agent.toml"), DEFAULT_FILE);
+    assert_eq!((as_it_is, problems), (Config::default(), Vec::new()));
+
+    let (config, _, problems) = Document::parse(Path::new("agent.toml"), &uncommented());
+    assert_eq!(problems, Vec::new());
+    // What has no default has an example.
+    let Config { region, socket, state_dir, system_uuid_file, tcp, http, .. } = config.clone();
+    assert!(region.is_some() && socket.is_some() && state_dir.is_some() && system_uuid_file.is_some());
+    let Tcp { listen, certificate, key, client_ca } = &tcp;
+    assert!(listen.is_some() && certificate.is_some() && key.is_some() && client_ca.is_some());
+    assert!(http.listen.is_some());
+    let examples = Config { region, socket, state_dir, system_uuid_file, tcp, http, ..Config::default() };
+    assert_eq!(config, examples);
+}
+
+#[test]
+fn the_default_file_has_each_setting_that_the_types_have() {
+    let file: toml::Table = toml::from_str(&uncommented()).unwrap();
+    for section in ["", "tcp", "http", "log", "limits"] {
+        let text = format!(
+            "{}no-such-setting = 1",
+            if section.is_empty() { "".into() } else { format!("[{section}]\n") }
+        );
+        let (_, _, problems) = Document::parse(Path::new("agent.toml"), &text);
+        let [problem] = &problems[..] else { panic!("{problems:?}") };
+        let known: Vec<&str> = problem.text.split('`').skip(3).step_by(2).collect();
+        assert!(!known.is_empty(), "{problem}");
+        let documented = if section.is_empty() { &file } else { file[section].as_table().unwrap() };
+        for setting in known {
+            assert!(documented.contains_key(setting), "[{section}] {setting} is not in agent.toml");
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_with_line_and_key() {
+    let text = "\
+region = \"/dev/shm/farrow\"
+limts = { stall = \"1s\" }
+validate = \"everything\"
+drain = \"10 parsecs\"
+
+[tcp]
+listen = \"0.0.0.0:8815\"
+
+[limits]
+connections = 0
+conections = 5
+request-bytes = \"3 GiB\"
+put-message-bytes = \"12X\"
+puts = -1
+bytes-per-user = \"endless\"
+stall = \"20ms\"
+";
+    let (_, problems) = parse(text);
+    let expected = [
+        ("agent.toml:2: limts: ", "Did you mean `limits`?"),
+        ("agent.toml:3: validate: ", "`values`"),
+        ("agent.toml:4: drain: ", "10 parsecs"),
+        ("agent.toml:7: tcp.listen: ", "loopback"),
+        ("agent.toml:10: limits.connections: ", "least is 1"),
+        ("agent.toml:11: limits.conections: ", "Did you mean `connections`?"),
+        ("agent.toml:12: limits.request-bytes: ", "3221225472"),
+        ("agent.toml:13: limits.put-message-bytes: ", "12X"),
+        ("agent.toml:14: limits.puts: ", "-1"),
+        ("agent.toml:15: limits.bytes-per-user: ", "endless"),
+        ("agent.toml:16: limits.stall: ", "least is 1s"),
+    ];
+    for (start, part) in expected {
+        assert!(
+            problems.iter().any(|problem| problem.starts_with(start) && problem.contains(part)),
+            "{start}…{part}: {problems:#?}"
+        );
+    }
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_by_line() {
+    let (_, problems) = parse("region = \"/dev/shm/farrow\"\n[limits\nconnections 5\n");
+    assert!(problems.iter().any(|problem| problem.starts_with("agent.toml:2:")), "{problems:?}");
+    assert!(problems.iter().any(|problem| problem.starts_with("agent.toml:3:")), "{problems:?}");
+}
+
+#[test]
+fn any_text_is_an_answer_and_no_panic() {
+    for text in
+        ["\u{0}", "[[limits]]", "limits = 5", "tcp = []", "[tcp.listen]\nx = 1", "=", "region = 1979-05-27"]
+    {
+        let (_, problems) = parse(text);
+        assert!(!problems.is_empty(), "{text:?}");
+    }
+}
+
+#[test]
+fn options_come_before_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("agent.toml");
+    std::fs::write(
+        &path,
+        "region = \"/a\"\nsocket = \"/b\"\nvalidate = \"structure\"\n[limits]\nstall = \"2min\"\n",
+    )
+    .unwrap();
+    let args = |more: &[&str]| {
+        let file = ["farrow-agent", "--config", path.to_str().unwrap()];
+        Args::try_parse_from(file.iter().chain(more)).unwrap()
+    };
+    let config = Config::load(&args(&["--region", "/c"])).unwrap();
+    assert_eq!(config.region.as_deref(), Some(Path::new("/c")));
+    assert_eq!(config.socket(), Path::new("/b"));
+    assert_eq!(config.validate, CommitCheck::Structure);
+    assert_eq!(config.limits, Limits { stall: Duration::from_secs(120), ..Limits::default() });
+    assert_eq!(Config::load(&args(&["--validate", "values"])).unwrap().validate, CommitCheck::Values);
+    let [missing] = &Config::problems(&args(&[]))[..] else { panic!("one problem") };
+    assert!(missing.to_string().contains("agent.toml:1: region: /a: No such file"), "{missing}");
+}
