@@ -1,5 +1,6 @@
 //! The region as the service sees it: the store, and the bytes of its frames mapped read-only.
 
+mod commit;
 mod foreign;
 
 use std::collections::HashMap;
@@ -9,15 +10,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use arrow_buffer::Buffer;
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use farrow_ipc::{Layout, Recorded, Trust};
+use farrow_ipc::{Recorded, Trust};
 use farrow_proto::v1;
 use farrow_region::{ReadMapping, RegionError};
-use farrow_store::{
-    Extent, FrameName, NewVersion, PoolFile, Reservation, Segment, Store, Validation, Version,
-};
+use farrow_store::{Extent, FrameName, PoolFile, Reservation, Segment, Store, Validation, Version};
 use uuid::Uuid;
 
 use crate::error::AgentError;
@@ -135,47 +133,6 @@ impl Region {
     /// Each segment opened, in row order. The caller holds the version as long as it uses them.
     pub(crate) fn readers(&self, version: &Version) -> Result<Vec<OpenSegment>, AgentError> {
         version.segments.iter().map(|segment| self.reader(segment)).collect()
-    }
-
-    /// Checks what a writer left in its reservation and publishes it as the next version of `name`.
-    pub(crate) fn commit(
-        &self,
-        reservation: &Reservation,
-        name: FrameName,
-        len: u64,
-    ) -> Result<Arc<Version>, AgentError> {
-        if len > reservation.len {
-            return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
-        }
-        let memory = self.memory(&reservation.extents, len)?;
-        memory.expect_footer()?;
-        let bytes = memory.bytes()?;
-        let layout = memory.read(|| Ok(Layout::verify(&bytes)?))?;
-        let (validation, checksums) = match self.check {
-            CommitCheck::Structure => (Validation::Structure, Vec::new()),
-            CommitCheck::Values => {
-                memory.expect_all()?;
-                let checksums = memory.read(|| {
-                    // A second pass: together with the validation of each batch it takes as long.
-                    let checksums = layout.checksums(&bytes)?;
-                    layout.validate_values(Buffer::from(bytes))?;
-                    Ok(checksums)
-                })?;
-                (Validation::Values, checksums)
-            }
-        };
-        let version = NewVersion {
-            name,
-            len,
-            rows: layout.rows(),
-            batches: u32::try_from(layout.batches().len()).unwrap_or(u32::MAX),
-            validation,
-            metadata_digest: layout.metadata_digest(),
-            checksums,
-            schema_fingerprint: layout.schema_fingerprint(),
-            committed_at_micros: micros_since_epoch(),
-        };
-        Ok(self.store.commit(reservation.id, version)?)
     }
 
     /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes

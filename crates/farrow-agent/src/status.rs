@@ -67,6 +67,7 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::ReservationBusy { .. }
         | StoreError::NotHeld { .. } => Reason::NotHeld,
         StoreError::NoLength
+        | StoreError::OtherOwner { .. }
         | StoreError::TooLong { .. }
         | StoreError::Checksums { .. }
         | StoreError::RecordTooLong { .. }

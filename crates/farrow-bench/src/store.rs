@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
 use farrow_region::{Access, FileMedia};
-use farrow_store::{Follower, FormatOptions, FrameName, NewVersion, Owner, Store, Validation, Version};
+use farrow_store::{
+    Follower, FormatOptions, FrameName, NewSegment, NewVersion, Owner, Store, Validation, Version,
+};
 use uuid::Uuid;
 
 use crate::latency::{self, Latency};
@@ -167,26 +169,25 @@ fn name(number: u64) -> anyhow::Result<FrameName> {
 }
 
 fn put(store: &Store, name: &FrameName) -> anyhow::Result<Arc<Version>> {
-    Ok(store.commit(store.reserve(OWNER, PAGE)?.id, version(name))?)
+    Ok(store.commit(version(store.reserve(OWNER, PAGE)?.id, name))?)
 }
 
 fn append(store: &Store, name: &FrameName) -> anyhow::Result<Arc<Version>> {
-    Ok(store.append(store.reserve(OWNER, PAGE)?.id, version(name))?)
+    Ok(store.append(version(store.reserve(OWNER, PAGE)?.id, name))?)
 }
 
 /// What an agent says of a page that was written. Nobody writes it here: that is the client's time.
-fn version(name: &FrameName) -> NewVersion {
-    NewVersion {
-        name: name.clone(),
+fn version(reservation: u64, name: &FrameName) -> NewVersion {
+    let segment = NewSegment {
+        reservation,
         len: PAGE,
         rows: PAGE / 8,
         batches: 1,
         validation: Validation::Values,
         metadata_digest: 1,
         checksums: Vec::new(),
-        schema_fingerprint: 1,
-        committed_at_micros: 1,
-    }
+    };
+    NewVersion { name: name.clone(), schema_fingerprint: 1, committed_at_micros: 1, segments: vec![segment] }
 }
 
 /// A region with room for what is to be in it, in a file that goes with the returned value.

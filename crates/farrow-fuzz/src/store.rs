@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use famfs_format::{ENTRY_LEN, LOG_HEADER_LEN, LOG_OFFSET, MIN_LOG_LEN, SUPERBLOCK_LEN, Superblock};
 use farrow_region::{Media, MemMedia};
-use farrow_store::{FormatOptions, FrameName, NewVersion, Owner, Store, Validation, check};
+use farrow_store::{FormatOptions, FrameName, NewSegment, NewVersion, Owner, Store, Validation, check};
 use uuid::Uuid;
 
 use crate::bytes::{put, seal_farrow, u16_at, u32_at, u64_at};
@@ -154,9 +154,15 @@ impl Seeds {
         for turn in 0_u64..80 {
             let reservation = store.reserve(owner, 4096 * (turn % 3 + 1)).expect("room in the pool");
             match turn % 10 {
+                5 => {
+                    let more = store.reserve(owner, 4096).expect("room in the pool");
+                    let mut both = version(reservation.id, turn);
+                    both.segments.push(segment(more.id, 0));
+                    store.append(both).expect("a schema of its own");
+                }
                 3 => store.abort(reservation.id).expect("a reservation"),
                 7 if turn < 20 => {} // is left
-                _ => drop(store.commit(reservation.id, version(turn)).expect("a reservation")),
+                _ => drop(store.commit(version(reservation.id, turn)).expect("a reservation")),
             }
             if turn % 5 == 4 {
                 store.drop_frame(&frame(turn / 5), None).expect("a frame");
@@ -184,17 +190,24 @@ fn frame(turn: u64) -> FrameName {
     FrameName::parse(&format!("frames/{}", turn % 4)).expect("a valid name")
 }
 
-fn version(turn: u64) -> NewVersion {
+fn version(reservation: u64, turn: u64) -> NewVersion {
     NewVersion {
         name: frame(turn),
+        schema_fingerprint: turn,
+        committed_at_micros: 1_700_000_000_000_000,
+        segments: vec![segment(reservation, turn)],
+    }
+}
+
+fn segment(reservation: u64, turn: u64) -> NewSegment {
+    NewSegment {
+        reservation,
         len: 4096 * (turn % 3) + 8,
         rows: turn,
         batches: 2,
         validation: Validation::Values,
         metadata_digest: turn,
         checksums: vec![1, 2],
-        schema_fingerprint: turn,
-        committed_at_micros: 1_700_000_000_000_000,
     }
 }
 

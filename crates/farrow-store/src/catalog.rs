@@ -15,6 +15,6 @@ pub use record::MAX_RECORD_LEN;
 pub(crate) use file::{CatalogFile, Place};
 pub(crate) use head::HALF_HEADER_LEN;
 pub(crate) use record::{
-    Body, PrefixDropped, Record, VersionRecord, Written, reservation_record_len, retention_record_len,
+    Body, PrefixDropped, Record, VersionRecord, reservation_record_len, retention_record_len,
     segment_record_len, version_record_len,
 };

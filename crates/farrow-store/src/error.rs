@@ -97,8 +97,16 @@ pub enum StoreError {
         /// What was asked for.
         id: u64,
     },
+    /// Reservations of several processes in one commit.
+    #[error("reservation {id} is not of the process whose reservation {first} is committed with it")]
+    OtherOwner {
+        /// The first reservation of the commit.
+        first: u64,
+        /// The one of another owner.
+        id: u64,
+    },
     /// A reservation or version of no bytes.
-    #[error("a length of 0 bytes was asked for, need at least 1")]
+    #[error("a length of 0 bytes was asked for, or a version of no segment; need at least 1")]
     NoLength,
     /// More bytes are committed than were reserved.
     #[error("{len} bytes committed into reservation {id}, which has {reserved}; reserve the exact length")]

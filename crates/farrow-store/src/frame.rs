@@ -73,7 +73,7 @@ pub struct Version {
     pub bytes: u64,
     /// The segments, in order; versions may share them.
     pub segments: Vec<Arc<Segment>>,
-    /// Who reserved and wrote the last segment.
+    /// Who reserved and wrote what this version added.
     pub owner: Owner,
     /// When it was committed, in microseconds since the Unix epoch, as the caller of the commit said.
     pub committed_at_micros: i64,
@@ -92,11 +92,24 @@ pub struct Owner {
     pub start_time: u64,
 }
 
-/// What a writer says of the bytes it has written into a reservation.
+/// What is to be committed: segments that one process has written, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVersion {
     /// The frame to which the version is added.
     pub name: FrameName,
+    /// A fingerprint of the schema.
+    pub schema_fingerprint: u64,
+    /// Microseconds since the Unix epoch.
+    pub committed_at_micros: i64,
+    /// At least one, each in a reservation of its own, all of one owner.
+    pub segments: Vec<NewSegment>,
+}
+
+/// What a writer says of the bytes it has written into a reservation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSegment {
+    /// The reservation, which ends with the commit. The segment gets its id.
+    pub reservation: u64,
     /// Exact bytes written, from 1 up to the reservation's length.
     pub len: u64,
     /// Rows of all batches.
@@ -109,10 +122,6 @@ pub struct NewVersion {
     pub metadata_digest: u64,
     /// Checksums, at least one for each batch, or empty: see [`Segment::checksums`].
     pub checksums: Vec<u64>,
-    /// A fingerprint of the schema.
-    pub schema_fingerprint: u64,
-    /// Microseconds since the Unix epoch.
-    pub committed_at_micros: i64,
 }
 
 /// What dropping did.

@@ -12,8 +12,9 @@ use crate::error::{Result, StoreError};
 use crate::state::State;
 use crate::volume::PoolFile;
 
-/// What a version can need in a checkpoint beyond its record in the log: a second record header, and padding.
-const CHECKPOINT_EXTRA: u64 = 64;
+/// What a version, and each of its new segments, can need in a checkpoint beyond the record in the log: a record
+/// header of its own, and padding.
+const CHECKPOINT_EXTRA: u64 = 40;
 
 /// How often a catalog may be compacted while it is read beside its master, before that is given up.
 pub(crate) const ATTEMPTS: usize = 16;
@@ -216,11 +217,13 @@ impl Ledger {
         let capacity = self.catalog.half_len();
         // What makes the state grow leaves room for the records that make it shrink again: a full catalog
         // can always be emptied.
-        let grows = matches!(
-            body,
-            Body::ReservationTaken { .. } | Body::VersionCommitted(_) | Body::RetentionSet { .. }
-        );
-        let kept = if grows { CHECKPOINT_EXTRA + self.slack() } else { 0 };
+        let kept = match body {
+            Body::VersionCommitted(version) => {
+                CHECKPOINT_EXTRA * (1 + version.written.len() as u64) + self.slack()
+            }
+            Body::ReservationTaken { .. } | Body::RetentionSet { .. } => CHECKPOINT_EXTRA + self.slack(),
+            _ => 0,
+        };
         if live + need + kept > capacity {
             let versions = state.totals().versions;
             let reservations = state.reservations().len();

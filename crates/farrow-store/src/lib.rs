@@ -61,7 +61,7 @@ pub use famfs_format::RelPath;
 pub use famfs_log::{FamfsLog, read_log};
 pub use follower::Follower;
 pub use foreign::{ForeignFile, Unnamed};
-pub use frame::{Dropped, Extent, NewVersion, Owner, Segment, Validation, Version};
+pub use frame::{Dropped, Extent, NewSegment, NewVersion, Owner, Segment, Validation, Version};
 pub use host::{HostId, HostIdFault};
 pub use mkfs::{FormatOptions, FormatReport};
 pub use mount::{FamfsTools, Mount, MountFault, MountOptions};

@@ -246,7 +246,7 @@ impl State {
                 committed_at_micros: version.committed_at_micros,
                 owner: version.owner,
                 segments,
-                written: None,
+                written: Vec::new(),
             };
             record(version.seq, Body::VersionCommitted(body))
         });
@@ -258,13 +258,12 @@ impl State {
     }
 
     fn commit(&mut self, seq: u64, record: &VersionRecord) {
-        if let Some(written) = &record.written
-            && let Some(reservation) = self.end_reservation(written.reservation)
-        {
-            if let Some((_, rest)) = split_extents(&reservation.extents, written.segment.len) {
+        for segment in &record.written {
+            let Some(reservation) = self.end_reservation(segment.id) else { continue };
+            if let Some((_, rest)) = split_extents(&reservation.extents, segment.len) {
                 self.give_back(&rest);
             }
-            self.keep(Arc::clone(&written.segment));
+            self.keep(Arc::clone(segment));
         }
         let mut segments = Vec::with_capacity(record.segments.len());
         for id in &record.segments {

@@ -41,8 +41,8 @@ def segment(number, length, rows, digest, batches, validation, places, checksums
     return body + struct.pack(f"<{len(checksums)}Q", *checksums)
 
 
-def version(name, number, last, reservation, fingerprint, micros, segments, written=b""):
-    return (struct.pack("<QQQQq", number, last, reservation, fingerprint, micros) + OWNER
+def version(name, number, last, new, fingerprint, micros, segments, written=b""):
+    return (struct.pack("<QQQQq", number, last, new, fingerprint, micros) + OWNER
             + struct.pack("<QQ", len(name), len(segments))
             + struct.pack(f"<{len(segments)}Q", *segments) + written + name)
 
@@ -74,19 +74,19 @@ EXPIRED = segment(13, 1, 0, 0, 0, 0, [(24576, 4096)])
 first = half(0, 0, 0, b"", b"".join([
     record(STARTED, 1, 1, HOST.bytes),
     record(TAKEN, 2, 1, reservation(5000, (0, 8192))),
-    record(COMMITTED, 3, 1, version(b"a/b", 1, 1, 2, 0xF1, -1, [2], SMALL)),
+    record(COMMITTED, 3, 1, version(b"a/b", 1, 1, 1, 0xF1, -1, [2], SMALL)),
     # Two extents, of which the commit keeps the first and one page of the second.
     record(TAKEN, 4, 1, reservation(3 * MIB, (2 * MIB, 2 * MIB), (6 * MIB, MIB))),
-    record(COMMITTED, 5, 1, version(b"a/b", 2, 2, 4, 0xF1, 1_700_000_000_000_000, [2, 4], LARGE)),
+    record(COMMITTED, 5, 1, version(b"a/b", 2, 2, 1, 0xF1, 1_700_000_000_000_000, [2, 4], LARGE)),
     record(TAKEN, 6, 1, reservation(4096, (8192, 4096))),
     record(ENDED, 7, 1, struct.pack("<Q", 6)),
     record(DROPPED, 8, 1, struct.pack("<QQ", 1, 3) + b"a/b"),
     record(TAKEN, 9, 1, reservation(1, (8192, 4096))),
-    record(COMMITTED, 10, 1, version("größe".encode(), 1, 1, 9, 0, 0, [9], TINY)),
+    record(COMMITTED, 10, 1, version("größe".encode(), 1, 1, 1, 0, 0, [9], TINY)),
     record(DROPPED, 11, 1, struct.pack("<QQ", 0, 7) + "größe".encode()),
     record(TAKEN, 12, 1, reservation(4097, (16384, 8192))),
     record(TAKEN, 13, 1, reservation(1, (24576, 4096))),
-    record(COMMITTED, 14, 1, version(b"tmp/x", 1, 1, 13, 0, -5, [13], EXPIRED)),
+    record(COMMITTED, 14, 1, version(b"tmp/x", 1, 1, 1, 0, -5, [13], EXPIRED)),
     # Of the two frames only one's name begins so.
     record(PREFIX, 15, 1, prefix_dropped(b"tmp/", -5, 1)),
     record(RETENTION, 16, 1, retention(b"a/b", 3)),
@@ -103,6 +103,12 @@ second = half(1, 1, 16, b"".join([
 ]), b"".join([
     record(FREED, 17, 1, struct.pack("<QQQ", 2, 9, 13)),
     record(STARTED, 18, 2, HOST.bytes),
+    record(TAKEN, 19, 2, reservation(1, (8192, 4096))),
+    record(TAKEN, 20, 2, reservation(1, (24576, 4096))),
+    # One commit of two segments.
+    record(COMMITTED, 21, 2, version(b"two", 1, 1, 2, 0, 0, [19, 20],
+                                     segment(19, 1, 0, 0, 0, 0, [(8192, 4096)])
+                                     + segment(20, 1, 0, 0, 0, 0, [(24576, 4096)]))),
 ]))
 
 head = b"farrowCT" + struct.pack("<II", 1, 0) + REGION.bytes

@@ -90,17 +90,11 @@ pub(crate) struct VersionRecord {
     pub(crate) schema_fingerprint: u64,
     pub(crate) committed_at_micros: i64,
     pub(crate) owner: Owner,
-    /// All segments of the version in order, the written one last.
+    /// All segments of the version in order, the written ones last.
     pub(crate) segments: Vec<u64>,
-    /// In a log record: the segment that the writer brings. In a checkpoint: nothing.
-    pub(crate) written: Option<Written>,
-}
-
-/// A reservation that became a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
-    pub(crate) reservation: u64,
-    pub(crate) segment: Arc<Segment>,
+    /// In a log record: the segments that the writer brings, each named as the reservation that it was. In a
+    /// checkpoint: none.
+    pub(crate) written: Vec<Arc<Segment>>,
 }
 
 impl Record {
@@ -285,33 +279,31 @@ impl Body {
 fn encode_version(version: &VersionRecord, out: &mut FieldWriter) {
     out.u64(version.number);
     out.u64(version.last_number);
-    out.u64(version.written.as_ref().map_or(0, |written| written.reservation));
+    out.u64(version.written.len() as u64);
     out.u64(version.schema_fingerprint);
     out.i64(version.committed_at_micros);
     encode_owner(&version.owner, out);
     out.u64(version.name.as_str().len() as u64);
     out.u64(version.segments.len() as u64);
     version.segments.iter().for_each(|&id| out.u64(id));
-    if let Some(written) = &version.written {
-        encode_segment(&written.segment, out);
-    }
+    version.written.iter().for_each(|segment| encode_segment(segment, out));
     out.bytes(version.name.as_str().as_bytes());
 }
 
 fn decode_version(fields: &mut FieldReader<'_>) -> Result<VersionRecord, RecordFault> {
     let number = fields.u64("version")?;
     let last_number = fields.u64("last version")?;
-    let reservation = fields.u64("reservation")?;
+    let written = fields.u64("count of new segments")?;
     let schema_fingerprint = fields.u64("schema fingerprint")?;
     let committed_at_micros = fields.i64("time of commit")?;
     let owner = decode_owner(fields)?;
     let name_len = fields.u64("name length")?;
     let count = fields.u64("segment count")?;
     let segments = decode_ids(count, fields)?;
-    let written = match reservation {
-        0 => None,
-        _ => Some(Written { reservation, segment: Arc::new(decode_segment(fields)?) }),
-    };
+    if written > count {
+        return Err(RecordFault::Value { what: "count of new segments", found: written });
+    }
+    let written = (0..written).map(|_| decode_segment(fields).map(Arc::new)).collect::<Result<_, _>>()?;
     let name = decode_name(name_len, fields)?;
     if number == 0 || last_number < number {
         return Err(RecordFault::Value { what: "version", found: number });

@@ -5,7 +5,7 @@ use famfs_format::{FILE_FLAGS, FileEntry, FileMap, RelPath};
 use farrow_region::MemMedia;
 
 use super::*;
-use crate::catalog::{PrefixDropped, VersionRecord, Written};
+use crate::catalog::{PrefixDropped, VersionRecord};
 use crate::frame::{Extent, Owner, Segment, Validation};
 use crate::name::FrameName;
 
@@ -32,7 +32,7 @@ fn taken(len: u64, places: &[(u64, u64)]) -> Body {
     Body::ReservationTaken { owner: OWNER, len, extents: extents(places) }
 }
 
-fn committed(name: &str, number: u64, time: i64, fingerprint: u64, ids: &[u64], new: Segment) -> Body {
+fn committed(name: &str, number: u64, time: i64, fingerprint: u64, ids: &[u64], new: &[Segment]) -> Body {
     Body::VersionCommitted(VersionRecord {
         name: FrameName::parse(name).unwrap(),
         number,
@@ -41,7 +41,7 @@ fn committed(name: &str, number: u64, time: i64, fingerprint: u64, ids: &[u64], 
         committed_at_micros: time,
         owner: OWNER,
         segments: ids.to_vec(),
-        written: Some(Written { reservation: new.id, segment: Arc::new(new) }),
+        written: new.iter().cloned().map(Arc::new).collect(),
     })
 }
 
@@ -95,6 +95,16 @@ fn expired() -> Segment {
     Segment { id: 13, generation: 13, extents: extents(&[(24576, 4096)]), ..tiny() }
 }
 
+/// Of one commit.
+fn two() -> [Segment; 2] {
+    [(19, 8192), (20, 24576)].map(|(id, offset)| Segment {
+        id,
+        generation: id,
+        extents: extents(&[(offset, 4096)]),
+        ..tiny()
+    })
+}
+
 /// What `make_catalog.py` writes, done by the store's own code.
 fn golden_by_hand() -> (MemMedia, Ledger) {
     let media = MemMedia::new(32 * 1024);
@@ -104,18 +114,18 @@ fn golden_by_hand() -> (MemMedia, Ledger) {
     let time = 1_700_000_000_000_000;
     let bodies = [
         taken(5000, &[(0, 8192)]),
-        committed("a/b", 1, -1, 0xf1, &[2], small()),
+        committed("a/b", 1, -1, 0xf1, &[2], &[small()]),
         taken(3 * MIB, &[(2 * MIB, 2 * MIB), (6 * MIB, MIB)]),
-        committed("a/b", 2, time, 0xf1, &[2, 4], large()),
+        committed("a/b", 2, time, 0xf1, &[2, 4], &[large()]),
         taken(4096, &[(8192, 4096)]),
         Body::ReservationEnded { id: 6 },
         dropped("a/b", Some(1)),
         taken(1, &[(8192, 4096)]),
-        committed("größe", 1, 0, 0, &[9], tiny()),
+        committed("größe", 1, 0, 0, &[9], &[tiny()]),
         dropped("größe", None),
         taken(4097, &[(16384, 8192)]),
         taken(1, &[(24576, 4096)]),
-        committed("tmp/x", 1, -5, 0, &[13], expired()),
+        committed("tmp/x", 1, -5, 0, &[13], &[expired()]),
         Body::PrefixDropped(PrefixDropped { prefix: "tmp/".into(), until_micros: -5, latest: true }),
         Body::RetentionSet { name: FrameName::parse("a/b").unwrap(), last: 3 },
     ];
@@ -125,6 +135,11 @@ fn golden_by_hand() -> (MemMedia, Ledger) {
     ledger.compact(&media).unwrap();
     ledger.record(&media, Body::ExtentsFreed { segments: vec![9, 13] }).unwrap();
     ledger.start_master(&media, HOST).unwrap();
+    for body in
+        [taken(1, &[(8192, 4096)]), taken(1, &[(24576, 4096)]), committed("two", 1, 0, 0, &[19, 20], &two())]
+    {
+        ledger.record(&media, body).unwrap();
+    }
     (media, ledger)
 }
 
@@ -142,11 +157,11 @@ fn reads_the_golden_bytes() {
     let golden = MemMedia::from(GOLDEN.to_vec());
     let ledger = Ledger::replay(&golden, PLACE, REGION, &pools()).unwrap();
     let state = ledger.state();
-    assert_eq!((state.epoch(), state.seq()), (2, 18));
+    assert_eq!((state.epoch(), state.seq()), (2, 21));
 
     let name = FrameName::parse("a/b").unwrap();
     let frame = state.frame(&name).unwrap();
-    assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 1));
+    assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 2));
     assert_eq!(frame.retention, 3);
     let version = frame.latest().unwrap();
     assert_eq!((version.number, version.seq, version.rows), (2, 5, 100));
@@ -157,7 +172,10 @@ fn reads_the_golden_bytes() {
     assert_eq!((reservation.id, reservation.generation, reservation.len), (12, 12, 4097));
     assert_eq!(reservation.extents, extents(&[(16384, 8192)]));
     assert!(state.orphans().is_empty());
-    let free = [(8192, 8192), (24576, 2 * MIB - 24576), (4 * MIB, 2 * MIB), (6 * MIB + 4096, 2 * MIB - 4096)];
+    let both = state.frame(&FrameName::parse("two").unwrap()).unwrap().latest().unwrap();
+    assert_eq!(both.segments.iter().map(|s| (**s).clone()).collect::<Vec<_>>(), two());
+    let free =
+        [(12288, 4096), (28672, 2 * MIB - 28672), (4 * MIB, 2 * MIB), (6 * MIB + 4096, 2 * MIB - 4096)];
     assert_eq!(state.free().extents().collect::<Vec<_>>(), extents(&free));
 
     // Replay and what the live store had made of the same records agree in everything.
@@ -190,8 +208,9 @@ fn every_wrong_byte_is_an_error_or_changes_nothing() {
 fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     const LENGTH: u64 = 0xffff_ffff;
     let (media, mut ledger) = golden_by_hand();
+    ledger.compact(&media).unwrap();
     let mut states = HashMap::from([(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone())]);
-    for body in [taken(1, &[(8192, 4096)]), Body::ReservationEnded { id: 19 }, dropped("a/b", None)] {
+    for body in [taken(1, &[(12288, 4096)]), Body::ReservationEnded { id: 22 }, dropped("a/b", None)] {
         ledger.record(&media, body).unwrap();
         states.insert(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone());
     }
@@ -256,7 +275,7 @@ fn a_full_catalog_can_be_emptied() {
         };
         let segment = Segment { id, generation: id, extents: extents(&[(page, 4096)]), ..tiny() };
         let name = format!("{}{long}", names.len());
-        match ledger.record(&media, committed(&name, 1, 0, 0, &[id], segment)) {
+        match ledger.record(&media, committed(&name, 1, 0, 0, &[id], &[segment])) {
             Ok(_) => names.push((name, id)),
             Err(full) => break full,
         }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::{PrefixDropped, Written};
+use crate::catalog::PrefixDropped;
 use crate::frame::{Owner, Validation};
 
 const PAGE: u64 = 4096;
@@ -31,7 +31,12 @@ fn name(name: &str) -> FrameName {
     FrameName::parse(name).unwrap()
 }
 
-fn version(frame: &str, number: u64, segments: &[u64], written: Option<Arc<Segment>>) -> VersionRecord {
+fn version(
+    frame: &str,
+    number: u64,
+    segments: &[u64],
+    written: impl IntoIterator<Item = Arc<Segment>>,
+) -> VersionRecord {
     VersionRecord {
         name: name(frame),
         number,
@@ -40,7 +45,7 @@ fn version(frame: &str, number: u64, segments: &[u64], written: Option<Arc<Segme
         committed_at_micros: 0,
         owner: OWNER,
         segments: segments.to_vec(),
-        written: written.map(|segment| Written { reservation: segment.id, segment }),
+        written: written.into_iter().collect(),
     }
 }
 
@@ -105,7 +110,7 @@ fn a_commit_is_what_was_reserved() {
         let mut segment = (*segment(3, 1)).clone();
         let mut record = version("a", 2, &[3], None);
         change(&mut record, &mut segment);
-        record.written = Some(Written { reservation: 3, segment: Arc::new(segment) });
+        record.written = vec![Arc::new(segment)];
         log(&mut state, Body::VersionCommitted(record))
     };
     let other = Err(StateFault::NotAsReserved { id: 3 });
@@ -113,12 +118,17 @@ fn a_commit_is_what_was_reserved() {
     assert_eq!(commit(&|_, segment| segment.len = 2 * PAGE), other);
     assert_eq!(commit(&|_, segment| segment.generation = 2), other);
     assert_eq!(commit(&|record, _| record.owner.pid = 9), other);
-    assert_eq!(commit(&|record, _| record.segments = vec![3, 1]), other);
     let number = |number| Err(StateFault::Number { name: name("a"), number, highest: 1 });
     assert_eq!(commit(&|record, _| record.number = 1), number(1));
     assert_eq!(commit(&|record, _| record.last_number = 3), number(2));
     assert_eq!(commit(&|record, _| record.segments = vec![7, 3]), Err(StateFault::NoSegment { id: 7 }));
-    assert_eq!(commit(&|record, _| record.segments = vec![3, 3]), Err(StateFault::Twice { id: 3 }));
+    // The new one comes last, once.
+    for segments in [vec![3, 1], vec![3, 3]] {
+        let fault = commit(&|record, _| record.segments.clone_from(&segments));
+        assert_eq!(fault, Err(StateFault::NoSegment { id: 3 }));
+    }
+    assert_eq!(commit(&|record, _| record.segments = vec![1]), Err(StateFault::NotAsReserved { id: 3 }));
+    assert_eq!(commit(&|record, _| record.segments = vec![1, 1, 3]), Err(StateFault::Twice { id: 1 }));
     assert_eq!(
         commit(&|record, segment| {
             segment.id = 1;
@@ -134,11 +144,32 @@ fn a_commit_is_what_was_reserved() {
         Err(StateFault::Overflow)
     );
     assert_eq!(commit(&|_, _| {}), Ok(()));
+    assert_eq!(commit(&|_, _| {}), Err(StateFault::Number { name: name("a"), number: 2, highest: 2 }));
     assert_eq!(
         commit(&|record, _| record.name = name("b")),
         Err(StateFault::Number { name: name("b"), number: 2, highest: 0 })
     );
     assert_eq!(state.frame(&name("a")).unwrap().versions.len(), 2);
+}
+
+#[test]
+fn a_commit_may_bring_several_segments() {
+    let mut state = state();
+    log(&mut state, taken(2)).unwrap();
+    let mut commit = |ids: &[u64], written: &[(u64, u64)]| {
+        let written = written.iter().map(|&(id, page)| segment(id, page));
+        log(&mut state, Body::VersionCommitted(version("a", 2, ids, written)))
+    };
+    let both = [(3, 1), (4, 2)];
+    assert_eq!(commit(&[1, 4, 3], &both), Err(StateFault::NotAsReserved { id: 3 }), "in another order");
+    assert_eq!(commit(&[3], &both), Err(StateFault::Misplaced), "more than there are");
+    assert_eq!(commit(&[1], &[]), Err(StateFault::Misplaced), "none");
+    assert_eq!(commit(&[3, 3], &[(3, 1), (3, 1)]), Err(StateFault::Twice { id: 3 }));
+    assert_eq!(commit(&[3, 5], &[(3, 1), (5, 2)]), Err(StateFault::NoReservation { id: 5 }));
+    assert_eq!(commit(&[3, 4], &[(3, 1), (4, 3)]), Err(StateFault::NotAsReserved { id: 4 }));
+    assert_eq!(commit(&[1, 3, 4], &both), Ok(()));
+    assert!(state.reservations().is_empty());
+    assert_eq!((state.totals().used, state.totals().reserved), (3 * PAGE, 0));
 }
 
 #[test]

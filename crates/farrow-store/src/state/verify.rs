@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{State, StateFault, split_extents};
-use crate::catalog::{Body, Place, Record, VersionRecord, Written};
-use crate::frame::Extent;
+use crate::catalog::{Body, Place, Record, VersionRecord};
+use crate::frame::{Extent, Segment};
 use crate::reservation::Reservation;
 
 impl State {
@@ -107,15 +107,23 @@ impl State {
         if !expected {
             return Err(StateFault::Number { name: version.name.clone(), number: version.number, highest });
         }
+        // What is in the log brings segments, and these come last; a checkpoint has named them all before.
+        if (place == Place::Log) == version.written.is_empty() {
+            return Err(StateFault::Misplaced);
+        }
+        let old = version.segments.len().checked_sub(version.written.len()).ok_or(StateFault::Misplaced)?;
         let (mut rows, mut bytes, mut seen) = (0_u64, 0_u64, HashSet::new());
-        let new = version.written.as_ref().map(|written| &written.segment);
-        for &id in &version.segments {
+        for (index, &id) in version.segments.iter().enumerate() {
+            let written = index.checked_sub(old).and_then(|index| version.written.get(index));
             let kept = self.segments.get(&id);
             // A log record may refer to what is in a version; a checkpoint's segments all begin as orphans.
             let live = kept.is_some_and(|kept| place == Place::Checkpoint || kept.versions > 0);
-            let segment = match new {
+            let segment = match written {
                 Some(new) if new.id == id => new,
-                _ => kept.filter(|_| live).map(|kept| &kept.segment).ok_or(StateFault::NoSegment { id })?,
+                Some(new) => return Err(StateFault::NotAsReserved { id: new.id }),
+                None => {
+                    kept.filter(|_| live).map(|kept| &kept.segment).ok_or(StateFault::NoSegment { id })?
+                }
             };
             // Of one there is nothing to allocate for.
             if version.segments.len() > 1 && !seen.insert(id) {
@@ -124,24 +132,18 @@ impl State {
             rows = rows.checked_add(segment.rows).ok_or(StateFault::Overflow)?;
             bytes = bytes.checked_add(segment.len).ok_or(StateFault::Overflow)?;
         }
-        match (place, &version.written) {
-            (Place::Log, Some(written)) => self.verify_written(version, written),
-            (Place::Checkpoint, None) => Ok(()),
-            _ => Err(StateFault::Misplaced),
-        }
+        version.written.iter().try_for_each(|segment| self.verify_written(version, segment))
     }
 
-    fn verify_written(&self, version: &VersionRecord, written: &Written) -> Result<(), StateFault> {
-        let reservation = self.reservation(written.reservation)?;
-        let segment = &written.segment;
+    fn verify_written(&self, version: &VersionRecord, segment: &Segment) -> Result<(), StateFault> {
         if self.segments.contains_key(&segment.id) {
             return Err(StateFault::Twice { id: segment.id });
         }
-        let last = version.segments.last() == Some(&segment.id);
+        let reservation = self.reservation(segment.id)?;
         let known = segment.generation == reservation.generation && version.owner == reservation.owner;
         let split = split_extents(&reservation.extents, segment.len);
         let prefix = split.is_some_and(|(used, _)| used == segment.extents);
-        if last && known && prefix { Ok(()) } else { Err(StateFault::NotAsReserved { id: reservation.id }) }
+        if known && prefix { Ok(()) } else { Err(StateFault::NotAsReserved { id: reservation.id }) }
     }
 
     /// All extents are free and none overlaps another.

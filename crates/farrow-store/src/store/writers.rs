@@ -1,13 +1,14 @@
 //! What writers ask: reserve, commit, abort.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::readers::find;
 use super::{Store, Writer, segments_of};
 use crate::allocator::{PAGE, adjoin};
-use crate::catalog::{Body, VersionRecord, Written};
+use crate::catalog::{Body, VersionRecord};
 use crate::error::{Result, StoreError};
-use crate::frame::{NewVersion, Owner, Segment, Version};
+use crate::frame::{NewSegment, NewVersion, Owner, Segment, Version};
 use crate::reservation::Reservation;
 use crate::state::{State, split_extents, total_len};
 
@@ -34,27 +35,27 @@ impl Store {
         })
     }
 
-    /// Makes what was written into a reservation the next version of a frame.
+    /// Makes what was written into one or more reservations the next version of a frame.
     ///
-    /// The rest of the last page is zeroed, the bytes are persisted, then the record that says so. Pages
-    /// beyond `new.len` are free again. What the frame's [retention](Self::retain) does not keep is dropped by the
+    /// The rest of each last page is zeroed, the bytes are persisted, then the one record that says so. Pages
+    /// beyond what was written are free again. What the frame's [retention](Self::retain) does not keep is dropped by the
     /// same record.
     ///
     /// # Errors
-    /// [`StoreError::NoReservation`], [`StoreError::TooLong`], [`StoreError::NoLength`],
-    /// [`StoreError::Checksums`], [`StoreError::CatalogFull`], [`StoreError::Foreign`]: the reservation stays. As
-    /// for every change.
-    pub fn commit(&self, reservation: u64, new: NewVersion) -> Result<Arc<Version>> {
-        self.commit_onto(reservation, new, None)
+    /// [`StoreError::NoReservation`], [`StoreError::OtherOwner`], [`StoreError::TooLong`],
+    /// [`StoreError::NoLength`], [`StoreError::Checksums`], [`StoreError::CatalogFull`],
+    /// [`StoreError::RecordTooLong`], [`StoreError::Foreign`]: the reservations stay. As for every change.
+    pub fn commit(&self, new: NewVersion) -> Result<Arc<Version>> {
+        self.commit_onto(new, None)
     }
 
     /// Like [`commit`](Self::commit), but the version has all segments of the frame's latest one before the
-    /// new one; on a frame that does not exist it is the same.
+    /// new ones; on a frame that does not exist it is the same.
     ///
     /// # Errors
     /// [`StoreError::SchemaMismatch`], and those of [`commit`](Self::commit).
-    pub fn append(&self, reservation: u64, new: NewVersion) -> Result<Arc<Version>> {
-        self.commit_onto(reservation, new, Some(Append))
+    pub fn append(&self, new: NewVersion) -> Result<Arc<Version>> {
+        self.commit_onto(new, Some(Append))
     }
 
     /// Ends a reservation without a version; its extents are free at once.
@@ -70,17 +71,23 @@ impl Store {
         })
     }
 
-    fn commit_onto(&self, id: u64, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
+    fn commit_onto(&self, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
         self.not_foreign(&new.name)?;
-        let reservation = self.begin_commit(id, &new)?;
-        // Writing back gigabytes takes long; the lock is free meanwhile, and the reservation marked.
-        let persisted = self.persist_data(&reservation, new.len);
+        let written = self.begin_commit(&new)?;
+        // Writing back gigabytes takes long; the lock is free meanwhile, and the reservations marked.
+        let persisted = new
+            .segments
+            .iter()
+            .zip(&written)
+            .try_for_each(|(segment, reservation)| self.persist_data(reservation, segment.len));
 
         self.change(|writer| {
-            writer.committing.remove(&id);
+            for reservation in &written {
+                writer.committing.remove(&reservation.id);
+            }
             persisted?;
             let name = new.name.clone();
-            let record = version_record(&writer.ledger.state(), reservation, new, append)?;
+            let record = version_record(&writer.ledger.state(), written, new, append)?;
             let number = record.number;
             let body = Body::VersionCommitted(record);
             let dropped = writer.ledger.state().dropped_by(&body);
@@ -92,22 +99,30 @@ impl Store {
         })
     }
 
-    /// Checks what can be checked before bytes are persisted, and marks the reservation.
-    fn begin_commit(&self, id: u64, new: &NewVersion) -> Result<Reservation> {
+    /// Checks what can be checked before bytes are persisted, and marks the reservations: they are returned.
+    fn begin_commit(&self, new: &NewVersion) -> Result<Vec<Reservation>> {
         self.change(|writer| {
-            let reservation = writer.idle_reservation(id)?;
-            if new.len == 0 {
+            let mut written: Vec<Reservation> = Vec::with_capacity(new.segments.len());
+            let mut seen = HashSet::new();
+            for segment in &new.segments {
+                let reservation = writer.idle_reservation(segment.reservation)?;
+                let id = reservation.id;
+                if !seen.insert(id) {
+                    return Err(StoreError::ReservationBusy { id });
+                }
+                if let Some(first) = written.first()
+                    && first.owner != reservation.owner
+                {
+                    return Err(StoreError::OtherOwner { first: first.id, id });
+                }
+                check_segment(segment, &reservation)?;
+                written.push(reservation);
+            }
+            if written.is_empty() {
                 return Err(StoreError::NoLength);
             }
-            if new.len > reservation.len {
-                return Err(StoreError::TooLong { id, len: new.len, reserved: reservation.len });
-            }
-            let checksums = new.checksums.len();
-            if checksums != 0 && (checksums as u64) < u64::from(new.batches) {
-                return Err(StoreError::Checksums { checksums, batches: new.batches });
-            }
-            writer.committing.insert(id);
-            Ok(reservation)
+            writer.committing.extend(seen);
+            Ok(written)
         })
     }
 
@@ -164,10 +179,25 @@ impl Writer {
     }
 }
 
+fn check_segment(new: &NewSegment, reservation: &Reservation) -> Result<()> {
+    if new.len == 0 {
+        return Err(StoreError::NoLength);
+    }
+    if new.len > reservation.len {
+        let Reservation { id, len: reserved, .. } = *reservation;
+        return Err(StoreError::TooLong { id, len: new.len, reserved });
+    }
+    let checksums = new.checksums.len();
+    if checksums != 0 && (checksums as u64) < u64::from(new.batches) {
+        return Err(StoreError::Checksums { checksums, batches: new.batches });
+    }
+    Ok(())
+}
+
 /// What the catalog is to say of a new version.
 fn version_record(
     state: &State,
-    reservation: Reservation,
+    reservations: Vec<Reservation>,
     new: NewVersion,
     append: Option<Append>,
 ) -> Result<VersionRecord> {
@@ -183,19 +213,23 @@ fn version_record(
         }
         segments.extend(latest.segments.iter().map(|segment| segment.id));
     }
-    segments.push(reservation.id);
-    let (extents, _) = split_extents(&reservation.extents, new.len).ok_or(StoreError::NoLength)?;
-    let segment = Segment {
-        id: reservation.id,
-        len: new.len,
-        generation: reservation.generation,
-        extents,
-        rows: new.rows,
-        batches: new.batches,
-        validation: new.validation,
-        metadata_digest: new.metadata_digest,
-        checksums: new.checksums,
-    };
+    segments.extend(reservations.iter().map(|reservation| reservation.id));
+    let owner = reservations.first().ok_or(StoreError::NoLength)?.owner;
+    let written = reservations.into_iter().zip(new.segments).map(|(reservation, new)| {
+        let (extents, _) = split_extents(&reservation.extents, new.len).ok_or(StoreError::NoLength)?;
+        Ok(Arc::new(Segment {
+            id: reservation.id,
+            len: new.len,
+            generation: reservation.generation,
+            extents,
+            rows: new.rows,
+            batches: new.batches,
+            validation: new.validation,
+            metadata_digest: new.metadata_digest,
+            checksums: new.checksums,
+        }))
+    });
+    let written = written.collect::<Result<_>>()?;
     let number = frame.map_or(0, |frame| frame.last_number).saturating_add(1);
     Ok(VersionRecord {
         name: new.name,
@@ -203,8 +237,8 @@ fn version_record(
         last_number: number,
         schema_fingerprint: new.schema_fingerprint,
         committed_at_micros: new.committed_at_micros,
-        owner: reservation.owner,
+        owner,
         segments,
-        written: Some(Written { reservation: reservation.id, segment: Arc::new(segment) }),
+        written,
     })
 }

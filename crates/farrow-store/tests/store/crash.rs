@@ -4,11 +4,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use farrow_region::{CrashMedia, MemMedia};
-use farrow_store::{Store, check};
+use farrow_store::{NewVersion, Store, check};
 
 use crate::counted::counted;
 use crate::region::{
-    HOST, MIB, OWNER, View, fill, formatted, formatted_with_reserve, name, new_version, open, put, view,
+    HOST, MIB, OWNER, View, fill, formatted, formatted_with_reserve, name, new_segment, new_version, open,
+    put, view,
 };
 
 /// One thing that an agent asks of the store, as a single change: before it or after it, nothing between.
@@ -98,10 +99,22 @@ fn commit_oldest(frame: &str, len: u64, append: bool) -> impl Fn(&Store) + use<>
     move |store| {
         let reservation = store.reservations().remove(0);
         fill(store, &reservation);
-        let new = new_version(&frame, len);
-        let version =
-            if append { store.append(reservation.id, new) } else { store.commit(reservation.id, new) };
+        let new = new_version(reservation.id, &frame, len);
+        let version = if append { store.append(new) } else { store.commit(new) };
         version.unwrap();
+    }
+}
+
+/// All reservations in one version.
+fn commit_all(frame: &str, append: bool) -> impl Fn(&Store) + use<> {
+    let frame = frame.to_owned();
+    move |store| {
+        let reservations = store.reservations();
+        assert!(reservations.len() > 1);
+        reservations.iter().for_each(|reservation| fill(store, reservation));
+        let segments = reservations.iter().map(|each| new_segment(each.id, each.len)).collect();
+        let new = NewVersion { segments, ..new_version(0, &frame, 1) };
+        if append { store.append(new) } else { store.commit(new) }.unwrap();
     }
 }
 
@@ -168,7 +181,18 @@ pub(crate) fn every_operation() -> Vec<Step> {
         step("drop a prefix", |store| {
             assert_eq!(store.drop_prefix("c/").unwrap().frames, 2);
         }),
-        step("drop everything", |store| assert_eq!(store.drop_prefix("").unwrap().frames, 1)),
+        step("reserve", reserve(5000)),
+        step("reserve", reserve(2 * MIB - 1)),
+        step("reserve", reserve(100)),
+        step("commit three segments", commit_all("parts", false)),
+        step("reserve", reserve(1)),
+        step("reserve", reserve(4097)),
+        step("append two segments", commit_all("parts", true)),
+        step("compact with several segments", |store| store.compact().unwrap()),
+        step("drop one of them", |store| {
+            assert_eq!(store.drop_frame(&name("parts"), Some(1)).unwrap().versions, 1);
+        }),
+        step("drop everything", |store| assert_eq!(store.drop_prefix("").unwrap().frames, 2)),
     ]
 }
 

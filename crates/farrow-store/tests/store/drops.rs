@@ -11,8 +11,8 @@ use crate::region::{HOST, MIB, OWNER, PAGE, fill, formatted, name, new_version, 
 fn put_at(store: &Store, frame: &str, time: i64) {
     let reservation = store.reserve(OWNER, 1).unwrap();
     fill(store, &reservation);
-    let new = NewVersion { committed_at_micros: time, ..new_version(frame, 1) };
-    store.commit(reservation.id, new).unwrap();
+    let new = NewVersion { committed_at_micros: time, ..new_version(reservation.id, frame, 1) };
+    store.commit(new).unwrap();
 }
 
 fn numbers(store: &Store, frame: &str) -> Vec<u64> {
@@ -74,7 +74,7 @@ fn a_frame_keeps_its_last_versions() {
     store.retain(&name("a"), last(1)).unwrap();
     let reservation = store.reserve(OWNER, 1).unwrap();
     fill(&store, &reservation);
-    assert_eq!(store.append(reservation.id, new_version("a", 1)).unwrap().segments.len(), 2);
+    assert_eq!(store.append(new_version(reservation.id, "a", 1)).unwrap().segments.len(), 2);
     assert_eq!((numbers(&store, "a"), store.usage().used), (vec![6], 2 * PAGE));
 
     store.compact().unwrap();

@@ -22,7 +22,7 @@ fn image() -> Vec<u8> {
     put(&store, "parts", 100);
     let more = store.reserve(OWNER, 100).unwrap();
     fill(&store, &more);
-    store.append(more.id, new_version("parts", 100)).unwrap();
+    store.append(new_version(more.id, "parts", 100)).unwrap();
     store.lift_quarantine().unwrap();
     let mut image = vec![0; usize::try_from(store.media().len()).unwrap()];
     store.media().read_at(0, &mut image).unwrap();

@@ -11,7 +11,7 @@ use crate::counted::counted;
 use crate::crash::{Step, every_operation, growing};
 use crate::hooked::{Call, Hooked, gone};
 use crate::region::{
-    HOST, MIB, OWNER, fill, formatted, formatted_with_reserve, name, new_version, put, view,
+    HOST, MIB, OWNER, append, formatted, formatted_with_reserve, name, new_version, put, view,
 };
 
 type Versions = BTreeMap<(FrameName, u64), Version>;
@@ -26,18 +26,12 @@ fn seen(follower: &Follower) -> Versions {
     versions
 }
 
-fn append(store: &Store, frame: &str, len: u64) {
-    let reservation = store.reserve(OWNER, len).unwrap();
-    fill(store, &reservation);
-    store.append(reservation.id, new_version(frame, len)).unwrap();
-}
-
 /// The `round`-th thing that a master does. The small catalog is compacted on the way as well.
 fn act(store: &Store, round: u64) {
     let frame = format!("{}{}", "n".repeat(150), round % 3);
     match round % 8 {
         0..=2 => drop(put(store, &frame, round * 300 + 1)),
-        3 => append(store, &frame, 10),
+        3 => drop(append(store, &frame, 10)),
         4 => drop(store.reserve(OWNER, 5000).unwrap()),
         5 => store.abort(store.reservations()[0].id).unwrap(),
         6 => drop(store.drop_frame(&frame_of(store, round / 8), None).unwrap()),
@@ -194,8 +188,8 @@ fn live_as_far_as_it_goes(media: Arc<dyn Media>, follower: &mut Follower) -> boo
         if store.media().write_at(written[0].0, &bytes).is_err() {
             return false;
         }
-        let new = new_version("a", reservation.len);
-        if store.commit(reservation.id, new).is_err() {
+        let new = new_version(reservation.id, "a", reservation.len);
+        if store.commit(new).is_err() {
             return false;
         }
         if round == 2 && (store.compact().is_err() || store.drop_frame(&name("a"), Some(1)).is_err()) {

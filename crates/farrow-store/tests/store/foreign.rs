@@ -180,8 +180,8 @@ fn it_has_one_version_and_cannot_be_changed() {
     for error in [
         store.drop_frame(&frame, None).unwrap_err(),
         store.drop_frame(&frame, Some(1)).unwrap_err(),
-        store.commit(7, new_version("a.arrow", 100)).unwrap_err(),
-        store.append(7, new_version("a.arrow", 100)).unwrap_err(),
+        store.commit(new_version(7, "a.arrow", 100)).unwrap_err(),
+        store.append(new_version(7, "a.arrow", 100)).unwrap_err(),
     ] {
         assert!(matches!(&error, StoreError::Foreign { name } if *name == frame), "{error}");
     }
@@ -203,7 +203,7 @@ fn the_catalogs_frame_of_a_name_comes_first() {
     // It goes on as it was: the frame was there first.
     let reservation = store.reserve(OWNER, 10).unwrap();
     fill(&store, &reservation);
-    assert_eq!(store.commit(reservation.id, new_version("a.arrow", 10)).unwrap().number, 2);
+    assert_eq!(store.commit(new_version(reservation.id, "a.arrow", 10)).unwrap().number, 2);
     assert_eq!(store.drop_frame(&frame, None).unwrap().versions, 2);
     assert_eq!(store.foreign(&frame, None).unwrap().unwrap().len, 5000);
     assert!(matches!(&all(&store)[..], [Listed::Foreign(_)]));

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use farrow_region::MemMedia;
-use farrow_store::{Dropped, Extent, NewVersion, Store, StoreError};
+use farrow_store::{Dropped, Extent, NewVersion, Owner, Store, StoreError};
 
 use crate::region::{
-    HOST, MIB, OWNER, PAGE, fill, formatted, name, new_version, open, opened, pattern, put, read, view,
+    HOST, MIB, OWNER, PAGE, append, fill, formatted, name, new_segment, new_version, open, opened, pattern,
+    put, read, view,
 };
 
 #[test]
@@ -20,14 +21,18 @@ fn a_version_is_what_was_committed() {
     assert_eq!(store.reservation(reservation.id + 1), None);
     fill(&store, &reservation);
 
-    let new = new_version("sales/orders", 5000);
-    let version = store.commit(reservation.id, new.clone()).unwrap();
-    assert_eq!((version.number, version.seq, version.bytes, version.rows), (1, store.seq(), 5000, new.rows));
+    let new = new_version(reservation.id, "sales/orders", 5000);
+    let version = store.commit(new.clone()).unwrap();
+    let wrote = &new.segments[0];
+    assert_eq!(
+        (version.number, version.seq, version.bytes, version.rows),
+        (1, store.seq(), 5000, wrote.rows)
+    );
     assert_eq!((version.owner, version.committed_at_micros), (OWNER, new.committed_at_micros));
     let segment = &version.segments[0];
     assert_eq!((segment.id, segment.generation), (reservation.id, reservation.generation));
-    assert_eq!((segment.len, segment.batches, segment.validation), (5000, new.batches, new.validation));
-    assert_eq!((segment.metadata_digest, &segment.checksums), (new.metadata_digest, &new.checksums));
+    assert_eq!((segment.len, segment.batches, segment.validation), (5000, wrote.batches, wrote.validation));
+    assert_eq!((segment.metadata_digest, &segment.checksums), (wrote.metadata_digest, &wrote.checksums));
 
     // The page that was not needed is free; the rest of the last one shows nothing.
     assert_eq!(segment.extents, [Extent { pool: 0, offset: 0, len: 2 * PAGE }]);
@@ -103,29 +108,24 @@ fn listing_in_pages() {
 #[test]
 fn appended_versions_share_segments() {
     let store = opened(2 * MIB);
-    let append = |frame: &str, len| {
-        let reservation = store.reserve(OWNER, len).unwrap();
-        fill(&store, &reservation);
-        store.append(reservation.id, new_version(frame, len)).unwrap()
-    };
-    let first = append("a", 100);
-    let second = append("a", 200);
+    let first = append(&store, "a", 100);
+    let second = append(&store, "a", 200);
     assert_eq!((first.segments.len(), second.segments.len(), second.bytes), (1, 2, 300));
     assert!(Arc::ptr_eq(&first.segments[0], &second.segments[0]), "shared, not copied");
     assert_eq!(store.usage().used, 2 * PAGE);
 
     let nothing = Dropped { frames: 0, versions: 1, bytes_freed: 0, bytes_held: 0 };
     assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap(), nothing);
-    let third = append("a", 300);
+    let third = append(&store, "a", 300);
     assert_eq!(third.bytes, 600);
     view(&store).check(&store);
 
     let reservation = store.reserve(OWNER, 1).unwrap();
-    let other = NewVersion { schema_fingerprint: 2, ..new_version("a", 1) };
-    let error = store.append(reservation.id, other.clone()).unwrap_err();
+    let other = NewVersion { schema_fingerprint: 2, ..new_version(reservation.id, "a", 1) };
+    let error = store.append(other.clone()).unwrap_err();
     assert!(matches!(error, StoreError::SchemaMismatch { latest: 3, expected: 0xf1, found: 2, .. }));
     // What is committed anew may have another schema.
-    assert_eq!(store.commit(reservation.id, other).unwrap().segments.len(), 1);
+    assert_eq!(store.commit(other).unwrap().segments.len(), 1);
     let all = store.drop_frame(&name("a"), None).unwrap();
     assert_eq!(all, Dropped { frames: 1, versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
     assert_eq!(store.usage().free, 2 * MIB);
@@ -200,7 +200,7 @@ fn what_was_there_before_the_start_waits() {
     assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: PAGE });
     // What was reserved before the start can be committed, and then waits as well.
     fill(&store, &reserved);
-    store.commit(reserved.id, new_version("late", 100)).unwrap();
+    store.commit(new_version(reserved.id, "late", 100)).unwrap();
     assert_eq!(store.drop_frame(&name("late"), None).unwrap().bytes_held, PAGE);
     // Nobody can have known of what came since.
     put(&store, "new", 100);
@@ -231,6 +231,46 @@ fn lifting_the_quarantine_leaves_what_is_held() {
 }
 
 #[test]
+fn several_segments_are_one_version() {
+    let store = opened(8 * MIB);
+    let reserved = [100, 3 * MIB, 5000].map(|len| store.reserve(OWNER, len).unwrap());
+    reserved.iter().for_each(|reservation| fill(&store, reservation));
+    let of = |segments: &[(u64, u64)]| {
+        let segments = segments.iter().map(|&(id, len)| new_segment(id, len)).collect();
+        NewVersion { segments, ..new_version(0, "a", 1) }
+    };
+    let [first, second, third] = [0, 1, 2].map(|index: usize| reserved[index].id);
+
+    assert!(matches!(store.commit(of(&[])), Err(StoreError::NoLength)));
+    let twice = store.commit(of(&[(first, 1), (first, 1)]));
+    assert!(matches!(twice, Err(StoreError::ReservationBusy { id }) if id == first));
+    let missing = store.commit(of(&[(first, 100), (99, 1)]));
+    assert!(matches!(missing, Err(StoreError::NoReservation { id: 99 })));
+    let long = store.commit(of(&[(first, 100), (third, 5001)]));
+    assert!(matches!(long, Err(StoreError::TooLong { id, .. }) if id == third));
+    let other = store.reserve(Owner { pid: 7, ..OWNER }, 1).unwrap().id;
+    let error = store.commit(of(&[(first, 100), (other, 1)])).unwrap_err();
+    assert!(matches!(error, StoreError::OtherOwner { .. }), "{error}");
+    store.abort(other).unwrap();
+    assert_eq!(store.reservations(), reserved, "a refusal leaves everything as it was");
+
+    // The last reservation was for more than is committed.
+    let version = store.commit(of(&[(second, 3 * MIB), (first, 100), (third, 4096)])).unwrap();
+    let segments: Vec<_> = version.segments.iter().map(|segment| (segment.id, segment.len)).collect();
+    assert_eq!(segments, [(second, 3 * MIB), (first, 100), (third, 4096)]);
+    assert_eq!((version.bytes, version.rows), (3 * MIB + 4196, (3 * MIB) / 8 + 12 + 512));
+    assert_eq!((store.usage().reserved, store.usage().used), (0, 3 * MIB + 2 * PAGE));
+    for (segment, reservation) in version.segments.iter().zip([&reserved[1], &reserved[0], &reserved[2]]) {
+        let bytes = read(&store, &segment.extents);
+        let (data, rest) = bytes.split_at(usize::try_from(segment.len).unwrap());
+        assert!(data.iter().all(|&byte| byte == pattern(reservation.id)));
+        assert!(rest.iter().all(|&byte| byte == 0), "the rest of the last page is zeroed");
+    }
+    let appended = append(&store, "a", 10);
+    assert_eq!(appended.segments.len(), 4);
+}
+
+#[test]
 fn reservations_end_once() {
     let store = opened(2 * MIB);
     let reservation = store.reserve(OWNER, 100).unwrap();
@@ -240,17 +280,18 @@ fn reservations_end_once() {
         assert!(matches!(result, Err(StoreError::NoReservation { id }) if id == reservation.id));
     };
     gone(store.abort(reservation.id));
-    gone(store.commit(reservation.id, new_version("a", 1)).map(|_| ()));
+    gone(store.commit(new_version(reservation.id, "a", 1)).map(|_| ()));
 
     let reservation = store.reserve(OWNER, 100).unwrap();
-    assert!(matches!(store.commit(reservation.id, new_version("a", 0)), Err(StoreError::NoLength)));
-    let long = store.commit(reservation.id, new_version("a", 101));
+    assert!(matches!(store.commit(new_version(reservation.id, "a", 0)), Err(StoreError::NoLength)));
+    let long = store.commit(new_version(reservation.id, "a", 101));
     assert!(matches!(long, Err(StoreError::TooLong { len: 101, reserved: 100, .. })));
-    let odd = NewVersion { checksums: vec![1], ..new_version("a", 1) };
-    let odd = store.commit(reservation.id, odd);
+    let mut odd = new_version(reservation.id, "a", 1);
+    odd.segments[0].checksums = vec![1];
+    let odd = store.commit(odd);
     assert!(matches!(odd, Err(StoreError::Checksums { checksums: 1, batches: 2 })));
     // After all these it can still be committed.
-    store.commit(reservation.id, new_version("a", 100)).unwrap();
+    store.commit(new_version(reservation.id, "a", 100)).unwrap();
     assert!(matches!(store.reserve(OWNER, 0), Err(StoreError::NoLength)));
 }
 

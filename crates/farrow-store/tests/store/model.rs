@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use crate::counted::counted;
-use crate::region::{HOST, MIB, OWNER, PAGE, assert_disjoint, fill, formatted, name, new_version, view};
+use crate::region::{
+    HOST, MIB, OWNER, PAGE, assert_disjoint, fill, formatted, name, new_segment, new_version, view,
+};
 
 const POOL: u64 = 8 * MIB;
 const FRAMES: [&str; 4] = ["a", "b", "b/c", "ü"];
@@ -19,15 +21,43 @@ const PREFIXES: [&str; 4] = ["b", "b/", "ü", "none"];
 
 #[derive(Clone, Debug)]
 enum Op {
-    Reserve { len: u64 },
-    Commit { which: usize, frame: usize, shorter: u64, append: bool },
-    Abort { which: usize },
-    Acquire { frame: usize, version: Option<u64> },
-    Release { which: usize },
-    Drop { frame: usize, version: Option<u64> },
-    DropPrefix { prefix: usize },
-    Expire { prefix: usize, until: i64, latest: bool },
-    Retain { frame: usize, last: u64 },
+    Reserve {
+        len: u64,
+    },
+    /// Of `count` reservations or as many as there are, from `which` on.
+    Commit {
+        which: usize,
+        count: usize,
+        frame: usize,
+        shorter: u64,
+        append: bool,
+    },
+    Abort {
+        which: usize,
+    },
+    Acquire {
+        frame: usize,
+        version: Option<u64>,
+    },
+    Release {
+        which: usize,
+    },
+    Drop {
+        frame: usize,
+        version: Option<u64>,
+    },
+    DropPrefix {
+        prefix: usize,
+    },
+    Expire {
+        prefix: usize,
+        until: i64,
+        latest: bool,
+    },
+    Retain {
+        frame: usize,
+        last: u64,
+    },
     Compact,
     Lift,
     Reopen,
@@ -40,8 +70,8 @@ fn op() -> impl Strategy<Value = Op> {
     let frame = || 0..FRAMES.len();
     prop_oneof![
         6 => len.prop_map(|len| Op::Reserve { len }),
-        6 => (any::<usize>(), frame(), shorter, any::<bool>())
-            .prop_map(|(which, frame, shorter, append)| Op::Commit { which, frame, shorter, append }),
+        6 => (any::<usize>(), 1..4_usize, frame(), shorter, any::<bool>())
+            .prop_map(|(which, count, frame, shorter, append)| Op::Commit { which, count, frame, shorter, append }),
         1 => any::<usize>().prop_map(|which| Op::Abort { which }),
         3 => (frame(), version()).prop_map(|(frame, version)| Op::Acquire { frame, version }),
         2 => any::<usize>().prop_map(|which| Op::Release { which }),
@@ -188,37 +218,40 @@ impl Run {
                 Err(StoreError::CatalogFull { .. }) => {}
                 Err(error) => panic!("{error}"),
             },
-            Op::Commit { which, frame, shorter, append } => {
+            Op::Commit { which, count, frame, shorter, append } => {
                 let Some(which) = which.checked_rem(model.reservations.len()) else { return };
-                let reservation = &model.reservations[which];
-                fill(store, reservation);
-                let new = new_version(FRAMES[frame], reservation.len.saturating_sub(shorter).max(1));
+                let end = (which + count).min(model.reservations.len());
+                let written = &model.reservations[which..end];
+                written.iter().for_each(|reservation| fill(store, reservation));
+                let segments = written.iter().map(|reservation| {
+                    new_segment(reservation.id, reservation.len.saturating_sub(shorter).max(1))
+                });
                 model.ticks += 1;
-                let new = NewVersion { committed_at_micros: model.ticks, ..new };
-                let result = if append {
-                    store.append(reservation.id, new)
-                } else {
-                    store.commit(reservation.id, new)
+                let new = NewVersion {
+                    committed_at_micros: model.ticks,
+                    segments: segments.collect(),
+                    ..new_version(0, FRAMES[frame], 1)
                 };
+                let result = if append { store.append(new) } else { store.commit(new) };
                 let version = match result {
                     Ok(version) => version,
                     Err(StoreError::CatalogFull { .. }) => return,
                     Err(error) => panic!("{error}"),
                 };
-                let id = model.reservations.remove(which).id;
+                let new: Vec<u64> = model.reservations.drain(which..end).map(|each| each.id).collect();
                 let versions = model.frames.entry(frame).or_default();
                 let mut ids = match versions.last_key_value() {
                     Some((_, latest)) if append => latest.clone(),
                     _ => Vec::new(),
                 };
-                ids.push(id);
+                ids.extend(&new);
                 let last = model.last_numbers.entry(frame).or_default();
                 *last += 1;
                 assert_eq!(version.number, *last);
                 versions.insert(version.number, ids);
-                let segment = version.segments.last().unwrap();
-                assert_eq!(segment.id, id);
-                model.segments.insert(id, segment.extents.clone());
+                let segments = &version.segments[version.segments.len() - new.len()..];
+                assert!(segments.iter().map(|segment| segment.id).eq(new));
+                model.segments.extend(segments.iter().map(|segment| (segment.id, segment.extents.clone())));
                 model.times.insert((frame, version.number), model.ticks);
                 model.trim(frame);
             }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use famfs_format::MIN_LOG_LEN;
 use farrow_region::{Media, MemMedia};
 use farrow_store::{
-    Extent, FormatOptions, FrameName, NewVersion, Owner, Reservation, Store, Validation, Version,
+    Extent, FormatOptions, FrameName, NewSegment, NewVersion, Owner, Reservation, Store, Validation, Version,
 };
 use uuid::Uuid;
 
@@ -47,17 +47,25 @@ pub(crate) fn name(name: &str) -> FrameName {
     FrameName::parse(name).unwrap()
 }
 
-pub(crate) fn new_version(frame: &str, len: u64) -> NewVersion {
+/// A version of what was written into one reservation.
+pub(crate) fn new_version(reservation: u64, frame: &str, len: u64) -> NewVersion {
     NewVersion {
         name: name(frame),
+        schema_fingerprint: 0xf1,
+        committed_at_micros: 1_700_000_000_000_000,
+        segments: vec![new_segment(reservation, len)],
+    }
+}
+
+pub(crate) fn new_segment(reservation: u64, len: u64) -> NewSegment {
+    NewSegment {
+        reservation,
         len,
         rows: len / 8,
         batches: 2,
         validation: Validation::Values,
         metadata_digest: len ^ 0xd1,
         checksums: vec![1, 2],
-        schema_fingerprint: 0xf1,
-        committed_at_micros: 1_700_000_000_000_000,
     }
 }
 
@@ -79,7 +87,13 @@ pub(crate) fn pattern(reservation: u64) -> u8 {
 pub(crate) fn put(store: &Store, frame: &str, len: u64) -> Arc<Version> {
     let reservation = store.reserve(OWNER, len).unwrap();
     fill(store, &reservation);
-    store.commit(reservation.id, new_version(frame, len)).unwrap()
+    store.commit(new_version(reservation.id, frame, len)).unwrap()
+}
+
+pub(crate) fn append(store: &Store, frame: &str, len: u64) -> Arc<Version> {
+    let reservation = store.reserve(OWNER, len).unwrap();
+    fill(store, &reservation);
+    store.append(new_version(reservation.id, frame, len)).unwrap()
 }
 
 /// The bytes of extents.

@@ -83,14 +83,14 @@ fn a_failed_write_stops_the_store() {
 
         let result = store.reserve(OWNER, 10).and_then(|reservation| {
             fill(&store, &reservation);
-            store.commit(reservation.id, new_version("during", 10))
+            store.commit(new_version(reservation.id, "during", 10))
         });
         assert!(matches!(result, Err(StoreError::Media(_))), "{persists}: {result:?}");
         if persists == 2 {
             // The data could not be persisted, which says nothing of the catalog: the commit can be tried again.
             media.persists_left.store(usize::MAX, Ordering::Relaxed);
             let [reservation] = &store.reservations()[..] else { panic!("it is still there") };
-            store.commit(reservation.id, new_version("during", 10)).unwrap();
+            store.commit(new_version(reservation.id, "during", 10)).unwrap();
             continue;
         }
         // It is open what the catalog says, so nothing that depends on it is answered …
@@ -125,13 +125,13 @@ fn a_reservation_is_committed_by_one_at_a_time() {
             if seen.is_none() {
                 let store = store.upgrade().unwrap();
                 let results =
-                    (store.abort(id), store.commit(id, new_version("b", 1)), store.usage().reserved);
+                    (store.abort(id), store.commit(new_version(id, "b", 1)), store.usage().reserved);
                 *seen = Some(results);
             }
         }
     };
     assert!(media.during_persist.set(Box::new(during)).is_ok());
-    let version = store.commit(reservation.id, new_version("a", 10)).unwrap();
+    let version = store.commit(new_version(reservation.id, "a", 10)).unwrap();
     assert_eq!(version.name, name("a"));
     let seen = seen.lock().unwrap().take().unwrap();
     assert!(matches!(seen.0, Err(StoreError::ReservationBusy { .. })));
@@ -257,11 +257,11 @@ fn a_frame_is_shared_by_threads() {
                 for round in 0..40 {
                     let reservation = store.reserve(OWNER, 1).unwrap();
                     fill(store, &reservation);
-                    let new = new_version("a", 1);
+                    let new = new_version(reservation.id, "a", 1);
                     // A new one now and then, so that the versions do not grow for ever.
                     let version = match (round + thread) % 5 {
-                        0 => store.commit(reservation.id, new).unwrap(),
-                        _ => store.append(reservation.id, new).unwrap(),
+                        0 => store.commit(new).unwrap(),
+                        _ => store.append(new).unwrap(),
                     };
                     let held = store.acquire(&name("a"), None).unwrap();
                     store.drop_frame(&name("a"), Some(version.number)).unwrap();

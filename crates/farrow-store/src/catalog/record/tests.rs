@@ -212,7 +212,7 @@ prop_compose! {
         number in 1..u64::MAX,
         more in 0..100_u64,
         segments in prop::collection::vec(any::<u64>(), 1..9),
-        written in prop::option::of((1..u64::MAX, any_segment())),
+        written in prop::collection::vec(any_segment(), 0..4),
     ) -> VersionRecord {
         VersionRecord {
             name: FrameName::parse(&name).unwrap(),
@@ -221,8 +221,8 @@ prop_compose! {
             schema_fingerprint: numbers[0],
             committed_at_micros: time,
             owner: Owner { start_time: numbers[1], ..OWNER },
+            written: written.into_iter().take(segments.len()).map(Arc::new).collect(),
             segments,
-            written: written.map(|(reservation, segment)| Written { reservation, segment: Arc::new(segment) }),
         }
     }
 }
@@ -260,7 +260,7 @@ proptest! {
     #[test]
     fn lengths_are_known_beforehand(segment in any_segment(), version in any_version(), extents in any_extents()) {
         let encoded = |body| Record { seq: 1, epoch: 1, body }.encode().unwrap().len() as u64;
-        let version = VersionRecord { written: None, ..version };
+        let version = VersionRecord { written: Vec::new(), ..version };
         let retention = Body::RetentionSet { name: version.name.clone(), last: 1 };
         prop_assert_eq!(retention_record_len(&version.name), encoded(retention));
         prop_assert_eq!(version_record_len(&version.name, version.segments.len()),
