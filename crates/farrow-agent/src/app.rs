@@ -18,7 +18,8 @@ use crate::error::AgentError;
 use crate::holders::Holders;
 use crate::leases::Leases;
 use crate::limits::Limits;
-use crate::listen::{SocketFile, TcpConnections, UnixConnections};
+use crate::listen::{SocketFile, TcpConnections, UnixConnections, map_socket_name};
+use crate::map_socket::MapSocket;
 use crate::region::Region;
 use crate::service::Service;
 
@@ -32,6 +33,7 @@ pub struct App {
     leases: Arc<Leases>,
     socket: SocketFile,
     unix: UnixListener,
+    map_socket: (SocketFile, UnixListener),
     tcp: Option<TcpListener>,
     drain: Duration,
     limits: Limits,
@@ -43,7 +45,8 @@ impl App {
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let region = config.region.as_ref().context("no region is given")?;
         let host = HostId::discover(config.system_uuid_file.as_deref())?;
-        let region = Arc::new(Region::open(region, host, config.validate)?);
+        let region = Region::open(region, host, config.validate)?;
+        let region = Arc::new(region.with_map_socket(map_socket_name(&config.socket())));
 
         let state_dir = config.state_dir();
         own_directory(&state_dir)?;
@@ -56,10 +59,13 @@ impl App {
             }
             None => None,
         };
+        // Made alike, so for the same users.
+        let map_socket =
+            SocketFile::bind(&config.socket().with_file_name(map_socket_name(&config.socket())))?;
         let (socket, unix) = SocketFile::bind(&config.socket())?;
         let service = Service::new(region.clone(), leases.clone());
         let (drain, limits) = (config.drain, config.limits.clone());
-        Ok(Self { service, region, leases, socket, unix, tcp, drain, limits })
+        Ok(Self { service, region, leases, socket, unix, map_socket, tcp, drain, limits })
     }
 
     /// The address of the TCP listener, if there is one.
@@ -79,7 +85,9 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests under way end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { service, region, leases, socket, unix, tcp, drain, limits } = self;
+        let Self { service, region, leases, socket, unix, map_socket, tcp, drain, limits } = self;
+        let (map_socket_file, map_listener) = map_socket;
+        let map_socket = MapSocket::new(region.clone());
         let (stopping, stopped) = watch::channel(false);
         let over_unix = router(&service, &limits)
             .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
@@ -100,6 +108,7 @@ impl App {
             tokio::select! {
                 ended = futures::future::try_join(over_unix, over_tcp) => ended.map(drop).context("serve"),
                 broken = keep_house(&leases, &region) => Err(broken.into()),
+                never = map_socket.serve(map_listener) => match never {},
             }
         };
         tokio::pin!(serve);
@@ -107,7 +116,7 @@ impl App {
             ended = &mut serve => ended?,
             () = stop => {
                 // The name goes first: who connects from now on is told at once that nobody serves here.
-                drop(socket);
+                drop((socket, map_socket_file));
                 stopping.send_replace(true);
                 match tokio::time::timeout(drain, serve).await {
                     Ok(ended) => ended?,

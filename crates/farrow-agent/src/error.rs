@@ -100,6 +100,47 @@ pub(crate) enum AgentError {
         /// The commit of what is there.
         found: u64,
     },
+    /// A request to the map socket about another region.
+    #[error(
+        "map socket: asked for region {}, this agent serves {here}: ask its agent for the frame again",
+        hex(found)
+    )]
+    OtherRegion {
+        /// The UUID in the request.
+        found: Bytes,
+        /// This region's.
+        here: Uuid,
+    },
+    /// A request to the map socket for a file that there is not.
+    #[error(
+        "map socket: no file of this region has index {index:#x}: ask for a PoolFile.index of a mapping descriptor"
+    )]
+    NoSuchFile {
+        /// The index in the request.
+        index: u32,
+    },
+    /// A request to the map socket that cannot be one.
+    #[error(
+        "map socket: a request of {len} bytes, it has at most {most} (proto/farrow/v1/map_socket.proto). Flight is \
+         spoken on the other socket"
+    )]
+    MapRequest {
+        /// What its length says.
+        len: usize,
+        /// What it may say.
+        most: usize,
+    },
+    /// A user with too many connections to the map socket.
+    #[error("map socket: {count} connections of user {uid} wait already: try again")]
+    MapConnections {
+        /// How many are served at once.
+        count: usize,
+        /// The user.
+        uid: u32,
+    },
+    /// A descriptor could not be passed on.
+    #[error("map socket: pass a descriptor: {0}")]
+    Pass(#[source] std::io::Error),
     /// A request that gives something to a process came from nowhere the kernel knows.
     #[error(
         "{verb} gives memory to a process of this host, and only the agent's unix socket tells which one{}: \

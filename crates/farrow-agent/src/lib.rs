@@ -3,7 +3,8 @@
 //! [`Config`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
 //! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
 //! bytes, `medium` is what those lie in, `memory` reads them there, `listen` accepts connections and asks the kernel
-//! who sent them. What goes wrong is an `AgentError`, and `status` alone says what that is on the wire.
+//! who sent them, `map_socket` gives applications read-only descriptors. What goes wrong is an `AgentError`, and
+//! `status` alone says what that is on the wire.
 #![forbid(unsafe_code)]
 
 mod app;
@@ -15,6 +16,7 @@ mod holders;
 mod leases;
 mod limits;
 mod listen;
+mod map_socket;
 mod medium;
 mod memory;
 mod process;

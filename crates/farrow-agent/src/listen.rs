@@ -8,4 +8,4 @@ mod unix;
 pub(crate) use authority::AuthorityRepair;
 pub(crate) use peer::Peer;
 pub(crate) use tcp::TcpConnections;
-pub(crate) use unix::{SocketFile, UnixConnections};
+pub(crate) use unix::{SocketFile, UnixConnections, map_socket_name};

@@ -1,6 +1,7 @@
 //! The region's memory as processes of this host reach it: one file or device, or the files of a mounted famfs.
 
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -117,6 +118,23 @@ impl Medium {
         let Self::Mounted { mount, .. } = self else { return Ok(None) };
         let whole = [FileRange { offset: 0, len: file.len }];
         Ok(Some(ReadMapping::map(open_file(&mount.path_of(file.path()))?, &whole)?))
+    }
+
+    /// Opens what the file at `path` in famfs lies in, to be read and anew: for an application, which shares neither
+    /// the agent's lock nor its right to write.
+    pub(crate) fn open_for_reading(&self, path: &RelPath) -> Result<OwnedFd, AgentError> {
+        match self {
+            Self::Whole { media, .. } => Ok(media.reopen(Access::ReadOnly)?),
+            Self::Mounted { mount, .. } => Ok(open_file(&mount.path_of(path))?.into()),
+        }
+    }
+
+    /// Opens what begins with the superblock in the same way.
+    pub(crate) fn open_superblock_for_reading(&self) -> Result<OwnedFd, AgentError> {
+        match self {
+            Self::Whole { media, .. } => Ok(media.reopen(Access::ReadOnly)?),
+            Self::Mounted { mount, .. } => Ok(open_file(&mount.superblock_path())?.into()),
+        }
     }
 
     /// Where a client of this host finds a pool file.

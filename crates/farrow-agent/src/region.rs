@@ -6,6 +6,7 @@ mod foreign;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Deref};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
 use farrow_ipc::{Recorded, Trust};
-use farrow_proto::v1;
+use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{ReadMapping, RegionError};
 use farrow_store::{Extent, FrameName, PoolFile, Reservation, Segment, Store, Validation, Version};
 use uuid::Uuid;
@@ -42,6 +43,8 @@ pub(crate) struct Region {
     /// Each pool file mapped whole, once.
     pools: RwLock<HashMap<u32, Arc<ReadMapping>>>,
     check: CommitCheck,
+    /// What descriptors say of the map socket.
+    map_socket: String,
     told: Mutex<Told>,
 }
 
@@ -69,7 +72,13 @@ impl Region {
             .iter()
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        Ok(Self { store, medium, pools: RwLock::new(pools), check, told: Mutex::default() })
+        let (map_socket, told) = (String::new(), Mutex::default());
+        Ok(Self { store, medium, pools: RwLock::new(pools), check, map_socket, told })
+    }
+
+    /// Tells clients of the map socket of this name, beside the agent's socket.
+    pub(crate) fn with_map_socket(self, map_socket: String) -> Self {
+        Self { map_socket, ..self }
     }
 
     /// Makes one more pool file of `len` bytes, or of the largest range that is in no famfs file.
@@ -169,6 +178,25 @@ impl Region {
         })
     }
 
+    /// A descriptor, opened read-only for an application, of the file or device that a request names.
+    pub(crate) fn descriptor(&self, request: &v1::MapSocketRequest) -> Result<OwnedFd, AgentError> {
+        self.check_len()?;
+        let &v1::MapSocketRequest { ref region_uuid, pool: index, superblock } = request;
+        if *region_uuid != self.uuid_bytes() {
+            return Err(AgentError::OtherRegion { found: region_uuid.clone(), here: self.uuid() });
+        }
+        if superblock {
+            return self.medium.open_superblock_for_reading();
+        }
+        if let Some(entry) = index.checked_sub(FIRST_FOREIGN_FILE) {
+            let file = self.store.foreign_at(entry)?.ok_or(AgentError::NoSuchFile { index })?;
+            return self.medium.open_for_reading(file.path());
+        }
+        let pools = self.store.pools();
+        let pool = pools.iter().find(|pool| pool.index == index).ok_or(AgentError::NoSuchFile { index })?;
+        self.medium.open_for_reading(&pool.path)
+    }
+
     /// Where a version lies, under `lease`.
     pub(crate) fn map_descriptor(&self, version: &Version, lease: u64) -> v1::MapDescriptor {
         let extents = version.segments.iter().flat_map(|segment| &segment.extents);
@@ -182,6 +210,7 @@ impl Region {
             rows: version.rows,
             bytes: version.bytes,
             coherency: v1::Coherency::Coherent.into(),
+            map_socket: self.map_socket.clone(),
         }
     }
 

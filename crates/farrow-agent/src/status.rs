@@ -28,7 +28,8 @@ impl From<AgentError> for Status {
     }
 }
 
-fn reason(error: &AgentError) -> Reason {
+/// Why, for programs.
+pub(crate) fn reason(error: &AgentError) -> Reason {
     match error {
         AgentError::Store(error) => store_reason(error),
         AgentError::Foreign { source: IpcError::Read { .. }, .. } => Reason::Failed,
@@ -37,9 +38,11 @@ fn reason(error: &AgentError) -> Reason {
         | AgentError::Framing(_)
         | AgentError::Body { .. }
         | AgentError::ForeignTicket { .. }
+        | AgentError::OtherRegion { .. }
+        | AgentError::MapRequest { .. }
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
         AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
-        AgentError::StaleTicket { .. } => Reason::NotFound,
+        AgentError::StaleTicket { .. } | AgentError::NoSuchFile { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
@@ -52,6 +55,8 @@ fn reason(error: &AgentError) -> Reason {
         | AgentError::Arrow(_)
         | AgentError::Holders(_)
         | AgentError::Watch(_)
+        | AgentError::MapConnections { .. }
+        | AgentError::Pass(_)
         | AgentError::Panicked { .. }
         | AgentError::Interrupted(_) => Reason::Failed,
     }

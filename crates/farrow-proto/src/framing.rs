@@ -5,6 +5,9 @@ use prost::Message;
 
 use crate::v1::{BatchDescriptor, MapDescriptor, Ticket};
 
+/// Bytes of magic and version before a message.
+pub(crate) const PREFIX: usize = 5;
+
 /// Name of the request header by which a client announces that it understands mapping descriptors.
 pub const ANNOUNCE_HEADER: &str = "x-farrow";
 /// Value of [`ANNOUNCE_HEADER`] for the protocol described by `proto/`.
@@ -86,21 +89,21 @@ pub fn decode_ticket(bytes: &[u8]) -> Result<Ticket, FramingError> {
     decode("ticket", TICKET, "FRRT", bytes)
 }
 
-fn encode(magic: &[u8; 4], message: &impl Message) -> Bytes {
-    let mut out = Vec::with_capacity(5 + message.encoded_len());
+pub(crate) fn encode(magic: &[u8; 4], message: &impl Message) -> Bytes {
+    let mut out = Vec::with_capacity(PREFIX + message.encoded_len());
     out.extend_from_slice(magic);
     out.push(VERSION);
     out.extend_from_slice(&message.encode_to_vec());
     out.into()
 }
 
-fn decode<M: Message + Default>(
+pub(crate) fn decode<M: Message + Default>(
     what: &'static str,
     magic: &[u8; 4],
     expected: &'static str,
     bytes: &[u8],
 ) -> Result<M, FramingError> {
-    let Some((&[m0, m1, m2, m3, version], body)) = bytes.split_first_chunk::<5>() else {
+    let Some((&[m0, m1, m2, m3, version], body)) = bytes.split_first_chunk::<PREFIX>() else {
         return Err(FramingError::Magic { what, expected, found: bytes.to_vec(), len: bytes.len() });
     };
     if [m0, m1, m2, m3] != *magic {

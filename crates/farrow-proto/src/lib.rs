@@ -6,6 +6,7 @@
 
 mod action;
 mod framing;
+pub mod map_socket;
 mod places;
 mod reason;
 mod size;

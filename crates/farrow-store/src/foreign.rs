@@ -153,6 +153,11 @@ impl FollowedLog {
         self.files.get(name)
     }
 
+    /// The file whose entry has this index in the log.
+    pub(crate) fn file_at(&self, index: u32) -> Option<&Arc<ForeignFile>> {
+        self.files.values().find(|file| file.index == index)
+    }
+
     /// Files whose name begins with `prefix`, by name, at most `limit` of them, beginning behind `after`.
     pub(crate) fn list(
         &self,

@@ -69,6 +69,11 @@ impl Drop for SocketFile {
     }
 }
 
+/// The name of the map socket beside the agent's socket at `path`.
+pub(crate) fn map_socket_name(path: &Path) -> String {
+    farrow_proto::map_socket::name(&path.file_name().unwrap_or_default().to_string_lossy())
+}
+
 /// One connection over the unix socket.
 pub(crate) struct UnixConnection {
     stream: UnixStream,

@@ -79,6 +79,7 @@ impl Region {
             rows: layout.rows(),
             bytes: file.len,
             coherency: v1::Coherency::Coherent.into(),
+            map_socket: self.map_socket.clone(),
         }
     }
 

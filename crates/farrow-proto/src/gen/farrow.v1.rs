@@ -30,6 +30,11 @@ pub struct MapDescriptor {
     pub bytes: u64,
     #[prost(enumeration = "Coherency", tag = "9")]
     pub coherency: i32,
+    /// Name of the agent's map socket (map_socket.proto), in the directory of the unix socket over which this came, as the
+    /// client knows it: who reaches that socket by another path, from a container perhaps, finds both there. Empty: the
+    /// agent has none.
+    #[prost(string, tag = "10")]
+    pub map_socket: ::prost::alloc::string::String,
 }
 /// Immutable bytes: one complete Arrow IPC file. One that another program put into famfs is immutable only if that
 /// program keeps it so: its validation is always NONE, and its bytes may change while they are mapped.
@@ -77,7 +82,7 @@ pub struct PoolFile {
     /// that somebody else put into famfs has 0x80000000 and the index of its entry in the famfs log.
     #[prost(uint32, tag = "1")]
     pub index: u32,
-    /// The file or device to open and map.
+    /// The file or device to map, as the agent's host names it: to be opened, or had from the map socket.
     #[prost(string, tag = "2")]
     pub path: ::prost::alloc::string::String,
     /// In order: pool bytes \[0, ranges[0\].length) lie at ranges\[0\].offset of `path`, and so on.
@@ -436,4 +441,28 @@ pub struct Usage {
     pub log_entries: u64,
     #[prost(uint64, tag = "14")]
     pub log_capacity: u64,
+}
+/// "Give me a descriptor of this file."
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapSocketRequest {
+    /// The region that the client has a MapDescriptor of.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub region_uuid: ::prost::bytes::Bytes,
+    /// PoolFile.index: what PoolFile.path names.
+    #[prost(uint32, tag = "2")]
+    pub pool: u32,
+    /// Instead of a pool file the one that begins with the superblock: what PoolFile.superblock names, or the medium itself
+    /// where that is empty.
+    #[prost(bool, tag = "3")]
+    pub superblock: bool,
+}
+/// The descriptor, or why there is none.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapSocketAnswer {
+    /// One of the words of proto/README.md, for programs. Empty: the descriptor comes with this answer.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// For people, cut off where it would be too long.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
 }

@@ -54,6 +54,14 @@ impl Store {
         }
     }
 
+    /// The Arrow file of another program whose entry has this index in the famfs log, a frame or not.
+    ///
+    /// # Errors
+    /// What the medium says.
+    pub fn foreign_at(&self, index: u32) -> Result<Option<Arc<ForeignFile>>> {
+        Ok(self.follow()?.file_at(index).cloned())
+    }
+
     /// As [`list`](Self::list), with the Arrow files of other programs among the catalog's frames. Where both have
     /// a name, it is the catalog's.
     ///
