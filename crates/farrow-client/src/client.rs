@@ -135,7 +135,8 @@ impl Client {
     pub async fn connect(address: Address) -> Result<Self, ClientError> {
         let connection = Connection::open(address).await?;
         let releases = Releases::start(connection.clone());
-        Ok(Self { connection, regions: Arc::new(Regions::default()), releases })
+        let regions = Regions::of_agent(connection.address());
+        Ok(Self { connection, regions: Arc::new(regions), releases })
     }
 
     /// A frame by its name, or one version of it by `name@version`: mapped where that is possible, else streamed.

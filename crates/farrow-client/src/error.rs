@@ -8,6 +8,8 @@ use farrow_proto::{FramingError, REASON_HEADER, Reason};
 use farrow_region::RegionError;
 use tonic::{Code, Status};
 
+use crate::map_socket::MapSocketError;
+
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -64,6 +66,17 @@ pub enum ClientError {
         /// The system's reason.
         source: std::io::Error,
     },
+    /// The agent gave no descriptor of the medium, and its path does not lead to it either.
+    #[error("{path}. Asked for a descriptor first: {asked}")]
+    NoDescriptor {
+        /// What is wrong with the path.
+        path: Box<Self>,
+        /// What came of asking the agent.
+        asked: Box<Self>,
+    },
+    /// The agent could not be asked for a descriptor, or gave none.
+    #[error(transparent)]
+    MapSocket(#[from] MapSocketError),
     /// What is at the path is another region than the agent's.
     #[error(
         "region {}: holds region {found}, the agent speaks of {expected}: this process sees another file there than \

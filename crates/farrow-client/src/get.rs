@@ -54,8 +54,7 @@ fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> R
     let mut readers = Vec::with_capacity(descriptor.segments.len());
     let mut mappings = Vec::with_capacity(descriptor.segments.len());
     for segment in &descriptor.segments {
-        let sealed =
-            client.regions.segment(&descriptor.region_uuid, &descriptor.pools, segment, lease.clone())?;
+        let sealed = client.regions.segment(&descriptor, segment, lease.clone())?;
         let bytes = Bytes::from_owner(sealed);
         mappings.push((bytes.as_ptr().addr(), bytes.len()));
         let trust = match segment.validation() {

@@ -20,6 +20,8 @@
 //! keep the version's lease, and the last buffer's end releases it. Whatever stands in the way of mapping, the rows
 //! are streamed instead and [`Frame::why`] says so.
 //!
+//! Mapping needs no right on the region's file or device: the agent passes a descriptor. Publishing in place does.
+//!
 //! An Arrow file that another program put into the region's famfs file system is a frame as well ([`Info::foreign`]).
 //! Nobody has sealed its bytes. Each batch is validated when it is decoded; whoever may write the file can still change
 //! it afterwards, under the arrays, and so show this process wrong values or crash it. Rows that the agent streams are
@@ -36,6 +38,7 @@ mod error;
 mod frame;
 mod get;
 mod lease;
+mod map_socket;
 mod put;
 mod regions;
 
@@ -45,3 +48,4 @@ pub use error::{ClientError, chain};
 pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;
 pub use frame::Frame;
+pub use map_socket::MapSocketError;

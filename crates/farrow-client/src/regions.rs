@@ -1,14 +1,21 @@
 //! The shared memory as this process maps it: each pool file once, kept mapped.
+//!
+//! The agent's map socket is asked for the medium first: a descriptor that the agent has opened cannot be of another
+//! file, and needs no right of this process on it. Only where there is none is the path opened that the agent names,
+//! which in a container may lead elsewhere. Either way the superblock's UUID is compared.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{FileRange, ReadMapping, SealedBytes, WriteMapping};
 
+use crate::address::Address;
 use crate::error::ClientError;
+use crate::map_socket;
 
 /// Where a famfs superblock holds the file system's UUID (16 bytes).
 const SUPERBLOCK_UUID_OFFSET: usize = 48;
@@ -16,9 +23,18 @@ const SUPERBLOCK_UUID_OFFSET: usize = 48;
 const FIRST_PAGE: FileRange = FileRange { offset: 0, len: 4096 };
 
 /// Regions that this process has opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Regions {
-    pools: Mutex<HashMap<PoolKey, Arc<ReadMapping>>>,
+    /// Where the agent's sockets are.
+    sockets: Option<PathBuf>,
+    opened: Mutex<Opened>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    /// By the path that the agent names. Without files of other programs, of which there may be any number.
+    files: HashMap<(Bytes, String), Arc<File>>,
+    pools: HashMap<PoolKey, Arc<ReadMapping>>,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -29,12 +45,23 @@ struct PoolKey {
 }
 
 impl Regions {
+    /// Nothing opened yet, of the agent at `address`.
+    pub(crate) fn of_agent(address: &Address) -> Self {
+        let sockets = match address {
+            // The other socket lies beside this one, not beside a link to it.
+            Address::Unix(path) => {
+                std::fs::canonicalize(path).as_ref().unwrap_or(path).parent().map(Path::to_owned)
+            }
+            Address::Tcp(_) => None,
+        };
+        Self { sockets, opened: Mutex::default() }
+    }
+
     /// The bytes of a segment, readable as long as `holder` is kept by them. Of a file that another program put into
     /// famfs nobody promises that they stay as they are: see [`ReadMapping::sealed`].
     pub(crate) fn segment<H: Send + Sync + 'static>(
         &self,
-        region: &Bytes,
-        pools: &[v1::PoolFile],
+        descriptor: &v1::MapDescriptor,
         segment: &v1::Segment,
         holder: H,
     ) -> Result<SealedBytes, ClientError> {
@@ -43,13 +70,13 @@ impl Regions {
         if let [extent] = segment.extents.as_slice()
             && extent.pool < FIRST_FOREIGN_FILE
         {
-            let pool = pool_file(pools, extent.pool)?;
-            let mapping = self.pool(region, pool)?;
+            let pool = pool_file(&descriptor.pools, extent.pool)?;
+            let mapping = self.pool(descriptor, pool)?;
             return Ok(mapping.sealed(number(extent.offset, "extent offset")?, len, holder)?);
         }
-        let (medium, ranges) = medium_ranges(pools, &segment.extents)?;
-        let file = open(medium, region, OpenOptions::new().read(true))?;
-        Ok(ReadMapping::map(&file, &ranges)?.sealed(0, len, holder)?)
+        let (medium, ranges) = medium_ranges(&descriptor.pools, &segment.extents)?;
+        let file = self.readable(&mut self.opened(), descriptor, medium)?;
+        Ok(ReadMapping::map(&*file, &ranges)?.sealed(0, len, holder)?)
     }
 
     /// The extents of a reservation, writable.
@@ -59,17 +86,73 @@ impl Regions {
         Ok(WriteMapping::map(&file, &ranges)?)
     }
 
-    fn pool(&self, region: &Bytes, pool: &v1::PoolFile) -> Result<Arc<ReadMapping>, ClientError> {
-        let key = PoolKey { region: region.clone(), index: pool.index, path: pool.path.clone() };
-        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mapping) = pools.get(&key) {
+    fn pool(
+        &self,
+        descriptor: &v1::MapDescriptor,
+        pool: &v1::PoolFile,
+    ) -> Result<Arc<ReadMapping>, ClientError> {
+        let region = descriptor.region_uuid.clone();
+        let key = PoolKey { region, index: pool.index, path: pool.path.clone() };
+        let mut opened = self.opened();
+        if let Some(mapping) = opened.pools.get(&key) {
             return Ok(mapping.clone());
         }
-        let file = open(pool, region, OpenOptions::new().read(true))?;
-        let mapping = ReadMapping::map(&file, &ranges_of(pool))?;
-        pools.insert(key, mapping.clone());
+        let file = self.readable(&mut opened, descriptor, pool)?;
+        let mapping = ReadMapping::map(&*file, &ranges_of(pool))?;
+        opened.pools.insert(key, mapping.clone());
         Ok(mapping)
     }
+
+    /// What `medium` lies in, open for reading.
+    fn readable(
+        &self,
+        opened: &mut Opened,
+        descriptor: &v1::MapDescriptor,
+        medium: &v1::PoolFile,
+    ) -> Result<Arc<File>, ClientError> {
+        let region = &descriptor.region_uuid;
+        let key = (region.clone(), medium.path.clone());
+        if let Some(file) = opened.files.get(&key) {
+            return Ok(file.clone());
+        }
+        let by_path = || open(medium, region, OpenOptions::new().read(true));
+        let file = match &self.sockets {
+            Some(sockets) if !descriptor.map_socket.is_empty() => {
+                match passed(&sockets.join(&descriptor.map_socket), medium, region) {
+                    Ok(file) => file,
+                    Err(asked) => by_path().map_err(|path| ClientError::NoDescriptor {
+                        path: path.into(),
+                        asked: asked.into(),
+                    })?,
+                }
+            }
+            _ => by_path()?,
+        };
+        let file = Arc::new(file);
+        if medium.index < FIRST_FOREIGN_FILE || medium.superblock.is_empty() {
+            opened.files.insert(key, file.clone());
+        }
+        Ok(file)
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What `medium` lies in, as the agent passes it over its map socket, if it belongs to `region`.
+fn passed(socket: &Path, medium: &v1::PoolFile, region: &Bytes) -> Result<File, ClientError> {
+    let ask = |superblock| {
+        let region_uuid = region.clone();
+        map_socket::descriptor(socket, &v1::MapSocketRequest { region_uuid, pool: medium.index, superblock })
+    };
+    let file = ask(false)?;
+    if medium.superblock.is_empty() {
+        check_region(&file, &medium.path, region)?;
+    } else {
+        check_region(&ask(true)?, &medium.superblock, region)?;
+    }
+    Ok(file)
 }
 
 /// Opens the file or device that `medium` lies in, if it belongs to `region`.
