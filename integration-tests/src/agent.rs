@@ -1,5 +1,6 @@
 //! Regions and agents.
 
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -8,7 +9,7 @@ use farrow_client::{Address, Client};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use crate::{eventually, farrow, program};
+use crate::{User, eventually, farrow, program};
 
 /// A region in shared memory, and a directory for what its agents keep on their host.
 pub struct Region {
@@ -89,6 +90,40 @@ impl Region {
         self.start(command)
     }
 
+    /// Starts an agent as another user, to whom everything here is given.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent_as(&self, user: &User) -> Agent {
+        for path in [self.directory.path(), &self.path] {
+            std::os::unix::fs::chown(path, Some(user.uid()), Some(user.uid())).expect("root may");
+        }
+        self.start(self.arguments(user.command("farrow-agent"), &[]))
+    }
+
+    /// Starts an agent by a command that runs its arguments.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent_by(&self, command: Command) -> Agent {
+        self.start(self.arguments(command, &[]))
+    }
+
+    /// Lets every user reach the agent, as a directory such as /run/farrow does, and nobody the region.
+    ///
+    /// # Panics
+    /// If the agent does not serve.
+    pub fn let_everybody_in(&self) {
+        let mode = |path: &Path, mode| {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, permissions).expect("the agent serves");
+        };
+        mode(self.directory.path(), 0o755);
+        for name in ["agent.sock", "agent.sock.map"] {
+            mode(&self.beside(name), 0o666);
+        }
+    }
+
     fn start(&self, mut command: Command) -> Agent {
         let socket = self.beside("agent.sock");
         let log = self.beside("agent.log");
@@ -107,7 +142,10 @@ impl Region {
 
     /// The command that starts an agent, for tests of its refusals.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(program("farrow-agent"));
+        self.arguments(Command::new(program("farrow-agent")), args)
+    }
+
+    fn arguments(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .arg("--region")
             .arg(&self.path)

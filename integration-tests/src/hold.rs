@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use crate::program;
+use crate::{User, program};
 
 /// A process that holds a lease or a reservation (the program `hold`); dropping it kills it.
 pub struct Holder {
@@ -18,7 +18,15 @@ impl Holder {
     /// # Panics
     /// If it cannot map it.
     pub fn of_frame(socket: &str, frame: &str) -> Self {
-        Self::start(&[socket, "get", frame])
+        Self::start(Command::new(program("hold")), &[socket, "get", frame])
+    }
+
+    /// The same as another user.
+    ///
+    /// # Panics
+    /// If it cannot map it.
+    pub fn of_frame_as(user: &User, socket: &str, frame: &str) -> Self {
+        Self::start(user.command("hold"), &[socket, "get", frame])
     }
 
     /// A process that has `len` bytes reserved.
@@ -26,11 +34,10 @@ impl Holder {
     /// # Panics
     /// If it cannot reserve them.
     pub fn of_reservation(socket: &str, len: u64) -> Self {
-        Self::start(&[socket, "reserve", &len.to_string()])
+        Self::start(Command::new(program("hold")), &[socket, "reserve", &len.to_string()])
     }
 
-    fn start(args: &[&str]) -> Self {
-        let mut command = Command::new(program("hold"));
+    fn start(mut command: Command, args: &[&str]) -> Self {
         let mut child =
             command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("hold starts");
         let input = child.stdin.take().expect("stdin is a pipe");

@@ -2,12 +2,16 @@
 //!
 //! On several threads: an agent that is told to stop waits for its clients, which must be able to go meanwhile.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 
 use arrow_array::RecordBatch;
 use farrow_client::{Client, Frame};
-use farrow_integration_tests::{Agent, Region, batch, farrow, skipped};
+use farrow_integration_tests::{Agent, Holder, Region, User, batch, farrow, skipped};
+
+use crate::map_socket::intrude;
 
 /// A device-dax node named by the environment.
 #[tokio::test(flavor = "multi_thread")]
@@ -58,6 +62,7 @@ async fn a_region_in(region: Region) {
     assert_eq!(all(&mapped), std::slice::from_ref(&rows));
     assert!(stdout(&run(&agent, &["leases"])).contains("copies/one@1"));
     in_several_extents(&agent).await;
+    without_a_right_on_it(&region, &agent).await;
 
     // What is mapped outlives the agent, and what is committed too.
     agent.kill();
@@ -95,9 +100,9 @@ async fn copied_in_and_out(region: &Region, agent: &Agent) {
             .contains("copies/one@1: 10000 rows")
     );
     stdout(&run(agent, &["get", "copies/one", "-o", two.to_str().unwrap()]));
-    let bytes = std::fs::read(one).unwrap();
+    let bytes = fs::read(one).unwrap();
     assert!(bytes.starts_with(b"ARROW1"));
-    assert!(bytes == std::fs::read(two).unwrap(), "the file that came out is another one");
+    assert!(bytes == fs::read(two).unwrap(), "the file that came out is another one");
 
     assert_eq!(stdout(&run(agent, &["ls"])), "copies/one\nsource\n");
     assert!(stdout(&run(agent, &["ls", "-l"])).contains("copies/one@1  10000"));
@@ -125,6 +130,17 @@ async fn in_several_extents(agent: &Agent) {
     let info = client.put("long", rows.schema(), vec![rows.clone()]).await.unwrap();
     assert!(info.bytes > largest, "{} bytes fit into one extent of {largest}", info.bytes);
     assert_eq!(all(&get(&client, "long").await), [rows]);
+}
+
+/// An application of another user, to whom the agent passes a descriptor.
+async fn without_a_right_on_it(region: &Region, agent: &Agent) {
+    let Some(user) = User::new(65_534, "an application without a right on the medium") else { return };
+    fs::set_permissions(&region.path, Permissions::from_mode(0o600)).unwrap();
+    region.let_everybody_in();
+    assert_eq!(Holder::of_frame_as(&user, agent.socket(), "copies/one").sum(), 49_995_000);
+    let said = intrude(&user, agent, "source");
+    assert_eq!(said.matches("Permission denied (os error 13)").count(), 4, "{said}");
+    assert!(!said.contains("written"), "{said}");
 }
 
 async fn get(client: &Client, name: &str) -> Frame {

@@ -14,6 +14,7 @@ mod foreign;
 mod huge_pages;
 mod leases;
 mod lost_memory;
+mod map_socket;
 mod mount;
 mod no_media;
 mod offline;

@@ -269,6 +269,14 @@ fn real_device(path: &Path, kind: MediumKind) {
     let mut bytes = [0; 17];
     media.read_at(4096, &mut bytes).unwrap();
     assert_eq!(&bytes, b"through a mapping");
+    // What an application is given by its agent.
+    let passed = media.reopen(Access::ReadOnly).unwrap();
+    let page = [FileRange { offset: 4096, len: 4096 }];
+    ReadMapping::map(&passed, &page).unwrap().read_at(0, &mut bytes).unwrap();
+    assert_eq!(&bytes, b"through a mapping");
+    let error = WriteMapping::map(&passed, &page).unwrap_err();
+    let RegionError::Io { action: "map", source, .. } = error else { panic!("{error}") };
+    assert_eq!(source.raw_os_error(), Some(rustix::io::Errno::ACCESS.raw_os_error()));
     let past_end = [FileRange { offset: 0, len: media.len() + 1 }];
     let error = ReadMapping::map(File::open(path).unwrap(), &past_end).unwrap_err();
     assert!(matches!(error, RegionError::RangePastEnd { .. }), "{error}");

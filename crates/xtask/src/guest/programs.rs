@@ -23,6 +23,8 @@ impl Programs {
         let files = [
             ("farrow", "farrow-cli", "farrow", false),
             ("farrow-agent", "farrow-agent", "farrow-agent", false),
+            ("hold", "integration-tests", "hold", false),
+            ("intruder", "integration-tests", "intruder", false),
             ("region-tests", "farrow-region", "farrow_region", true),
             ("integration-tests", "integration-tests", "it", true),
         ];
