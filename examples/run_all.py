@@ -25,6 +25,7 @@ def commands(bin_dir: pathlib.Path):
         ("rust/publish_tpch", [bin_dir / "publish_tpch", "0.01"], "tpch/lineitem"),
         ("python/publish.py", [*python, EXAMPLES / "python/publish.py"], "examples/readings@1"),
         ("python/get.py", [*python, EXAMPLES / "python/get.py"], "zero copy"),
+        ("python/map_by_hand.py", [*python, EXAMPLES / "python/map_by_hand.py"], "rows mapped by hand"),
         ("python/plain_flight.py", [*python, EXAMPLES / "python/plain_flight.py"], "over a unix socket"),
     ]
 
