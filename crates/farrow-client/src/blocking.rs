@@ -80,15 +80,36 @@ impl Client {
     }
 }
 
-/// One runtime for the process, never shut down: leases are released on it after the last client is gone.
+/// One runtime for the process, never shut down: leases are released on it after the last client is gone. A forked
+/// child inherits it without its thread, and takes another.
 fn runtime() -> &'static Runtime {
-    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
-    RUNTIME.get_or_init(|| {
-        tokio::runtime::Builder::new_multi_thread()
+    static FIRST: OnceLock<OfProcess> = OnceLock::new();
+    let process = std::process::id();
+    let mut place = &FIRST;
+    loop {
+        let found = place.get_or_init(|| OfProcess::start(process));
+        if found.process == process {
+            return &found.runtime;
+        }
+        place = &found.of_child;
+    }
+}
+
+/// A runtime, and that of a child if this is the memory of one.
+struct OfProcess {
+    process: u32,
+    runtime: Runtime,
+    of_child: Box<OnceLock<Self>>,
+}
+
+impl OfProcess {
+    fn start(process: u32) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("farrow")
             .enable_all()
             .build()
-            .expect("a thread for farrow can be started")
-    })
+            .expect("a thread for farrow can be started");
+        Self { process, runtime, of_child: Box::default() }
+    }
 }

@@ -121,6 +121,16 @@ pub enum ClientError {
         /// This one.
         child: u32,
     },
+    /// A frame that was got before a fork was read in the child: what the parent has mapped is not there.
+    #[error(
+        "mapped in process {parent}, read in its forked child {child}: connect and get again in the child"
+    )]
+    ForkedFrame {
+        /// The process that got it.
+        parent: u32,
+        /// This one.
+        child: u32,
+    },
     /// A thread of this process that did the work ended early.
     #[error("the work was cut off: {0}")]
     Interrupted(#[source] tokio::task::JoinError),

@@ -21,8 +21,8 @@ pub struct Frame {
 #[derive(Debug)]
 pub(crate) enum Source {
     /// Readers over the shared memory itself, in row order; each keeps the lease. With the address and length of
-    /// each segment's bytes in this process.
-    Mapped { readers: Vec<SegmentReader>, mappings: Vec<(usize, usize)> },
+    /// each segment's bytes in the process of that number.
+    Mapped { readers: Vec<SegmentReader>, mappings: Vec<(usize, usize)>, process: u32 },
     /// Private copies, and why the frame is not mapped.
     Streamed { batches: Vec<RecordBatch>, why: String },
 }
@@ -84,11 +84,17 @@ impl Frame {
 
     /// Batch `index`, decoded now. Its arrays keep the lease, and so may outlive the frame.
     ///
+    /// # Errors
+    /// [`ClientError::Ipc`]; [`ClientError::ForkedFrame`] in a forked child, which does not inherit what is mapped.
+    ///
     /// # Panics
     /// If there is no such batch, as indexing a slice does.
     pub fn batch(&self, index: usize) -> Result<RecordBatch, ClientError> {
         match &self.source {
             Source::Streamed { batches, .. } => Ok(batches[index].clone()),
+            Source::Mapped { process, .. } if *process != std::process::id() => {
+                Err(ClientError::ForkedFrame { parent: *process, child: std::process::id() })
+            }
             Source::Mapped { readers, .. } => {
                 let mut within = index;
                 for reader in readers {

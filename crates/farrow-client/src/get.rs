@@ -80,7 +80,7 @@ fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> R
         schema: first.schema().clone(),
         rows: descriptor.rows,
         bytes: descriptor.bytes,
-        source: Source::Mapped { readers, mappings },
+        source: Source::Mapped { readers, mappings, process: std::process::id() },
     })
 }
 

@@ -27,6 +27,9 @@
 //! it afterwards, under the arrays, and so show this process wrong values or crash it. Rows that the agent streams are
 //! copies and have no such risk.
 //!
+//! A child that a process forks inherits neither connection nor leases nor what is mapped: it connects and gets again.
+//! Clients and frames of the parent are errors there; arrays of the parent must not be touched, their memory is gone.
+//!
 //! [`blocking`] offers the same to programs that are not async.
 #![forbid(unsafe_code)]
 

@@ -230,6 +230,8 @@ impl StitchedMapping {
 struct Reservation {
     start: NonNull<c_void>,
     len: usize,
+    /// The process that has it; a forked child inherits this value, but not what is mapped.
+    process: u32,
 }
 
 // SAFETY: a reservation is a number of addresses that belong to nobody else; munmap, its only use of
@@ -249,7 +251,7 @@ impl Reservation {
             unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), padded, ProtFlags::empty(), flags) }?;
         let Some(base) = NonNull::new(base) else { return Err(Errno::NOMEM) };
         // From here on the addresses are given back whatever happens.
-        let mut whole = Self { start: base, len: padded };
+        let mut whole = Self { start: base, len: padded, process: std::process::id() };
         let before = base.addr().get().next_multiple_of(align) - base.addr().get();
         whole.cut_front(before)?;
         whole.cut_back(align - before)?;
@@ -341,6 +343,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        if self.process != std::process::id() {
+            // In a forked child the addresses are free, or something else of the child's is there by now.
+            return;
+        }
         // SAFETY: the addresses are ours, and whoever reads them borrows or holds what owns `self`.
         let result = unsafe { rustix::mm::munmap(self.start.as_ptr(), self.len) };
         debug_assert!(result.is_ok(), "munmap of an own mapping: {result:?}");
