@@ -145,7 +145,8 @@ impl Region {
         self.arguments(Command::new(program("farrow-agent")), args)
     }
 
-    fn arguments(&self, mut command: Command, args: &[&str]) -> Command {
+    /// The same by another command, which is given the arguments.
+    pub fn arguments(&self, mut command: Command, args: &[&str]) -> Command {
         command
             .arg("--region")
             .arg(&self.path)

@@ -37,6 +37,15 @@ impl Holder {
         Self::start(Command::new(program("hold")), &[socket, "reserve", &len.to_string()])
     }
 
+    /// The same by a command that runs its arguments.
+    ///
+    /// # Panics
+    /// If it cannot map it.
+    pub fn of_frame_by(mut command: Command, socket: &str, frame: &str) -> Self {
+        command.arg(program("hold"));
+        Self::start(command, &[socket, "get", frame])
+    }
+
     fn start(mut command: Command, args: &[&str]) -> Self {
         let mut child =
             command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("hold starts");

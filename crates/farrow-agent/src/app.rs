@@ -44,6 +44,7 @@ impl App {
     /// exists belongs to an agent that serves.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let region = config.region.as_ref().context("no region is given")?;
+        crate::process::check_proc()?;
         let host = HostId::discover(config.system_uuid_file.as_deref())?;
         let region = Region::open(region, host, config.validate)?;
         let region = Arc::new(region.with_map_socket(map_socket_name(&config.socket())));

@@ -142,11 +142,7 @@ pub(crate) enum AgentError {
     #[error("map socket: pass a descriptor: {0}")]
     Pass(#[source] std::io::Error),
     /// A request that gives something to a process came from nowhere the kernel knows.
-    #[error(
-        "{verb} gives memory to a process of this host, and only the agent's unix socket tells which one{}: \
-         connect to the unix socket",
-        address.map(|address| format!(" (this came from {address})")).unwrap_or_default()
-    )]
+    #[error("{verb} gives memory to a process of this host, and {}", unknown_process(*address))]
     NeedsUnixSocket {
         /// The verb or action.
         verb: &'static str,
@@ -245,6 +241,18 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     message
+}
+
+/// Why a request's process is not known, and what to do.
+fn unknown_process(address: Option<SocketAddr>) -> String {
+    match address {
+        Some(address) => format!(
+            "only the agent's unix socket tells which one (this came from {address}): connect to the unix socket"
+        ),
+        None => "the kernel does not tell the agent which one this is: it must be in the agent's own pid namespace or \
+                 one below it. Run the agent outside the container"
+            .to_owned(),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

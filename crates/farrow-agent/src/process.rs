@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
+use anyhow::{Context as _, bail};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A process, so that a pid given out again is another one.
@@ -11,6 +12,21 @@ pub(crate) struct ProcessId {
     pub(crate) pid: u32,
     /// When it started, in clock ticks since boot (field 22 of `/proc/PID/stat`).
     pub(crate) start_time: u64,
+}
+
+/// Whether /proc shows the processes of the agent's own pid namespace: in another one, the agent would take other
+/// processes for those that map the region.
+pub(crate) fn check_proc() -> anyhow::Result<()> {
+    let shown = std::fs::read_link("/proc/self").context("/proc/self: is /proc mounted?")?;
+    let own = std::process::id();
+    if shown.as_os_str() != own.to_string().as_str() {
+        bail!(
+            "/proc shows the processes of another pid namespace: the agent is {own} and found there as {}. Mount it \
+             anew in the agent's namespace (unshare --mount-proc)",
+            shown.display()
+        );
+    }
+    Ok(())
 }
 
 /// A process that was alive when this was made, and a descriptor by which the kernel tells of its end.

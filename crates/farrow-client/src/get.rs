@@ -38,7 +38,10 @@ pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientErro
 fn map(client: &Client, endpoint: &FlightEndpoint) -> Result<Frame, String> {
     if endpoint.app_metadata.is_empty() {
         return Err(if client.connection.is_local() {
-            "the agent gave no mapping descriptor".to_owned()
+            // Over the unix socket there is one cause, though it is not told.
+            "the agent gave no mapping descriptor: it sees the processes of its own pid namespace and of those below \
+             it, and this is none of them (is the agent in a container?)"
+                .to_owned()
         } else {
             format!("{} is not the unix socket of an agent on this host", client.connection.address())
         });

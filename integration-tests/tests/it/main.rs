@@ -16,6 +16,7 @@ mod leases;
 mod lost_memory;
 mod map_socket;
 mod mount;
+mod namespaces;
 mod no_media;
 mod offline;
 mod plain_flight;
