@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::error::AgentError;
 use crate::holders::Holders;
@@ -35,6 +36,7 @@ pub struct App {
     unix: UnixListener,
     map_socket: (SocketFile, UnixListener),
     tcp: Option<TcpListener>,
+    access: Arc<Access>,
     drain: Duration,
     limits: Limits,
 }
@@ -43,6 +45,7 @@ impl App {
     /// Opens the region, takes up what an earlier agent left, and binds the sockets, in this order: a socket that
     /// exists belongs to an agent that serves.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
+        let access = Arc::new(Access::load(config).map_err(crate::access::refused)?);
         let region = config.region.as_ref().context("no region is given")?;
         crate::process::check_proc()?;
         let host = HostId::discover(config.system_uuid_file.as_deref())?;
@@ -64,9 +67,14 @@ impl App {
         let map_socket =
             SocketFile::bind(&config.socket().with_file_name(map_socket_name(&config.socket())))?;
         let (socket, unix) = SocketFile::bind(&config.socket())?;
-        let service = Service::new(region.clone(), leases.clone());
+        let service = Service::new(region.clone(), leases.clone(), access.clone());
         let (drain, limits) = (config.drain, config.limits.clone());
-        Ok(Self { service, region, leases, socket, unix, map_socket, tcp, drain, limits })
+        Ok(Self { service, region, leases, socket, unix, map_socket, tcp, access, drain, limits })
+    }
+
+    /// Who may connect and do what, to be reloaded while the agent serves.
+    pub fn access(&self) -> Arc<Access> {
+        self.access.clone()
     }
 
     /// The address of the TCP listener, if there is one.
@@ -86,9 +94,9 @@ impl App {
 
     /// Serves until `stop` is done, then lets requests under way end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { service, region, leases, socket, unix, map_socket, tcp, drain, limits } = self;
+        let Self { service, region, leases, socket, unix, map_socket, tcp, access, drain, limits } = self;
         let (map_socket_file, map_listener) = map_socket;
-        let map_socket = MapSocket::new(region.clone());
+        let map_socket = MapSocket::new(region.clone(), access.clone());
         let (stopping, stopped) = watch::channel(false);
         let over_unix = router(&service, &limits)
             .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
@@ -97,7 +105,7 @@ impl App {
                 Some(listener) => {
                     router(&service, &limits)
                         .serve_with_incoming_shutdown(
-                            TcpConnections::new(listener),
+                            TcpConnections::new(listener, access.tls().cloned()),
                             told_to_stop(stopped.clone()),
                         )
                         .await

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::args::Args;
 use crate::limits::Limits;
 use crate::region::CommitCheck;
+use crate::rights::{RightsEntry, TokenEntry};
 use document::Document;
 
 /// Each setting with its default, for people to read and change.
@@ -49,6 +50,10 @@ pub struct Config {
     pub log: Log,
     /// How much clients may take.
     pub limits: Limits,
+    /// Secrets that name their bearers.
+    pub tokens: Vec<TokenEntry>,
+    /// Who may do what with which frames; the default rules if there are none.
+    pub rights: Vec<RightsEntry>,
 }
 
 /// `[tcp]`
@@ -183,6 +188,8 @@ impl Default for Config {
             http: Http::default(),
             log: Log::default(),
             limits: Limits::default(),
+            tokens: Vec::new(),
+            rights: Vec::new(),
         }
     }
 }

@@ -11,6 +11,8 @@ use farrow_region::RegionError;
 use farrow_store::{FrameName, StoreError};
 use uuid::Uuid;
 
+use crate::rights::Right;
+
 /// Why a request was refused or failed. `status.rs` says what each becomes for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
@@ -148,6 +150,27 @@ pub(crate) enum AgentError {
         verb: &'static str,
         /// Where the request came from, over TCP.
         address: Option<SocketAddr>,
+    },
+    /// No rule lets the caller do that.
+    #[error("{caller} may not {right} {what}: {has}. Ask the operator for a [[rights]] rule")]
+    Denied {
+        /// Who asked.
+        caller: String,
+        /// The right that is missing.
+        right: Right,
+        /// On what.
+        what: String,
+        /// What the caller may do.
+        has: String,
+    },
+    /// An `authorization` header without a known token.
+    #[error(
+        "{caller} has sent a token that this agent does not know. Try: the operator's token in $FARROW_TOKEN or the \
+         file $FARROW_TOKEN_FILE (on the wire: `authorization: Bearer TOKEN`); or none"
+    )]
+    BadToken {
+        /// Who asked, apart from the token.
+        caller: String,
     },
     /// A reservation that is not the caller's.
     #[error("{what} {id} is not held by pid {pid}: it ended, or it is another process's")]

@@ -3,12 +3,14 @@
 //! [`Config`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
 //! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
 //! bytes, `medium` is what those lie in, `memory` reads them there, `listen` accepts connections and asks the kernel
-//! who sent them, `map_socket` gives applications read-only descriptors. What goes wrong is an `AgentError`, and
-//! `status` alone says what that is on the wire.
+//! who sent them, `caller` is who asks, `rights` what rules let it do, `map_socket` gives applications read-only
+//! descriptors. What goes wrong is an `AgentError`, and `status` alone says what that is on the wire.
 #![forbid(unsafe_code)]
 
+mod access;
 mod app;
 mod args;
+mod caller;
 mod config;
 mod end_watch;
 mod error;
@@ -20,13 +22,18 @@ mod map_socket;
 mod medium;
 mod memory;
 mod process;
+mod refusals;
 mod region;
+mod rights;
 mod service;
 mod status;
 
+pub use access::Access;
 pub use app::App;
 pub use args::Args;
 pub use config::{Config, DEFAULT_FILE, Http, Log, LogFormat, Problem, Problems, SYSTEM_FILE, Tcp};
 pub use error::chain;
 pub use limits::Limits;
+pub use listen::TlsFiles;
 pub use region::CommitCheck;
+pub use rights::{RightsEntry, TokenEntry};

@@ -3,10 +3,11 @@
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
-use farrow_agent::{App, Args, Config};
-use tokio::signal::unix::{SignalKind, signal};
+use farrow_agent::{Access, App, Args, Config};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 /// The settings are wrong (EX_CONFIG of sysexits(3)): starting again without a change is of no use.
@@ -38,7 +39,7 @@ async fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
 
-    match serve(&config).await {
+    match serve(args, &config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", farrow_agent::chain(error.as_ref()));
@@ -47,12 +48,31 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(config: &Config) -> anyhow::Result<()> {
+/// Puts the configuration's rules, tokens and certificates in force at each SIGHUP.
+async fn reload(mut hangup: Signal, args: Args, access: Arc<Access>) {
+    while hangup.recv().await.is_some() {
+        let reloaded = match Config::load(&args) {
+            Ok(config) => access.reload(&config),
+            Err(problems) => Err(problems.0.iter().map(ToString::to_string).collect()),
+        };
+        match reloaded {
+            Ok(()) => tracing::info!("rights, tokens and certificates were read again"),
+            Err(problems) => {
+                for problem in problems {
+                    tracing::error!(%problem, "not reloaded: all stays as it was");
+                }
+            }
+        }
+    }
+}
+
+async fn serve(args: Args, config: &Config) -> anyhow::Result<()> {
     // Memory of the region that goes away shall be an error of the requests that need it.
     farrow_region::survive_bus_errors()?;
     // Before the region is opened, so that a signal during a long start is not lost.
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let app = App::build(config).await?;
+    tokio::spawn(reload(signal(SignalKind::hangup())?, args, app.access()));
     let listen = app.tcp_address().map(|address| address.to_string());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -12,11 +12,14 @@ use std::time::Duration;
 use farrow_proto::{map_socket, v1};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tokio::io::{AsyncReadExt, Interest};
-use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tonic::metadata::MetadataMap;
 
+use crate::access::Access;
+use crate::caller::Caller;
 use crate::error::{AgentError, chain};
+use crate::listen::peer_of;
 use crate::region::Region;
 use crate::status;
 
@@ -35,22 +38,15 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// What answers on the map socket.
 pub(crate) struct MapSocket {
     region: Arc<Region>,
+    access: Arc<Access>,
     /// Connections that are being served, by user.
     users: Arc<Mutex<HashMap<u32, usize>>>,
 }
 
-/// Whether the process at the other end may have a descriptor: whoever the kernel lets connect, which is who may
-/// connect to the agent's own socket.
-///
-/// All of a raw medium is seen through its descriptor, so this is the right to read every frame of the region.
-fn may_map(_peer: &UCred) -> Result<(), AgentError> {
-    Ok(())
-}
-
 impl MapSocket {
-    /// Gives out descriptors of `region`.
-    pub(crate) fn new(region: Arc<Region>) -> Self {
-        Self { region, users: Arc::default() }
+    /// Gives out descriptors of `region`, to whom `access` lets.
+    pub(crate) fn new(region: Arc<Region>, access: Arc<Access>) -> Self {
+        Self { region, access, users: Arc::default() }
     }
 
     /// Serves for as long as it is polled.
@@ -61,10 +57,12 @@ impl MapSocket {
             let permit = connections.clone().acquire_owned().await;
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    let (region, users) = (self.region.clone(), self.users.clone());
+                    let (region, access) = (self.region.clone(), self.access.clone());
+                    let users = self.users.clone();
                     tokio::spawn(async move {
                         let _permit = permit;
-                        let served = tokio::time::timeout(PATIENCE, converse(stream, &region, &users)).await;
+                        let served =
+                            tokio::time::timeout(PATIENCE, converse(stream, &region, &access, &users)).await;
                         if let Err(error) = served.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
                             tracing::debug!(%error, "a client of the map socket went without an answer");
                         }
@@ -83,12 +81,13 @@ impl MapSocket {
 async fn converse(
     mut stream: UnixStream,
     region: &Region,
+    access: &Access,
     users: &Arc<Mutex<HashMap<u32, usize>>>,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     let entered = Entered::enter(users, peer.uid());
     let given = match &entered {
-        Ok(_) => descriptor(&mut stream, &peer, region).await?,
+        Ok(_) => descriptor(&mut stream, region, access).await?,
         Err(count) => Err(AgentError::MapConnections { count: *count, uid: peer.uid() }),
     };
     let refusal = match given {
@@ -109,8 +108,8 @@ async fn converse(
 /// What a client asks for.
 async fn descriptor(
     stream: &mut UnixStream,
-    peer: &UCred,
     region: &Region,
+    access: &Access,
 ) -> io::Result<Result<OwnedFd, AgentError>> {
     let mut len = [0; map_socket::LEN];
     stream.read_exact(&mut len).await?;
@@ -120,9 +119,10 @@ async fn descriptor(
         return Ok(Err(AgentError::MapRequest { len, most }));
     };
     stream.read_exact(request).await?;
+    let peer = peer_of(stream);
     let given = || {
         let request = map_socket::decode_request(request)?;
-        may_map(peer)?;
+        Caller::of(Some(&peer), &MetadataMap::new(), access.rights(), "the map socket")?.may_map()?;
         region.descriptor(&request)
     };
     Ok(given())

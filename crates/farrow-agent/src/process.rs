@@ -3,6 +3,8 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, bail};
+use nix::sys::socket::{getsockopt, sockopt};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A process, so that a pid given out again is another one.
@@ -43,13 +45,32 @@ impl Process {
     /// # Errors
     /// `ESRCH` if there is none, or what the system says.
     pub(crate) fn open(pid: i32, uid: u32) -> std::io::Result<Self> {
-        let gone = || std::io::Error::from(rustix::io::Errno::SRCH);
         let number = Pid::from_raw(pid).ok_or_else(gone)?;
         let pidfd = pidfd_open(number, PidfdFlags::empty())?;
-        // Read after the descriptor was opened: it holds the number, so this is the same process or none.
         let pid = u32::try_from(pid).map_err(|_| gone())?;
-        let id = ProcessId { pid, start_time: start_time(pid)? };
-        Ok(Self { id, uid, pidfd })
+        let process = Self { id: ProcessId { pid, start_time: start_time(pid)? }, uid, pidfd };
+        process.check_alive()?;
+        Ok(process)
+    }
+
+    /// The process that connected the other end of a unix socket, which has number `pid` and was of user `uid` then;
+    /// and its supplementary groups.
+    ///
+    /// # Errors
+    /// `ESRCH` if it has ended, or what the system says.
+    pub(crate) fn of_peer(socket: BorrowedFd<'_>, pid: i32, uid: u32) -> std::io::Result<(Self, Vec<u32>)> {
+        let process = match getsockopt(&socket, sockopt::PeerPidfd) {
+            Ok(pidfd) => {
+                let pid = u32::try_from(pid).ok().filter(|pid| *pid > 0).ok_or_else(gone)?;
+                Self { id: ProcessId { pid, start_time: start_time(pid)? }, uid, pidfd }
+            }
+            // A kernel before Linux 6.5. In the moment since it connected, its number may have become another's.
+            Err(nix::Error::ENOPROTOOPT) => Self::open(pid, uid)?,
+            Err(error) => return Err(error.into()),
+        };
+        let groups = supplementary_groups(process.id.pid)?;
+        process.check_alive()?;
+        Ok((process, groups))
     }
 
     /// The process `id`, if it still runs.
@@ -66,6 +87,14 @@ impl Process {
     /// The user it ran as when it connected.
     pub(crate) fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// Whether it has not ended. Until it has, its number is no other's: what was read under that number before this
+    /// was its own.
+    fn check_alive(&self) -> std::io::Result<()> {
+        let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        let ended = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+        if ended == 0 { Ok(()) } else { Err(gone()) }
     }
 
     /// Becomes readable when the process ends (pidfd_open(2)).
@@ -86,9 +115,34 @@ fn start_time(pid: u32) -> std::io::Result<u64> {
         })
 }
 
+/// `Groups` of `/proc/PID/status` (proc(5)).
+fn supplementary_groups(pid: u32) -> std::io::Result<Vec<u32>> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"));
+    groups
+        .and_then(|groups| groups.split_ascii_whitespace().map(|group| group.parse().ok()).collect())
+        .ok_or_else(|| {
+            std::io::Error::new(std::io::ErrorKind::InvalidData, format!("/proc/{pid}/status: no groups"))
+        })
+}
+
+fn gone() -> std::io::Error {
+    rustix::io::Errno::SRCH.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_other_end_of_a_socket_is_known() {
+        let (mine, _its) = std::os::unix::net::UnixStream::pair().unwrap();
+        let pid = i32::try_from(std::process::id()).unwrap();
+        let (process, groups) = Process::of_peer(mine.as_fd(), pid, 0).unwrap();
+        assert_eq!(process.id(), Process::open(pid, 0).unwrap().id());
+        let told = nix::unistd::getgroups().unwrap();
+        assert_eq!(groups, told.into_iter().map(nix::unistd::Gid::as_raw).collect::<Vec<_>>());
+    }
 
     #[test]
     fn a_process_that_ended_cannot_be_opened_again() {

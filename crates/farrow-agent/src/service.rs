@@ -3,6 +3,7 @@
 mod actions;
 mod foreign;
 mod info;
+mod listing;
 mod names;
 mod rows;
 mod verify;
@@ -12,32 +13,42 @@ use std::sync::Arc;
 
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
+    Action as Call, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
     HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
 };
-use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE};
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
 use futures::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
+use crate::access::Access;
+use crate::caller::Caller;
 use crate::error::AgentError;
 use crate::leases::Leases;
 use crate::listen::Peer;
 use crate::process::Process;
 use crate::region::Region;
+use crate::rights::Right;
 
 /// What the agent serves.
 #[derive(Clone)]
 pub(crate) struct Service {
     region: Arc<Region>,
     leases: Arc<Leases>,
+    access: Arc<Access>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
-    /// Serves the frames of `region`, under `leases`.
-    pub(crate) fn new(region: Arc<Region>, leases: Arc<Leases>) -> Self {
-        Self { region, leases }
+    /// Serves the frames of `region`, under `leases`, to whom `access` lets.
+    pub(crate) fn new(region: Arc<Region>, leases: Arc<Leases>, access: Arc<Access>) -> Self {
+        Self { region, leases, access }
+    }
+
+    /// How each verb begins: whether the region can be served, and who asks. The caller is then asked what it may.
+    fn admit<T>(&self, request: &Request<T>, verb: &'static str) -> Result<Caller, AgentError> {
+        self.region.check_len()?;
+        Caller::of(request.extensions().get::<Peer>(), request.metadata(), self.access.rights(), verb)
     }
 
     /// Runs what may take long (it reads or writes frames, or waits for the catalog) where it holds up no other request.
@@ -53,9 +64,11 @@ impl Service {
 /// The process behind a request, for verbs that give it something that must come back when it ends.
 fn process<T>(request: &Request<T>, verb: &'static str) -> Result<Arc<Process>, AgentError> {
     match request.extensions().get::<Peer>() {
-        Some(Peer::Process(process)) => Ok(process.clone()),
-        Some(Peer::Unknown { address }) => Err(AgentError::NeedsUnixSocket { verb, address: *address }),
-        None => Err(AgentError::NeedsUnixSocket { verb, address: None }),
+        Some(Peer::Process { process, .. }) => Ok(process.clone()),
+        Some(Peer::Remote { address, .. }) => {
+            Err(AgentError::NeedsUnixSocket { verb, address: Some(*address) })
+        }
+        Some(Peer::Unnamed { .. }) | None => Err(AgentError::NeedsUnixSocket { verb, address: None }),
     }
 }
 
@@ -80,32 +93,38 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<FlightInfo>, Status> {
-        self.region.check_len()?;
+        let caller = self.admit(&request, "GetFlightInfo")?;
         let mapper = mapper(&request);
-        Ok(Response::new(self.flight_info(mapper, request.into_inner()).await?))
+        let descriptor = request.into_inner();
+        let frame = caller.allow(Right::Read, names::frame_ref(&descriptor)?)?;
+        let info = self.flight_info(mapper, frame, descriptor).await;
+        Ok(Response::new(info.map_err(|error| caller.censored(error))?))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
-        self.region.check_len()?;
-        Ok(Response::new(self.schema_of(&request.into_inner()).await?))
+        let caller = self.admit(&request, "GetSchema")?;
+        let frame = caller.allow(Right::Read, names::frame_ref(request.get_ref())?)?;
+        let schema = self.schema_of(frame).await;
+        Ok(Response::new(schema.map_err(|error| caller.censored(error))?))
     }
 
     async fn list_flights(
         &self,
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
-        self.region.check_len()?;
-        let infos = self.flight_infos(request.into_inner());
+        let caller = self.admit(&request, "ListFlights")?;
+        let infos = self.flight_infos(caller, request.into_inner());
         Ok(Response::new(Box::pin(futures::stream::iter(infos))))
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
-        self.region.check_len()?;
+        let caller = self.admit(&request, "DoGet")?;
+        let ticket = caller.allow(Right::Read, self.redeem(request.get_ref())?)?;
         let messages = match mapper(&request) {
-            Some(process) => self.mapped_batches(&process, &request.into_inner()).await?,
-            None => self.rows(&request.into_inner()).await?,
+            Some(process) => self.mapped_batches(&process, ticket).await,
+            None => self.rows(ticket).await,
         };
-        Ok(Response::new(messages))
+        Ok(Response::new(messages.map_err(|error| caller.censored(error))?))
     }
 
     async fn do_put(
@@ -117,13 +136,18 @@ impl FlightService for Service {
             .into())
     }
 
-    async fn do_action(&self, request: Request<Action>) -> Result<Response<Self::DoActionStream>, Status> {
-        self.region.check_len()?;
-        Ok(Response::new(self.action(request).await?))
+    async fn do_action(&self, request: Request<Call>) -> Result<Response<Self::DoActionStream>, Status> {
+        let name = request.get_ref().r#type.as_str();
+        let Some(action) = Action::parse(name) else {
+            return Err(AgentError::UnknownAction { name: name.to_owned() }.into());
+        };
+        let caller = self.admit(&request, action.as_str())?;
+        let results = self.action(action, &caller, request).await;
+        Ok(Response::new(results.map_err(|error| caller.censored(error))?))
     }
 
     async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
-        let types = farrow_proto::Action::ALL.map(|action| {
+        let types = Action::ALL.map(|action| {
             Ok(ActionType { r#type: action.as_str().into(), description: action.description().into() })
         });
         Ok(Response::new(Box::pin(futures::stream::iter(types))))
@@ -135,7 +159,11 @@ impl FlightService for Service {
         &self,
         _: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
-        Err(AgentError::Unimplemented { verb: "Handshake", instead: "no authentication" }.into())
+        Err(AgentError::Unimplemented {
+            verb: "Handshake",
+            instead: "the header `authorization: Bearer TOKEN` with every call, or a certificate",
+        }
+        .into())
     }
 
     async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {

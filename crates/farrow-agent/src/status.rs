@@ -44,6 +44,8 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
         AgentError::StaleTicket { .. } | AgentError::NoSuchFile { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
+        AgentError::Denied { .. } => Reason::Denied,
+        AgentError::BadToken { .. } => Reason::Unauthenticated,
         AgentError::NotHeld { .. } => Reason::NotHeld,
         AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
         AgentError::Region(error) => region_reason(error),
@@ -121,6 +123,8 @@ fn code(reason: Reason) -> Code {
         Reason::NotHeld | Reason::ReadOnly | Reason::NeedsUnixSocket | Reason::Fenced => {
             Code::FailedPrecondition
         }
+        Reason::Denied => Code::PermissionDenied,
+        Reason::Unauthenticated => Code::Unauthenticated,
         Reason::Corrupt => Code::DataLoss,
         Reason::Failed => Code::Internal,
         Reason::Unimplemented => Code::Unimplemented,

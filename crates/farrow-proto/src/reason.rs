@@ -20,6 +20,10 @@ pub enum Reason {
     ReadOnly,
     /// Only possible over the unix socket, where the kernel names the calling process.
     NeedsUnixSocket,
+    /// No rule lets the caller do that; whether the frame is there is not said.
+    Denied,
+    /// The token is none that the agent knows.
+    Unauthenticated,
     /// Another master writes this region: this agent must not.
     Fenced,
     /// The region's bytes are damaged, or their memory has gone away.
@@ -32,7 +36,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of `proto/README.md`.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::NotFound,
         Self::InvalidName,
         Self::InvalidData,
@@ -40,6 +44,8 @@ impl Reason {
         Self::NotHeld,
         Self::ReadOnly,
         Self::NeedsUnixSocket,
+        Self::Denied,
+        Self::Unauthenticated,
         Self::Fenced,
         Self::Corrupt,
         Self::Failed,
@@ -56,6 +62,8 @@ impl Reason {
             Self::NotHeld => "not-held",
             Self::ReadOnly => "read-only",
             Self::NeedsUnixSocket => "needs-unix-socket",
+            Self::Denied => "denied",
+            Self::Unauthenticated => "unauthenticated",
             Self::Fenced => "fenced",
             Self::Corrupt => "corrupt",
             Self::Failed => "failed",

@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::document::Document;
 use super::{Config, Problem};
+use crate::access::Access;
 
 /// Bytes that any request, and any batch of a table that is not very wide, fits into.
 const LEAST_MESSAGE: usize = 64 << 10;
@@ -23,21 +24,22 @@ pub(super) fn settings(config: &Config, document: &Document) -> Vec<Problem> {
     }
     let tcp = &config.tcp;
     match tcp.listen {
-        Some(address) if tcp.certificate.is_none() && !address.ip().is_loopback() => wrong(
+        Some(address) if tcp.certificate.is_none() && !address.ip().to_canonical().is_loopback() => wrong(
             "tcp.listen",
             format!(
-                "{address} is not a loopback address, and without TLS anybody on the network could read and drop \
-                 frames: use 127.0.0.1 or [::1]"
+                "{address} is not a loopback address, and without TLS anybody on the way could read and change what \
+                 is sent: give tcp.certificate and tcp.key, or use 127.0.0.1 or [::1]"
             ),
         ),
         _ => {}
     }
-    for (key, given) in
-        [("tcp.certificate", &tcp.certificate), ("tcp.key", &tcp.key), ("tcp.client-ca", &tcp.client_ca)]
-    {
-        if given.is_some() {
-            wrong(key, "TLS is not offered yet".to_owned());
+    match (&tcp.certificate, &tcp.key, &tcp.client_ca) {
+        (Some(_), None, _) => wrong("tcp.certificate", "its private key is missing: give tcp.key".to_owned()),
+        (None, Some(_), _) => wrong("tcp.key", "its certificate is missing: give tcp.certificate".to_owned()),
+        (None, None, Some(_)) => {
+            wrong("tcp.client-ca", "only over TLS: give tcp.certificate and tcp.key".to_owned());
         }
+        _ => {}
     }
     if let Err(fault) = EnvFilter::try_new(&config.log.level) {
         wrong("log.level", format!("{:?}: {fault}", config.log.level));
@@ -83,5 +85,8 @@ pub(super) fn paths(config: &Config, document: &Document) -> Vec<Problem> {
     };
     check("region", config.region.as_deref());
     check("system-uuid-file", config.system_uuid_file.as_deref());
+    if let Err(faults) = Access::load(config) {
+        problems.extend(faults.into_iter().map(|fault| document.fault(fault)));
+    }
     problems
 }

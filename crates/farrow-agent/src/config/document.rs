@@ -59,6 +59,12 @@ impl Document {
         Problem { place, key: Some(key.to_owned()), text: text.into() }
     }
 
+    /// A problem whose text says where it is.
+    pub(super) fn fault(&self, text: String) -> Problem {
+        let place = (!self.path.as_os_str().is_empty()).then(|| (self.path.clone(), None));
+        Problem { place, key: None, text }
+    }
+
     fn number(&mut self, prefix: &str, table: &DeTable<'_>, line: &impl Fn(usize) -> usize) {
         for (key, value) in table {
             let name = join(prefix, key.get_ref());
@@ -88,12 +94,13 @@ fn remove_at(table: &mut DeTable<'_>, at: usize) -> Option<String> {
     Some(key.into_owned())
 }
 
-/// The span of a `[table]` is its header's: its keys come after it.
+/// The span of a `[table]` or `[[table]]` is its header's: its keys come after it.
 fn inside(value: &Spanned<DeValue<'_>>, at: usize) -> bool {
     match value.get_ref() {
         DeValue::Table(table) => table
             .iter()
             .any(|(key, value)| key.span().contains(&at) || value.span().contains(&at) || inside(value, at)),
+        DeValue::Array(values) => values.iter().any(|value| value.span().contains(&at) || inside(value, at)),
         _ => false,
     }
 }

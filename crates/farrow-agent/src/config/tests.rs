@@ -5,7 +5,7 @@ use super::*;
 /// The default file with each setting in force.
 fn uncommented() -> String {
     let lines = DEFAULT_FILE.lines().map(|line| match line.strip_prefix('#') {
-        Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
+        Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase() || c == '[') => setting,
         _ => line,
     });
     lines.map(|line| format!("{line}\n")).collect()
@@ -25,12 +25,23 @@ fn the_default_file_changes_nothing_and_says_the_defaults() {
     let (config, _, problems) = Document::parse(Path::new("agent.toml"), &uncommented());
     assert_eq!(problems, Vec::new());
     // What has no default has an example.
-    let Config { region, socket, state_dir, system_uuid_file, tcp, http, .. } = config.clone();
+    let Config { region, socket, state_dir, system_uuid_file, tcp, http, tokens, rights, .. } =
+        config.clone();
     assert!(region.is_some() && socket.is_some() && state_dir.is_some() && system_uuid_file.is_some());
     let Tcp { listen, certificate, key, client_ca } = &tcp;
     assert!(listen.is_some() && certificate.is_some() && key.is_some() && client_ca.is_some());
-    assert!(http.listen.is_some());
-    let examples = Config { region, socket, state_dir, system_uuid_file, tcp, http, ..Config::default() };
+    assert!(http.listen.is_some() && !tokens.is_empty() && !rights.is_empty());
+    let examples = Config {
+        region,
+        socket,
+        state_dir,
+        system_uuid_file,
+        tcp,
+        http,
+        tokens,
+        rights,
+        ..Config::default()
+    };
     assert_eq!(config, examples);
 }
 
@@ -94,6 +105,22 @@ stall = \"20ms\"
         );
     }
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+}
+
+#[test]
+fn a_key_that_no_rule_has_is_told_by_line() {
+    let (_, problems) =
+        parse("region = \"/a\"\n[[rights]]\nwho = [\"local\"]\nname = [\"\"]\nmay = [\"read\"]\n");
+    let [problem] = &problems[..] else { panic!("{problems:?}") };
+    assert!(
+        problem.starts_with("agent.toml:4: rights: ") && problem.contains("Did you mean `names`?"),
+        "{problem}"
+    );
+    let (_, problems) = parse("region = \"/a\"\n[tcp]\ncertificate = \"/c\"\n");
+    assert!(
+        problems[0].starts_with("agent.toml:3: tcp.certificate: its private key is missing"),
+        "{problems:?}"
+    );
 }
 
 #[test]

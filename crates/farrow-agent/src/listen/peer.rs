@@ -3,26 +3,44 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use crate::caller::{CertificateNames, Identity, UnixUser};
 use crate::process::Process;
 
-/// The other end of a connection, as the kernel tells it.
+/// The other end of a connection: what the kernel tells of it, and the certificate that it showed.
 #[derive(Debug, Clone)]
 pub(crate) enum Peer {
     /// A process of this host, on the unix socket: it may hold leases and reservations.
-    Process(Arc<Process>),
-    /// A connection whose process is not known: over TCP, or from another pid namespace, or already gone.
-    Unknown {
-        /// Its network address, over TCP.
-        address: Option<SocketAddr>,
+    Process {
+        /// The process.
+        process: Arc<Process>,
+        /// Its user, when it connected.
+        user: Arc<UnixUser>,
+    },
+    /// On the unix socket, but of another pid namespace, or gone before it was known.
+    Unnamed {
+        /// Its user, when it connected.
+        user: Option<Arc<UnixUser>>,
+    },
+    /// Over TCP: no process is known.
+    Remote {
+        /// Its network address.
+        address: SocketAddr,
+        /// Its certificate, if it showed one.
+        certificate: Option<Arc<CertificateNames>>,
     },
 }
 
-impl std::fmt::Display for Peer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl Peer {
+    /// What rules can know it by.
+    pub(crate) fn identity(&self) -> Identity {
         match self {
-            Self::Process(process) => write!(f, "pid {}", process.id().pid),
-            Self::Unknown { address: Some(address) } => write!(f, "{address}"),
-            Self::Unknown { address: None } => f.write_str("a process that the kernel does not name"),
+            Self::Process { user, .. } => {
+                Identity { local: true, user: Some(user.clone()), ..Identity::default() }
+            }
+            Self::Unnamed { user } => Identity { local: true, user: user.clone(), ..Identity::default() },
+            Self::Remote { address, certificate } => {
+                Identity { address: Some(*address), certificate: certificate.clone(), ..Identity::default() }
+            }
         }
     }
 }

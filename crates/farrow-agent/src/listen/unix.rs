@@ -1,5 +1,6 @@
 //! Connections over the unix socket: the kernel names their process.
 
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::server::Connected;
 
 use super::{AuthorityRepair, Peer};
+use crate::caller::UnixUser;
 use crate::process::Process;
 
 /// Bytes of a socket's path that Linux takes (sockaddr_un, without its final NUL).
@@ -83,17 +85,26 @@ pub(crate) struct UnixConnection {
 
 impl UnixConnection {
     fn new(stream: UnixStream) -> Self {
-        let process = stream.peer_cred().ok().and_then(|credentials| {
-            let pid = credentials.pid()?;
-            Process::open(pid, credentials.uid())
-                .inspect_err(|error| tracing::debug!(pid, %error, "a peer that ended while it connected"))
-                .ok()
-        });
-        let peer = match process {
-            Some(process) => Peer::Process(Arc::new(process)),
-            None => Peer::Unknown { address: None },
-        };
+        let peer = peer_of(&stream);
         Self { stream, peer, repair: AuthorityRepair::new() }
+    }
+}
+
+/// Who connected to a unix socket. Its user and groups stay what they were when this was asked.
+pub(crate) fn peer_of(stream: &UnixStream) -> Peer {
+    let Ok(credentials) = stream.peer_cred() else { return Peer::Unnamed { user: None } };
+    let (uid, gid) = (credentials.uid(), credentials.gid());
+    // 0 is how a process of another pid namespace looks.
+    let process = credentials.pid().filter(|pid| *pid > 0).and_then(|pid| {
+        Process::of_peer(stream.as_fd(), pid, uid)
+            .inspect_err(|error| tracing::debug!(pid, %error, "a peer that ended while it connected"))
+            .ok()
+    });
+    match process {
+        Some((process, groups)) => {
+            Peer::Process { process: Arc::new(process), user: Arc::new(UnixUser { uid, gid, groups }) }
+        }
+        None => Peer::Unnamed { user: Some(Arc::new(UnixUser { uid, gid, groups: Vec::new() })) },
     }
 }
 

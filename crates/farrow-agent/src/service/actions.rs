@@ -10,51 +10,59 @@ use prost::Message;
 use tonic::Request;
 
 use super::{Answers, Service, names, process};
+use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
+use crate::leases::LeaseView;
 use crate::process::Process;
 use crate::region::micros_since_epoch;
+use crate::rights::Right;
 
 /// Frames in one answer to `farrow.List`; more are asked for page by page.
 const LIST_LIMIT: usize = 10_000;
 
 impl Service {
-    pub(super) async fn action(&self, request: Request<Call>) -> Result<Answers<ActionResult>, AgentError> {
-        let name = request.get_ref().r#type.clone();
-        let Some(action) = Action::parse(&name) else {
-            return Err(AgentError::UnknownAction { name });
-        };
-        let caller = process(&request, action.as_str());
+    pub(super) async fn action(
+        &self,
+        action: Action,
+        caller: &Caller,
+        request: Request<Call>,
+    ) -> Result<Answers<ActionResult>, AgentError> {
+        let process = process(&request, action.as_str());
         let body = request.into_inner().body;
         let results = match action {
             Action::Reserve => {
-                let (caller, request) = (caller?, decode::<v1::ReserveRequest>(action, &body)?);
-                let reserve = move |service: &Self| service.leases.reserve(&caller, request.len);
+                let (process, request) = (process?, decode::<v1::ReserveRequest>(action, &body)?);
+                // Of which frame it will be is said at the commit.
+                caller.allow_any(Right::Publish)?;
+                let reserve = move |service: &Self| service.leases.reserve(&process, request.len);
                 let reservation = self.blocking(reserve).await?;
                 vec![encode(&self.region.reservation(&reservation))]
             }
             Action::Commit => {
-                let (caller, request) = (caller?, decode(action, &body)?);
-                vec![encode(&self.blocking(move |service| service.commit(&caller, &request)).await?)]
+                let (process, request) = (process?, decode::<v1::CommitRequest>(action, &body)?);
+                let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
+                let commit = move |service: &Self| service.commit(&process, name, &request);
+                vec![encode(&self.blocking(commit).await?)]
             }
             Action::Abort => {
-                let (caller, request) = (caller?, decode::<v1::AbortRequest>(action, &body)?);
-                let reservation = self.leases.reservation(&caller, request.reservation)?;
+                let (process, request) = (process?, decode::<v1::AbortRequest>(action, &body)?);
+                let reservation = self.leases.reservation(&process, request.reservation)?;
                 self.blocking(move |service| Ok(service.region.store().abort(reservation.id)?)).await?;
                 Vec::new()
             }
             Action::Release => {
-                let (caller, request) = (caller?, decode::<v1::ReleaseRequest>(action, &body)?);
-                let release = move |service: &Self| service.leases.release(caller.id(), &request.leases);
+                let (process, request) = (process?, decode::<v1::ReleaseRequest>(action, &body)?);
+                let release = move |service: &Self| service.leases.release(process.id(), &request.leases);
                 let released = self.blocking(release).await?;
                 vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
-                let request: v1::DropRequest = decode(action, &body)?;
-                vec![encode(&self.blocking(move |service| service.drop(&request)).await?)]
+                let target = Target::of(caller, decode(action, &body)?)?;
+                vec![encode(&self.blocking(move |service| service.drop(target)).await?)]
             }
             Action::Retain => {
                 let request: v1::RetainRequest = decode(action, &body)?;
-                let name = FrameName::parse(&request.name)?;
+                let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
                 let last = NonZeroU64::new(request.last);
                 let retain = move |service: &Self| Ok(service.region.store().retain(&name, last)?);
                 vec![encode(&drop_result(self.blocking(retain).await?))]
@@ -64,6 +72,7 @@ impl Service {
                 let age = i64::try_from(request.older_than_micros).unwrap_or(i64::MAX);
                 let until = micros_since_epoch().saturating_sub(age);
                 let v1::ExpireRequest { prefix, latest, .. } = request;
+                let prefix = caller.allow_all(Right::Drop, prefix)?;
                 let expire =
                     move |service: &Self| Ok(service.region.store().expire(&prefix, until, latest)?);
                 vec![encode(&drop_result(self.blocking(expire).await?))]
@@ -78,7 +87,7 @@ impl Service {
                     Ok(limit @ 1..=LIST_LIMIT) => limit,
                     _ => LIST_LIMIT,
                 };
-                let page = self.region.store().list_all(&request.prefix, after.as_ref(), limit)?;
+                let page = self.readable(caller, &request.prefix, after.as_ref(), limit)?;
                 let infos = page.iter().map(|listed| match listed {
                     Listed::Version(version) => self.region.frame_info(version),
                     Listed::Foreign(file) => self.region.foreign_info(file, None),
@@ -87,7 +96,8 @@ impl Service {
             }
             Action::Stat => {
                 let request: v1::StatRequest = decode(action, &body)?;
-                let FrameRef { name, version } = FrameRef::parse(&request.name)?;
+                let frame = caller.allow(Right::Read, FrameRef::parse(&request.name)?)?;
+                let FrameRef { name, version } = frame.into_inner();
                 let version = version.or(names::version(request.version));
                 match self.region.store().foreign(&name, version)? {
                     Some(file) => vec![encode(&self.foreign_stat(file).await?)],
@@ -95,14 +105,19 @@ impl Service {
                 }
             }
             // Its results come one by one.
-            Action::Verify => return self.verify(&decode(action, &body)?),
+            Action::Verify => {
+                let request: v1::VerifyRequest = decode(action, &body)?;
+                return self.verify(caller.allow(Right::Read, FrameRef::parse(&request.name)?)?);
+            }
             Action::Grow => {
                 let v1::GrowRequest { len } = decode(action, &body)?;
+                caller.allow_all(Right::Admin, String::new())?;
                 let grow = move |service: &Self| service.region.grow((len > 0).then_some(len));
                 let pool = self.blocking(grow).await?;
                 vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
             }
-            Action::Leases => self.lease_infos(),
+            Action::Leases => self.lease_infos(caller),
+            // Bytes and counts of the whole region, and no name: for everybody.
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
         };
         Ok(Box::pin(futures::stream::iter(results.into_iter().map(Ok))))
@@ -110,34 +125,33 @@ impl Service {
 
     fn commit(
         &self,
-        caller: &Arc<Process>,
+        process: &Arc<Process>,
+        name: Allowed<FrameName>,
         request: &v1::CommitRequest,
     ) -> Result<v1::FrameInfo, AgentError> {
-        let name = FrameName::parse(&request.name)?;
-        let reservation = self.leases.reservation(caller, request.reservation)?;
+        let reservation = self.leases.reservation(process, request.reservation)?;
         let version = self
             .region
-            .commit(&reservation, name, request.len)
-            .inspect_err(|_| self.leases.end_orphan(caller.id(), reservation.id))?;
+            .commit(&reservation, name.into_inner(), request.len)
+            .inspect_err(|_| self.leases.end_orphan(process.id(), reservation.id))?;
         Ok(self.region.frame_info(&version))
     }
 
-    fn drop(&self, request: &v1::DropRequest) -> Result<v1::DropResult, AgentError> {
+    fn drop(&self, target: Target) -> Result<v1::DropResult, AgentError> {
         let store = self.region.store();
-        let dropped = match (request.name.as_str(), request.version, request.prefix.as_str()) {
-            // An empty name is refused as one.
-            (name, version, "") => store.drop_frame(&FrameName::parse(name)?, names::version(version))?,
-            ("", 0, prefix) => store.drop_prefix(prefix)?,
-            (name, _, prefix) => {
-                let (name, prefix) = (name.to_owned(), prefix.to_owned());
-                return Err(AgentError::NameAndPrefix { name, prefix });
-            }
+        let dropped = match target {
+            Target::Frame(name, version) => store.drop_frame(&name, version)?,
+            Target::Prefix(prefix) => store.drop_prefix(&prefix)?,
         };
         Ok(drop_result(dropped))
     }
 
-    fn lease_infos(&self) -> Vec<ActionResult> {
-        let infos = self.leases.list().into_iter().map(|lease| {
+    /// Leases of the caller's own user, and those on frames that the caller administers.
+    fn lease_infos(&self, caller: &Caller) -> Vec<ActionResult> {
+        let seen = |lease: &LeaseView| {
+            caller.uid() == Some(lease.uid) || caller.may(Right::Admin, &lease.version.name)
+        };
+        let infos = self.leases.list().into_iter().filter(seen).map(|lease| {
             encode(&v1::LeaseInfo {
                 lease: lease.id,
                 pid: lease.process.pid,
@@ -149,6 +163,28 @@ impl Service {
             })
         });
         infos.collect()
+    }
+}
+
+/// What is to be dropped.
+enum Target {
+    Frame(Allowed<FrameName>, Option<u64>),
+    Prefix(Allowed<String>),
+}
+
+impl Target {
+    fn of(caller: &Caller, request: v1::DropRequest) -> Result<Self, AgentError> {
+        match request {
+            // An empty name is refused as one.
+            v1::DropRequest { name, version, prefix } if prefix.is_empty() => {
+                let name = caller.allow(Right::Drop, FrameName::parse(&name)?)?;
+                Ok(Self::Frame(name, names::version(version)))
+            }
+            v1::DropRequest { name, version: 0, prefix } if name.is_empty() => {
+                Ok(Self::Prefix(caller.allow_all(Right::Drop, prefix)?))
+            }
+            v1::DropRequest { name, prefix, .. } => Err(AgentError::NameAndPrefix { name, prefix }),
+        }
     }
 }
 

@@ -7,10 +7,11 @@ use arrow_flight::{
 };
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
-use farrow_store::{FrameName, Listed, Version};
+use farrow_store::{FrameName, FrameRef, Listed, Version};
 use tonic::Status;
 
 use super::{Service, names};
+use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
 use crate::process::Process;
 
@@ -21,9 +22,9 @@ impl Service {
     pub(super) async fn flight_info(
         &self,
         mapper: Option<Arc<Process>>,
+        frame: Allowed<FrameRef>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, AgentError> {
-        let frame = names::frame_ref(&descriptor)?;
         if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
             return self.foreign_flight_info(mapper.is_some(), descriptor, file).await;
         }
@@ -43,8 +44,7 @@ impl Service {
         Ok(info)
     }
 
-    pub(super) async fn schema_of(&self, descriptor: &FlightDescriptor) -> Result<SchemaResult, AgentError> {
-        let frame = names::frame_ref(descriptor)?;
+    pub(super) async fn schema_of(&self, frame: Allowed<FrameRef>) -> Result<SchemaResult, AgentError> {
         let schema = match self.region.store().foreign(&frame.name, frame.version)? {
             Some(file) => self.foreign_schema(file).await?,
             None => self.region.schema(&*self.region.store().get(&frame.name, frame.version)?)?,
@@ -52,9 +52,11 @@ impl Service {
         SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
     }
 
-    /// The latest version of each frame whose name begins with the criteria's expression, looked up page by page.
+    /// The latest version of each frame whose name begins with the criteria's expression and that the caller may read,
+    /// looked up page by page.
     pub(super) fn flight_infos(
         &self,
+        caller: Caller,
         criteria: Criteria,
     ) -> impl Iterator<Item = Result<FlightInfo, Status>> + Send + use<> {
         let service = self.clone();
@@ -64,9 +66,9 @@ impl Service {
         std::iter::from_fn(move || {
             loop {
                 let Some(listed) = page.next() else {
-                    page = match service.region.store().list_all(&prefix, after.as_ref(), PAGE) {
+                    page = match service.readable(&caller, &prefix, after.as_ref(), PAGE) {
                         Ok(page) => page.into_iter(),
-                        Err(error) => return Some(Err(AgentError::from(error).into())),
+                        Err(error) => return Some(Err(error.into())),
                     };
                     after = Some(page.as_slice().last()?.name().clone());
                     continue;

@@ -13,6 +13,7 @@ use farrow_store::{ForeignFile, FrameName, Version};
 use tonic::Status;
 
 use super::{Answers, Service};
+use crate::caller::{Allowed, Named};
 use crate::error::AgentError;
 use crate::memory::OpenSegment;
 use crate::process::Process;
@@ -24,8 +25,10 @@ const MESSAGE_BYTES: u64 = 1 << 20;
 
 impl Service {
     /// The schema, then the rows in messages of about [`MESSAGE_BYTES`].
-    pub(super) async fn rows(&self, ticket: &Ticket) -> Result<Answers<FlightData>, AgentError> {
-        let ticket = self.redeem(ticket)?;
+    pub(super) async fn rows(
+        &self,
+        ticket: Allowed<TicketedVersion>,
+    ) -> Result<Answers<FlightData>, AgentError> {
         if let Some(file) = self.foreign(&ticket)? {
             return self.foreign_rows(file).await;
         }
@@ -49,9 +52,8 @@ impl Service {
     pub(super) async fn mapped_batches(
         &self,
         process: &Arc<Process>,
-        ticket: &Ticket,
+        ticket: Allowed<TicketedVersion>,
     ) -> Result<Answers<FlightData>, AgentError> {
-        let ticket = self.redeem(ticket)?;
         if let Some(file) = self.foreign(&ticket)? {
             return self.foreign_batches(file).await;
         }
@@ -83,7 +85,7 @@ impl Service {
     }
 
     /// What a ticket of this region names.
-    fn redeem(&self, ticket: &Ticket) -> Result<TicketedVersion, AgentError> {
+    pub(super) fn redeem(&self, ticket: &Ticket) -> Result<TicketedVersion, AgentError> {
         let ticket = farrow_proto::decode_ticket(&ticket.ticket)?;
         let here = self.region.uuid();
         if ticket.region_uuid != here.as_bytes()[..] {
@@ -95,11 +97,17 @@ impl Service {
 }
 
 /// The version that a ticket was given for.
-struct TicketedVersion {
+pub(super) struct TicketedVersion {
     name: FrameName,
     number: u64,
     /// The sequence number of its commit: the frame may have been dropped and put again. 0 for a foreign file.
     commit: u64,
+}
+
+impl Named for TicketedVersion {
+    fn frame_name(&self) -> &FrameName {
+        &self.name
+    }
 }
 
 impl TicketedVersion {

@@ -10,6 +10,7 @@ use tonic::Status;
 
 use super::actions::encode;
 use super::{Answers, Service};
+use crate::caller::Allowed;
 use crate::error::AgentError;
 use crate::region::{HeldVersion, Region};
 
@@ -20,8 +21,8 @@ const REPORT_BYTES: u64 = 64 << 20;
 const WAITING: usize = 8;
 
 impl Service {
-    pub(super) fn verify(&self, request: &v1::VerifyRequest) -> Result<Answers<ActionResult>, AgentError> {
-        let FrameRef { name, version } = FrameRef::parse(&request.name)?;
+    pub(super) fn verify(&self, frame: Allowed<FrameRef>) -> Result<Answers<ActionResult>, AgentError> {
+        let FrameRef { name, version } = frame.into_inner();
         if let Some(file) = self.region.store().foreign(&name, version)? {
             return Err(AgentError::NothingRecorded { name: file.name.clone() });
         }
