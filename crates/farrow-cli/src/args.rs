@@ -55,7 +55,9 @@ pub(crate) enum Command {
 
 #[derive(Debug, Group)]
 pub(crate) struct Agent {
-    /// The agent: path of its unix socket, or http://HOST:PORT [default: this user's agent, else this host's]
+    /// The agent: path of its unix socket, http://HOST:PORT, or https://HOST:PORT for TLS. A token is taken from
+    /// $FARROW_TOKEN or the file $FARROW_TOKEN_FILE; for TLS, $FARROW_TLS_CA is the file with the agent's CA,
+    /// $FARROW_TLS_CERT and $FARROW_TLS_KEY are this client's certificate [default: this user's agent, else this host's]
     #[arg(long, value_name = "ADDRESS", env = "FARROW_ADDRESS")]
     address: Option<String>,
 }

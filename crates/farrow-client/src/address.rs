@@ -1,5 +1,6 @@
 //! Where an agent is found.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -15,7 +16,7 @@ const VARIABLE: &str = "FARROW_ADDRESS";
 pub enum Address {
     /// The path of its unix socket: frames can be mapped and published.
     Unix(PathBuf),
-    /// `http://HOST:PORT`: rows are streamed.
+    /// `http://HOST:PORT`, or `https://HOST:PORT` for TLS: rows are streamed.
     Tcp(String),
 }
 
@@ -37,10 +38,29 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Whether the agent speaks TLS there.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::Tcp(uri) if uri.starts_with("https://"))
+    }
+
+    /// Whether what is sent there could be read on the way.
+    pub(crate) fn is_exposed(&self) -> bool {
+        let Self::Tcp(uri) = self else { return false };
+        let Some(host) = uri.strip_prefix("http://") else { return false };
+        let host = host.split('/').next().unwrap_or(host);
+        match host.parse::<SocketAddr>() {
+            Ok(address) => !address.ip().to_canonical().is_loopback(),
+            Err(_) => host.strip_prefix("localhost:").is_none_or(|port| port.parse::<u16>().is_err()),
+        }
+    }
+}
+
 impl FromStr for Address {
     type Err = ClientError;
 
-    /// A path, `unix:PATH`, `grpc+unix://PATH`, `http://HOST:PORT`, `grpc://HOST:PORT` or `grpc+tcp://HOST:PORT`.
+    /// A path, `unix:PATH`, `grpc+unix://PATH`, `http://HOST:PORT`, `grpc://HOST:PORT` or `grpc+tcp://HOST:PORT`;
+    /// over TLS `https://HOST:PORT` or `grpc+tls://HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, ClientError> {
         let invalid = || ClientError::Address { found: text.to_owned() };
         let after = |schemes: &[&str]| schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
@@ -49,6 +69,13 @@ impl FromStr for Address {
         }
         if let Some(host) = after(&["http://", "grpc://", "grpc+tcp://"]) {
             return if host.contains(':') { Ok(Self::Tcp(format!("http://{host}"))) } else { Err(invalid()) };
+        }
+        if let Some(host) = after(&["https://", "grpc+tls://"]) {
+            return if host.contains(':') {
+                Ok(Self::Tcp(format!("https://{host}")))
+            } else {
+                Err(invalid())
+            };
         }
         if text.is_empty() || text.contains("://") { Err(invalid()) } else { Ok(Self::Unix(text.into())) }
     }
@@ -78,11 +105,30 @@ mod tests {
             ("grpc+unix:///run/a.sock", unix("/run/a.sock")),
             ("http://127.0.0.1:1", tcp("http://127.0.0.1:1")),
             ("grpc://[::1]:5", tcp("http://[::1]:5")),
+            ("https://a.example:1", tcp("https://a.example:1")),
+            ("grpc+tls://a.example:1", tcp("https://a.example:1")),
         ] {
             assert_eq!(text.parse::<Address>().unwrap(), expected, "{text}");
         }
-        for text in ["", "unix:relative", "ftp://x:1", "http://noport"] {
+        for text in ["", "unix:relative", "ftp://x:1", "http://noport", "https://noport"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_tcp_without_tls_beyond_this_host_is_exposed() {
+        for (text, exposed) in [
+            ("/run/a.sock", false),
+            ("http://127.0.0.1:1", false),
+            ("http://[::1]:1", false),
+            ("http://localhost:1", false),
+            ("http://localhost.example:1", true),
+            ("http://192.0.2.1:1", true),
+            ("http://127.0.0.1:1@example.org:1", true),
+            ("http://localhost:1@example.org:1", true),
+            ("https://192.0.2.1:1", false),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().is_exposed(), exposed, "{text}");
         }
     }
 }

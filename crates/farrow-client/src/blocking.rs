@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tokio::runtime::Runtime;
 
-use crate::{Address, ClientError, Dropped, Frame, Info, LeaseInfo, Usage, Verified};
+use crate::{Address, ClientError, Credentials, Dropped, Frame, Info, LeaseInfo, Usage, Verified};
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
 #[derive(Debug, Clone)]
@@ -17,6 +17,11 @@ impl Client {
     /// See [`crate::Client::connect`].
     pub fn connect(address: Address) -> Result<Self, ClientError> {
         runtime().block_on(crate::Client::connect(address)).map(Self)
+    }
+
+    /// See [`crate::Client::connect_with`].
+    pub fn connect_with(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
+        runtime().block_on(crate::Client::connect_with(address, credentials)).map(Self)
     }
 
     /// See [`crate::Client::get`].

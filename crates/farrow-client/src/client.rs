@@ -9,6 +9,7 @@ use farrow_proto::{Action, v1};
 
 use crate::address::Address;
 use crate::connection::Connection;
+use crate::credentials::Credentials;
 use crate::error::ClientError;
 use crate::frame::Frame;
 use crate::lease::Releases;
@@ -128,12 +129,21 @@ pub struct Usage {
 }
 
 impl Client {
-    /// Connects to the agent at `address`.
+    /// Connects to the agent at `address`, with the credentials that the environment names (see
+    /// [`Credentials::from_environment`]).
     ///
     /// # Errors
     /// [`ClientError::NoAgent`] if nobody serves there.
     pub async fn connect(address: Address) -> Result<Self, ClientError> {
-        let connection = Connection::open(address).await?;
+        Self::connect_with(address, &Credentials::from_environment()?).await
+    }
+
+    /// Connects to the agent at `address`, with `credentials` and none other.
+    ///
+    /// # Errors
+    /// [`ClientError::NoAgent`] if nobody serves there; [`ClientError::Tls`] if the two cannot agree.
+    pub async fn connect_with(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
+        let connection = Connection::open(address, credentials).await?;
         let releases = Releases::start(connection.clone());
         let regions = Regions::of_agent(connection.address());
         Ok(Self { connection, regions: Arc::new(regions), releases })

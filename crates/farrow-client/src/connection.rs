@@ -1,5 +1,7 @@
 //! One connection to an agent, and requests over it.
 
+use std::time::Duration;
+
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightDescriptor, FlightInfo, Ticket};
 use bytes::Bytes;
@@ -8,22 +10,34 @@ use futures::StreamExt;
 use prost::Message;
 use tokio::net::UnixStream;
 use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 
 use crate::address::Address;
+use crate::credentials::{Bearer, Credentials};
 use crate::error::ClientError;
+
+/// Requests with the client's token in them.
+type Flight = FlightServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// How long connecting and the TLS handshake may take, each.
+const CONNECT: Duration = Duration::from_secs(20);
 
 /// A connection; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    flight: FlightServiceClient<Channel>,
+    flight: Flight,
     address: Address,
     pid: u32,
 }
 
 impl Connection {
-    pub(crate) async fn open(address: Address) -> Result<Self, ClientError> {
+    pub(crate) async fn open(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
+        let bearer = credentials.bearer()?;
+        if bearer.is_some() && address.is_exposed() {
+            return Err(ClientError::TokenExposed { address: address.to_string() });
+        }
         let no_agent = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::NoAgent {
             address: address.to_string(),
             source,
@@ -37,10 +51,19 @@ impl Connection {
             }
             Address::Tcp(uri) => Endpoint::from_shared(uri.clone()),
         };
-        let endpoint = endpoint.map_err(|error| no_agent(root_cause(error)))?;
-        let channel = endpoint.tcp_nodelay(true).connect().await;
-        let channel = channel.map_err(|error| no_agent(root_cause(error)))?;
-        let flight = FlightServiceClient::new(channel).max_decoding_message_size(usize::MAX);
+        let mut endpoint = endpoint.map_err(|error| no_agent(root_cause(&error).into()))?;
+        let in_tls =
+            |error| ClientError::Tls { address: address.to_string(), source: root_cause(&error).into() };
+        if address.is_tls() {
+            endpoint = endpoint.tls_config(credentials.tls()?.timeout(CONNECT)).map_err(in_tls)?;
+        }
+        let channel = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).connect().await;
+        let channel = channel.map_err(|error| match address.is_tls() && !is_from_the_system(&error) {
+            true => in_tls(error),
+            false => no_agent(root_cause(&error).into()),
+        })?;
+        let flight = FlightServiceClient::with_interceptor(channel, bearer);
+        let flight = flight.max_decoding_message_size(usize::MAX);
         Ok(Self { flight, address, pid: std::process::id() })
     }
 
@@ -122,7 +145,7 @@ impl Connection {
         ClientError::from_status(status, &self.address)
     }
 
-    fn flight(&self) -> Result<FlightServiceClient<Channel>, ClientError> {
+    fn flight(&self) -> Result<Flight, ClientError> {
         match std::process::id() {
             pid if pid == self.pid => Ok(self.flight.clone()),
             child => Err(ClientError::Forked { parent: self.pid, child }),
@@ -131,10 +154,19 @@ impl Connection {
 }
 
 /// The innermost reason: gRPC's own words say only that the transport failed.
-fn root_cause(error: tonic::transport::Error) -> Box<dyn std::error::Error + Send + Sync> {
-    let mut innermost: &dyn std::error::Error = &error;
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    innermost(error).to_string()
+}
+
+/// Whether it is the network that failed, and not what was said over it.
+fn is_from_the_system(error: &tonic::transport::Error) -> bool {
+    innermost(error).downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
+}
+
+fn innermost<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a (dyn std::error::Error + 'static) {
+    let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
     }
-    innermost.to_string().into()
+    innermost
 }

@@ -8,6 +8,7 @@ use farrow_proto::{FramingError, REASON_HEADER, Reason};
 use farrow_region::RegionError;
 use tonic::{Code, Status};
 
+use crate::connection::root_cause;
 use crate::map_socket::MapSocketError;
 
 /// Why a call failed.
@@ -15,7 +16,7 @@ use crate::map_socket::MapSocketError;
 #[non_exhaustive]
 pub enum ClientError {
     /// An address that is neither a path nor a URI of a kind that agents serve.
-    #[error("address {found:?}: expected the path of a unix socket or http://HOST:PORT")]
+    #[error("address {found:?}: expected the path of a unix socket, http://HOST:PORT or https://HOST:PORT")]
     Address {
         /// What was given.
         found: String,
@@ -30,6 +31,34 @@ pub enum ClientError {
         address: String,
         /// The connection's error, its cause at the end.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The two do not come to terms over TLS.
+    #[error(
+        "TLS with the agent at {address}: {source}. The agent's certificate must be signed by a CA in $FARROW_TLS_CA, \
+         be valid now and name that host; and the agent must speak TLS there (else: http://)"
+    )]
+    Tls {
+        /// Where the agent is.
+        address: String,
+        /// What failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A credential that cannot be used.
+    #[error("credentials: {what}: {problem}")]
+    Credentials {
+        /// A file or variable.
+        what: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A token would be sent where others can read it.
+    #[error(
+        "{address}: a token is not sent without TLS to another host, where who is on the way could read it: use \
+         https://, or unset FARROW_TOKEN and FARROW_TOKEN_FILE"
+    )]
+    TokenExposed {
+        /// Where the agent is.
+        address: String,
     },
     /// The agent refused, and says why.
     #[error("{message}")]
@@ -154,7 +183,20 @@ impl ClientError {
             std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>());
         let lost = matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Cancelled);
         if reason.is_none() && (lost || cut_off) {
-            return Self::Unavailable { address: address.to_string(), message: status.message().to_owned() };
+            let cause = std::error::Error::source(status).map(root_cause).unwrap_or_default();
+            let mut message = status.message().to_owned();
+            if !message.contains(&cause) {
+                message = format!("{message}: {cause}");
+            }
+            // The other end is only heard now: of TLS, the client's certificate is looked at last.
+            message += match address {
+                _ if address.is_tls() => {
+                    ". It may refuse this client's certificate ($FARROW_TLS_CERT), or be gone"
+                }
+                crate::Address::Tcp(_) => ". It may be gone, or speak TLS (https://)",
+                crate::Address::Unix(_) => "",
+            };
+            return Self::Unavailable { address: address.to_string(), message };
         }
         Self::Refused { reason, code: status.code(), message: status.message().to_owned() }
     }

@@ -37,6 +37,7 @@ mod address;
 pub mod blocking;
 mod client;
 mod connection;
+mod credentials;
 mod error;
 mod frame;
 mod get;
@@ -47,6 +48,7 @@ mod regions;
 
 pub use address::Address;
 pub use client::{Client, Dropped, Info, LeaseInfo, Usage, Verified};
+pub use credentials::Credentials;
 pub use error::{ClientError, chain};
 pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;

@@ -15,7 +15,7 @@ mod _farrow {
     #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]
-    use crate::errors::{Error, InvalidData, InvalidName, NotFound, RegionFull, Unavailable};
+    use crate::errors::{Denied, Error, InvalidData, InvalidName, NotFound, RegionFull, Unavailable};
     #[pymodule_export]
     use crate::frame::Frame;
 

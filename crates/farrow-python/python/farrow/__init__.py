@@ -9,6 +9,7 @@
 
 from farrow._client import Client, Dropped, Frame, Info, Lease, Usage, connect
 from farrow._farrow import (
+    Denied,
     Error,
     InvalidData,
     InvalidName,
@@ -20,6 +21,7 @@ from farrow._farrow import (
 
 __all__ = [
     "Client",
+    "Denied",
     "Dropped",
     "Error",
     "Frame",

@@ -192,9 +192,12 @@ class Client:
 
 
 def connect(address: Optional[str] = None) -> Client:
-    """Connects to an agent: the path of its unix socket, or ``http://HOST:PORT`` to stream.
+    """Connects to an agent: the path of its unix socket, or ``http://HOST:PORT`` or ``https://HOST:PORT`` to stream.
 
     Without an address: ``$FARROW_ADDRESS``, else the agent of this user, else that of this host.
+
+    A token is taken from ``$FARROW_TOKEN`` or the file ``$FARROW_TOKEN_FILE``. Over TLS ``$FARROW_TLS_CA`` is the file
+    with the agent's CA; ``$FARROW_TLS_CERT`` and ``$FARROW_TLS_KEY`` are this client's certificate.
     """
     return Client(address)
 
