@@ -140,6 +140,16 @@ impl Region {
         agent
     }
 
+    /// Writes the agents' configuration, whose path is returned for `--config`.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn config(&self, toml: &str) -> String {
+        let path = self.beside("agent.toml");
+        std::fs::write(&path, toml).expect("the configuration can be written");
+        path.into_os_string().into_string().expect("a plain path")
+    }
+
     /// The command that starts an agent, for tests of its refusals.
     pub fn command(&self, args: &[&str]) -> Command {
         self.arguments(Command::new(program("farrow-agent")), args)
@@ -220,6 +230,22 @@ impl Agent {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Has it read its configuration again, and waits until it has said what came of it.
+    ///
+    /// # Panics
+    /// If it says nothing.
+    pub fn reload(&self) {
+        let told = || {
+            self.log()
+                .lines()
+                .filter(|line| line.contains("were read again") || line.contains("not reloaded"))
+                .count()
+        };
+        let before = told();
+        kill_process(Pid::from_child(&self.child), Signal::HUP).expect("the agent can be told to reload");
+        eventually("the agent has reloaded", || (told() > before).then_some(()));
     }
 
     /// What it has logged so far.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod certificates;
 mod data;
 mod eventually;
 mod famfs;
@@ -10,10 +11,12 @@ mod images;
 mod map_socket;
 mod mount;
 mod programs;
+mod python;
 mod skipped;
 mod user;
 
 pub use agent::{Agent, Region};
+pub use certificates::{Authority, Signed};
 pub use data::{batch, numbers, sum};
 pub use eventually::eventually;
 pub use famfs::Famfs;
@@ -22,5 +25,6 @@ pub use images::{famfs_image, famfs_testdata};
 pub use map_socket::{Answer, exchange, map_request, map_socket};
 pub use mount::famfs;
 pub use programs::{farrow, program};
+pub use python::pyarrow;
 pub use skipped::skipped;
 pub use user::User;

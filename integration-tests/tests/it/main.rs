@@ -21,3 +21,5 @@ mod no_media;
 mod offline;
 mod plain_flight;
 mod publish_get;
+mod rights;
+mod tls;
