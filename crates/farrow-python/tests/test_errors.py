@@ -3,7 +3,7 @@
 import farrow
 import pyarrow as pa
 import pytest
-from conftest import MIB
+from conftest import MIB, eventually
 
 TABLE = pa.table({"n": [1]})
 
@@ -38,7 +38,8 @@ def test_bad_names_are_refused(client, bad):
     assert str(error.value)
     with pytest.raises(farrow.InvalidName):
         client.get(bad)
-    assert client.usage() == before
+    # The reservation is given back after the error is told.
+    eventually(lambda: client.usage() == before, "the reservation to be given back")
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "one", ""])
