@@ -3,17 +3,17 @@
 //! Most arrays, sliced, are written as the slice. Views, list views and dense unions are not: they are written
 //! with all the values they were cut from, once for each slice.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::ByteViewType;
 use arrow_array::{
     Array, ArrayRef, FixedSizeListArray, GenericByteViewArray, GenericListArray, GenericListViewArray,
-    MapArray, OffsetSizeTrait, StructArray, UInt64Array, UnionArray,
+    MapArray, OffsetSizeTrait, StructArray, UnionArray,
 };
-use arrow_buffer::OffsetBuffer;
+use arrow_buffer::{ArrowNativeType, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, UnionMode};
-use arrow_select::take::take;
 
 /// An equal array that holds at most about twice the values it needs; the same one if it does already.
 /// (Run-end encoded views are left as they are.)
@@ -106,15 +106,29 @@ fn list_view<O: OffsetSizeTrait>(
     Ok(Arc::new(GenericListViewArray::try_new(Arc::clone(field), offsets, sizes, values, nulls)?))
 }
 
+/// Of a dense union, each child cut to what lies between the first and the last element that is used. (Taking the
+/// elements one by one would write one that is used many times as often.)
 fn union(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let held: usize = array.as_union().fields().iter().map(|(id, _)| array.as_union().child(id).len()).sum();
-    let taken = match array.data_type() {
-        DataType::Union(_, UnionMode::Dense) if wasteful(held, array.len()) => {
-            take(array, &UInt64Array::from_iter_values(0..array.len() as u64), None)?
+    let (fields, type_ids, mut offsets, mut children) = array.as_union().clone().into_parts();
+    if let Some(dense) = &offsets {
+        let index_of: HashMap<i8, usize> =
+            fields.iter().enumerate().map(|(index, (id, _))| (id, index)).collect();
+        let mut spans = vec![None; children.len()];
+        for (id, &offset) in type_ids.iter().zip(dense) {
+            if let Some(span) = index_of.get(id).and_then(|&index| spans.get_mut(index)) {
+                let (start, end) = span.unwrap_or((offset, offset));
+                *span = Some((offset.min(start), offset.max(end)));
+            }
         }
-        _ => Arc::clone(array),
-    };
-    let (fields, type_ids, offsets, children) = taken.as_union().clone().into_parts();
+        for (child, span) in children.iter_mut().zip(&spans) {
+            *child = match *span {
+                Some((start, end)) => child.slice(start.as_usize(), (end - start).as_usize() + 1),
+                None => child.slice(0, 0),
+            };
+        }
+        let start = |id| index_of.get(id).and_then(|&index| spans[index]).map_or(0, |(start, _)| start);
+        offsets = Some(type_ids.iter().zip(dense).map(|(id, offset)| offset - start(id)).collect());
+    }
     let children = children.iter().map(compact).collect();
     Ok(Arc::new(UnionArray::try_new(fields, type_ids, offsets, children)?))
 }

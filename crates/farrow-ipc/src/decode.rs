@@ -47,7 +47,7 @@ pub(crate) fn dictionaries(
         let metadata = bytes.piece(block.metadata())?;
         let dictionary = layout.dictionary_header(&metadata, &block, index, &known)?;
         let place = Place::Dictionary(index);
-        let message = Message { body: bytes.body(block.body())?, place, values };
+        let message = Body { bytes: bytes.body(block.body())?, place, values };
         message.check_views(&block, &dictionary.views, layout.file_len())?;
         let schema = Arc::new(Schema::new(vec![dictionary.values]));
         let batch = message.decode(&dictionary.header, schema, &dictionaries, None)?;
@@ -76,7 +76,7 @@ pub(crate) fn batch(
     let metadata = bytes.piece(block.metadata())?;
     let (header, views) = layout.batch_header(&metadata, &block, index, &known)?;
     let place = Place::Batch(index);
-    let message = Message { body: bytes.body(block.body())?, place, values };
+    let message = Body { bytes: bytes.body(block.body())?, place, values };
     message.check_views(&block, &views, layout.file_len())?;
     let schema = Arc::clone(layout.schema());
     match columns {
@@ -88,15 +88,16 @@ pub(crate) fn batch(
     }
 }
 
-/// A message whose structure was checked.
-struct Message {
-    body: Buffer,
-    place: Place,
-    values: Values,
+/// The body of a message whose structure was checked.
+pub(crate) struct Body {
+    pub(crate) bytes: Buffer,
+    pub(crate) place: Place,
+    pub(crate) values: Values,
 }
 
-impl Message {
-    fn decode(
+impl Body {
+    /// The batch of `schema` that it holds, or some of its columns.
+    pub(crate) fn decode(
         &self,
         header: &BatchHeader<'_>,
         schema: SchemaRef,
@@ -104,10 +105,16 @@ impl Message {
         columns: Option<&[usize]>,
     ) -> Result<RecordBatch, IpcError> {
         let decode = || -> Result<RecordBatch, ArrowError> {
-            RecordBatchDecoder::try_new(&self.body, header.batch, schema, dictionaries, &MetadataVersion::V5)?
-                .with_projection(columns)
-                .with_skip_validation(skip_validation(self.values))
-                .read_record_batch()
+            RecordBatchDecoder::try_new(
+                &self.bytes,
+                header.batch,
+                schema,
+                dictionaries,
+                &MetadataVersion::V5,
+            )?
+            .with_projection(columns)
+            .with_skip_validation(skip_validation(self.values))
+            .read_record_batch()
         };
         // Whatever the closure was at is dropped with it; nothing outside sees it half done.
         match catch_unwind(AssertUnwindSafe(decode)) {
@@ -120,13 +127,18 @@ impl Message {
 
     /// Views may share bytes, and each is validated on its own: a few megabytes of views over one long string
     /// could keep a validator busy for days. `views` lie within the body of `block`, in a file of `len` bytes.
-    fn check_views(&self, block: &Block, views: &[Range<usize>], len: u64) -> Result<(), IpcError> {
+    pub(crate) fn check_views(
+        &self,
+        block: &Block,
+        views: &[Range<usize>],
+        len: u64,
+    ) -> Result<(), IpcError> {
         if self.values == Values::Validated {
             return Ok(());
         }
         let start = block.body().start;
         // The length is the first of a view's four 32-bit numbers; fewer than 2^32 views fit a column.
-        let columns = views.iter().map(|range| &self.body[range.start - start..range.end - start]);
+        let columns = views.iter().map(|range| &self.bytes[range.start - start..range.end - start]);
         let total = columns.flat_map(|views| views.chunks_exact(16)).fold(0_u64, |total, view| {
             total.saturating_add(u64::from(u32::from_le_bytes([view[0], view[1], view[2], view[3]])))
         });

@@ -62,8 +62,8 @@ pub enum IpcError {
     /// Bytes of the other endianness.
     #[error("values are not stored in this machine's byte order, and farrow does not swap them")]
     Endianness,
-    /// The schema in the footer is not one.
-    #[error("footer: schema: {source}")]
+    /// The schema is not one.
+    #[error("schema: {source}")]
     Schema {
         /// What arrow found.
         source: ArrowError,

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow_ipc::convert::try_fb_to_schema;
-use arrow_ipc::{Footer as FbFooter, MetadataVersion, UnionMode, root_as_footer_with_opts};
+use arrow_ipc::{MetadataVersion, Schema as FbSchema, UnionMode, root_as_footer_with_opts};
 use arrow_schema::Schema;
 use flatbuffers::{ForwardsUOffset, Vector, VerifierOptions};
 
@@ -56,7 +56,9 @@ impl<'a> Footer<'a> {
         let footer = root_as_footer_with_opts(&verifier_options(encoded.len()), &encoded)
             .map_err(|source| IpcError::Flatbuffer { place: Place::Footer, source: Box::new(source) })?;
         check_version(footer.version(), Place::Footer)?;
-        let schema = read_schema(&footer)?;
+        let encoded_schema =
+            footer.schema().ok_or(IpcError::Missing { place: Place::Footer, part: Part::Schema })?;
+        let schema = read_schema(encoded_schema)?;
         let batches = footer
             .recordBatches()
             .ok_or(IpcError::Missing { place: Place::Footer, part: Part::RecordBatches })?;
@@ -106,8 +108,8 @@ fn footer_range(bytes: &(impl FileBytes + ?Sized)) -> Result<Range<usize>, IpcEr
     }
 }
 
-fn read_schema(footer: &FbFooter<'_>) -> Result<Schema, IpcError> {
-    let encoded = footer.schema().ok_or(IpcError::Missing { place: Place::Footer, part: Part::Schema })?;
+/// The schema in a footer or in the first message of a stream.
+pub(crate) fn read_schema(encoded: FbSchema<'_>) -> Result<Schema, IpcError> {
     if !encoded.endianness().equals_to_target_endianness() {
         return Err(IpcError::Endianness);
     }

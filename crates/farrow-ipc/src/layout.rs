@@ -181,7 +181,7 @@ impl Layout {
         let footer = Footer::read(bytes)?;
         check_types(&footer.schema)?;
         let mut layout = Self {
-            dictionary_types: dictionary_types(&footer.schema)?,
+            dictionary_types: dictionary_types(&footer.schema, Place::Footer)?,
             schema: Arc::new(footer.schema),
             dictionaries: Vec::with_capacity(footer.dictionaries.len()),
             batches: Vec::with_capacity(footer.batches.len()),

@@ -16,6 +16,7 @@
 //!   before. The structure is checked always.
 //! - Copying: [`CopyingReader`] decodes a file that somebody may write meanwhile (a [`Source`]), each message
 //!   from a private copy.
+//! - Receiving: [`StreamDecoder`] decodes the messages of a stream as they come from anybody.
 //! - Sending: [`slices`] cuts batches by their logical size.
 //!
 //! # Limits
@@ -48,6 +49,7 @@ mod problem;
 mod reader;
 mod schema;
 mod slices;
+mod stream;
 
 pub use checksum::Recorded;
 pub use copying::CopyingReader;
@@ -61,3 +63,4 @@ pub use problem::{ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem,
 pub use reader::{SegmentReader, Trust};
 pub use schema::{MAX_ARRAY_LEN, MAX_NESTING, schema_fingerprint};
 pub use slices::slices;
+pub use stream::StreamDecoder;

@@ -46,6 +46,14 @@ pub(crate) fn dictionary_batch<'a>(
     Ok((id, header(batch, place)?))
 }
 
+/// The message that a flatbuffer is, of any kind.
+pub(crate) fn open(encoded: &[u8], place: Place) -> Result<Message<'_>, IpcError> {
+    let message = root_as_message_with_opts(&verifier_options(encoded.len()), encoded)
+        .map_err(|source| IpcError::Flatbuffer { place, source: Box::new(source) })?;
+    check_version(message.version(), place)?;
+    Ok(message)
+}
+
 fn read<'a>(
     metadata: &'a [u8],
     block: &Block,
@@ -62,9 +70,7 @@ fn read<'a>(
     if prefix[..4] != CONTINUATION || i64::from(len) != room {
         return refuse(MessageProblem::Prefix { expected: room });
     }
-    let message = root_as_message_with_opts(&verifier_options(encoded.len()), encoded)
-        .map_err(|source| IpcError::Flatbuffer { place, source: Box::new(source) })?;
-    check_version(message.version(), place)?;
+    let message = open(encoded, place)?;
     if message.header_type() != expected {
         return refuse(MessageProblem::Kind { found: message.header_type().0, expected: expected.0 });
     }
@@ -76,7 +82,8 @@ fn read<'a>(
     Ok(message)
 }
 
-fn header(batch: RecordBatch<'_>, place: Place) -> Result<BatchHeader<'_>, IpcError> {
+/// The header of a record batch, if it can be one.
+pub(crate) fn header(batch: RecordBatch<'_>, place: Place) -> Result<BatchHeader<'_>, IpcError> {
     if batch.compression().is_some() {
         return Err(IpcError::Message { place, problem: MessageProblem::Compressed });
     }

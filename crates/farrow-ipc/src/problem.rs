@@ -11,6 +11,8 @@ pub enum Place {
     Dictionary(usize),
     /// A record batch.
     Batch(usize),
+    /// A message of a stream; the schema is number 0.
+    Message(usize),
 }
 
 impl fmt::Display for Place {
@@ -19,6 +21,7 @@ impl fmt::Display for Place {
             Self::Footer => f.write_str("footer"),
             Self::Dictionary(index) => write!(f, "dictionary batch {index}"),
             Self::Batch(index) => write!(f, "record batch {index}"),
+            Self::Message(index) => write!(f, "message {index} of the stream"),
         }
     }
 }
@@ -156,8 +159,49 @@ pub enum MessageProblem {
         expected: u64,
     },
     /// Compressed buffers cannot be used in place.
-    #[error("its buffers are compressed and cannot be used in place; write the file without compression")]
+    #[error("its buffers are compressed and cannot be used in place; write without compression")]
     Compressed,
+    /// A stream that begins with something else than its schema.
+    #[error("is of kind {found}; a stream begins with its schema")]
+    NoSchema {
+        /// `MessageHeader` in the message.
+        found: u8,
+    },
+    /// A schema within a stream.
+    #[error("is a second schema; a stream has one")]
+    SecondSchema,
+    /// What is no part of a stream of record batches.
+    #[error("is of kind {found}, neither a record batch nor a dictionary batch")]
+    OtherKind {
+        /// `MessageHeader` in the message.
+        found: u8,
+    },
+    /// A message of a stream whose body is cut off.
+    #[error("has a body of {found} bytes, and says that it has {said}")]
+    BodyCutOff {
+        /// Bytes that came.
+        found: u64,
+        /// In the message.
+        said: i64,
+    },
+    /// Longer metadata than a stream may have.
+    #[error("has {found} bytes of metadata, at most {max} are read")]
+    MetadataLength {
+        /// Bytes that came.
+        found: u64,
+        /// The most.
+        max: u64,
+    },
+    /// Dictionaries that together are too large to be kept.
+    #[error(
+        "makes dictionaries of {found} bytes in all, at most {max} are kept; send plain values, or fewer at a time"
+    )]
+    DictionaryBytes {
+        /// Bytes of all that are to be kept.
+        found: u64,
+        /// The most.
+        max: u64,
+    },
     /// A row count that is negative or too large.
     #[error("{found} rows, 0 to {max} are allowed")]
     Rows {

@@ -44,10 +44,10 @@ pub(crate) fn check_types(schema: &Schema) -> Result<(), IpcError> {
 /// # Errors
 /// [`DictionaryProblem::Shared`] if two fields have the same id: the decoder finds a dictionary's type by the
 /// first field that has its id, and the others would take values of that type for their own.
-pub(crate) fn dictionary_types(schema: &Schema) -> Result<HashMap<i64, DataType>, IpcError> {
+pub(crate) fn dictionary_types(schema: &Schema, place: Place) -> Result<HashMap<i64, DataType>, IpcError> {
     let mut types = HashMap::new();
     for field in schema.fields() {
-        collect_dictionaries(field, &mut types)?;
+        collect_dictionaries(field, place, &mut types)?;
     }
     Ok(types)
 }
@@ -143,16 +143,24 @@ fn is_map_entries(entries: &Field) -> bool {
     }
 }
 
-fn collect_dictionaries(field: &Field, types: &mut HashMap<i64, DataType>) -> Result<(), IpcError> {
+fn collect_dictionaries(
+    field: &Field,
+    place: Place,
+    types: &mut HashMap<i64, DataType>,
+) -> Result<(), IpcError> {
     if let (Some(id), DataType::Dictionary(_, values)) = (dictionary_id(field), field.data_type())
         && types.insert(id, values.as_ref().clone()).is_some()
     {
-        return Err(IpcError::Dictionary { place: Place::Footer, id, problem: DictionaryProblem::Shared });
+        return Err(IpcError::Dictionary { place, id, problem: DictionaryProblem::Shared });
     }
-    collect_below(field.data_type(), types)
+    collect_below(field.data_type(), place, types)
 }
 
-fn collect_below(data_type: &DataType, types: &mut HashMap<i64, DataType>) -> Result<(), IpcError> {
+fn collect_below(
+    data_type: &DataType,
+    place: Place,
+    types: &mut HashMap<i64, DataType>,
+) -> Result<(), IpcError> {
     match data_type {
         DataType::List(field)
         | DataType::LargeList(field)
@@ -160,12 +168,14 @@ fn collect_below(data_type: &DataType, types: &mut HashMap<i64, DataType>) -> Re
         | DataType::LargeListView(field)
         | DataType::FixedSizeList(field, _)
         | DataType::Map(field, _)
-        | DataType::RunEndEncoded(_, field) => collect_dictionaries(field, types),
-        DataType::Struct(fields) => fields.iter().try_for_each(|field| collect_dictionaries(field, types)),
-        DataType::Union(fields, _) => {
-            fields.iter().try_for_each(|(_, field)| collect_dictionaries(field, types))
+        | DataType::RunEndEncoded(_, field) => collect_dictionaries(field, place, types),
+        DataType::Struct(fields) => {
+            fields.iter().try_for_each(|field| collect_dictionaries(field, place, types))
         }
-        DataType::Dictionary(_, values) => collect_below(values, types),
+        DataType::Union(fields, _) => {
+            fields.iter().try_for_each(|(_, field)| collect_dictionaries(field, place, types))
+        }
+        DataType::Dictionary(_, values) => collect_below(values, place, types),
         _ => Ok(()),
     }
 }

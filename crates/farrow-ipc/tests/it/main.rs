@@ -13,4 +13,5 @@ mod prepare;
 mod round_trip;
 mod samples;
 mod sending;
+mod stream;
 mod zero_copy;
