@@ -111,7 +111,7 @@ impl Handshakes {
         {
             stuck.abort();
             refusals::report(|| {
-                tracing::info!(open = MAX_HANDSHAKES, "the oldest TLS handshake was cut off")
+                tracing::info!(open = MAX_HANDSHAKES, "the oldest TLS handshake was cut off");
             });
         }
         let acceptor = TlsAcceptor::from(self.tls.loaded().config);
