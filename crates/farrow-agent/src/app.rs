@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arrow_flight::flight_service_server::FlightServiceServer;
 use farrow_store::HostId;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -22,7 +21,7 @@ use crate::limits::Limits;
 use crate::listen::{SocketFile, TcpConnections, UnixConnections, map_socket_name};
 use crate::map_socket::MapSocket;
 use crate::region::Region;
-use crate::service::Service;
+use crate::service::{Service, Verbs};
 
 /// How often processes that hold nothing are taken off the record, and the region's memory is looked at.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -67,7 +66,7 @@ impl App {
         let map_socket =
             SocketFile::bind(&config.socket().with_file_name(map_socket_name(&config.socket())))?;
         let (socket, unix) = SocketFile::bind(&config.socket())?;
-        let service = Service::new(region.clone(), leases.clone(), access.clone());
+        let service = Service::new(region.clone(), leases.clone(), access.clone(), &config.limits)?;
         let (drain, limits) = (config.drain, config.limits.clone());
         Ok(Self { service, region, leases, socket, unix, map_socket, tcp, access, drain, limits })
     }
@@ -150,8 +149,9 @@ fn own_directory(path: &Path) -> anyhow::Result<()> {
 }
 
 fn router(service: &Service, limits: &Limits) -> Router {
-    let flight = FlightServiceServer::new(service.clone()).max_decoding_message_size(limits.request_bytes);
-    Server::builder().max_concurrent_streams(limits.streams_per_connection).add_service(flight)
+    Server::builder()
+        .max_concurrent_streams(limits.streams_per_connection)
+        .add_service(Verbs::new(service, limits))
 }
 
 /// Does what is due now and then. Returns when the region cannot be served any more.

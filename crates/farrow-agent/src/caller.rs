@@ -180,6 +180,9 @@ impl Caller {
                 near.retain(|name| self.may(Right::Read, name));
                 AgentError::Store(StoreError::FrameNotFound { name, near })
             }
+            AgentError::OtherSchema { name, version, .. } if !self.may(Right::Read, &name) => {
+                AgentError::OtherSchema { name, version, difference: String::new() }
+            }
             error => error,
         }
     }

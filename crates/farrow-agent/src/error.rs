@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use arrow_schema::ArrowError;
 use bytes::Bytes;
@@ -190,6 +191,52 @@ pub(crate) enum AgentError {
         /// Bytes reserved.
         reserved: u64,
     },
+    /// Something is appended to a frame of another schema.
+    #[error(
+        "appended to `{name}@{version}`, which has another schema{difference}. Publish it as a frame of its own"
+    )]
+    OtherSchema {
+        /// The frame to which it was to be appended.
+        name: FrameName,
+        /// Its latest version.
+        version: u64,
+        /// The first difference, in words, for who may read the frame.
+        difference: String,
+    },
+    /// A DoPut that wants something unknown.
+    #[error("x-farrow-put: {found:?}; it is \"replace\" or \"append\", or left out")]
+    PutHeader {
+        /// The header's value.
+        found: String,
+    },
+    /// A DoPut to a version that it names itself.
+    #[error("`{name}@{version}` is put: the agent numbers versions itself. Name the frame alone, `{name}`")]
+    PutVersion {
+        /// The frame.
+        name: FrameName,
+        /// The version asked for.
+        version: u64,
+    },
+    /// As many DoPuts as are taken at a time.
+    #[error(
+        "{puts} DoPut streams are under way, and no more are taken at a time: try again when one has ended"
+    )]
+    Busy {
+        /// How many.
+        puts: usize,
+    },
+    /// A DoPut whose client went away, or gave up, before it had said that all rows were sent.
+    #[error("the stream ended before its client had completed it: nothing was published")]
+    CutOff,
+    /// A DoPut whose client sends nothing any more.
+    #[error("no message came for {} s: nothing was published", stall.as_secs_f64())]
+    Stalled {
+        /// How long was waited for it.
+        stall: Duration,
+    },
+    /// A message of a stream could not be received.
+    #[error("receive a message: {0}")]
+    Received(#[source] Box<tonic::Status>),
     /// A segment that no one mapping of a mounted famfs can hold.
     #[error(
         "a segment's {extents} extents are in several pool files, which a mounted famfs does not map side by side. \

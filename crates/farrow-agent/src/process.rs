@@ -73,6 +73,12 @@ impl Process {
         Ok((process, groups))
     }
 
+    /// This process itself.
+    pub(crate) fn this() -> std::io::Result<Self> {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Self::open(pid, rustix::process::getuid().as_raw())
+    }
+
     /// The process `id`, if it still runs.
     pub(crate) fn reopen(id: ProcessId, uid: u32) -> Option<Self> {
         let process = Self::open(i32::try_from(id.pid).ok()?, uid).ok()?;

@@ -2,6 +2,7 @@
 
 mod commit;
 mod foreign;
+mod segments;
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
@@ -23,7 +24,9 @@ use crate::error::AgentError;
 use crate::medium::Medium;
 use crate::memory::{OpenSegment, SegmentMemory};
 
+pub(crate) use commit::Onto;
 pub(crate) use foreign::not_served;
+pub(crate) use segments::Segments;
 
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]

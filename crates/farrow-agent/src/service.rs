@@ -5,7 +5,9 @@ mod foreign;
 mod info;
 mod listing;
 mod names;
+mod put;
 mod rows;
+mod verbs;
 mod verify;
 
 use std::pin::Pin;
@@ -24,10 +26,14 @@ use crate::access::Access;
 use crate::caller::Caller;
 use crate::error::AgentError;
 use crate::leases::Leases;
+use crate::limits::Limits;
 use crate::listen::Peer;
 use crate::process::Process;
 use crate::region::Region;
 use crate::rights::Right;
+use put::Puts;
+
+pub(crate) use verbs::Verbs;
 
 /// What the agent serves.
 #[derive(Clone)]
@@ -35,14 +41,23 @@ pub(crate) struct Service {
     region: Arc<Region>,
     leases: Arc<Leases>,
     access: Arc<Access>,
+    puts: Arc<Puts>,
+    /// The owner of what the agent itself writes.
+    agent: Arc<Process>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Service {
     /// Serves the frames of `region`, under `leases`, to whom `access` lets.
-    pub(crate) fn new(region: Arc<Region>, leases: Arc<Leases>, access: Arc<Access>) -> Self {
-        Self { region, leases, access }
+    pub(crate) fn new(
+        region: Arc<Region>,
+        leases: Arc<Leases>,
+        access: Arc<Access>,
+        limits: &Limits,
+    ) -> Result<Self, AgentError> {
+        let agent = Arc::new(Process::this().map_err(AgentError::Watch)?);
+        Ok(Self { region, leases, access, puts: Arc::new(Puts::new(limits)), agent })
     }
 
     /// How each verb begins: whether the region can be served, and who asks. The caller is then asked what it may.
@@ -131,9 +146,8 @@ impl FlightService for Service {
         &self,
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
-        drop(request);
-        Err(AgentError::Unimplemented { verb: "DoPut", instead: "the farrow client, which writes in place" }
-            .into())
+        let caller = self.admit(&request, "DoPut")?;
+        Ok(Response::new(self.put(caller, request)?))
     }
 
     async fn do_action(&self, request: Request<Call>) -> Result<Response<Self::DoActionStream>, Status> {
@@ -153,6 +167,15 @@ impl FlightService for Service {
         Ok(Response::new(Box::pin(futures::stream::iter(types))))
     }
 
+    async fn poll_flight_info(
+        &self,
+        request: Request<FlightDescriptor>,
+    ) -> Result<Response<PollInfo>, Status> {
+        let info = self.get_flight_info(request).await?.into_inner();
+        // Without a descriptor to poll again with, the answer is complete.
+        Ok(Response::new(PollInfo::new().with_info(info).try_with_progress(1.0).map_err(AgentError::Arrow)?))
+    }
+
     // Verbs that are not offered.
 
     async fn handshake(
@@ -164,11 +187,6 @@ impl FlightService for Service {
             instead: "the header `authorization: Bearer TOKEN` with every call, or a certificate",
         }
         .into())
-    }
-
-    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Result<Response<PollInfo>, Status> {
-        Err(AgentError::Unimplemented { verb: "PollFlightInfo", instead: "GetFlightInfo, which never waits" }
-            .into())
     }
 
     async fn do_exchange(

@@ -40,8 +40,15 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::ForeignTicket { .. }
         | AgentError::OtherRegion { .. }
         | AgentError::MapRequest { .. }
+        | AgentError::OtherSchema { .. }
+        | AgentError::PutHeader { .. }
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
-        AgentError::Descriptor { .. } | AgentError::NameAndPrefix { .. } => Reason::InvalidName,
+        AgentError::Descriptor { .. } | AgentError::PutVersion { .. } | AgentError::NameAndPrefix { .. } => {
+            Reason::InvalidName
+        }
+        AgentError::Busy { .. } => Reason::Busy,
+        AgentError::CutOff | AgentError::Stalled { .. } => Reason::CutOff,
+        AgentError::Received(status) => received_reason(status),
         AgentError::StaleTicket { .. } | AgentError::NoSuchFile { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::Denied { .. } => Reason::Denied,
@@ -108,6 +115,16 @@ fn store_reason(error: &StoreError) -> Reason {
     }
 }
 
+/// Of what tonic says of a message that it could not receive: too long, or no protobuf; else the connection failed.
+fn received_reason(status: &Status) -> Reason {
+    match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted | Code::InvalidArgument | Code::Internal => {
+            Reason::InvalidData
+        }
+        _ => Reason::CutOff,
+    }
+}
+
 fn region_reason(error: &RegionError) -> Reason {
     match error {
         RegionError::Lost { .. } | RegionError::Shrunk { .. } => Reason::Corrupt,
@@ -119,7 +136,8 @@ fn code(reason: Reason) -> Code {
     match reason {
         Reason::NotFound => Code::NotFound,
         Reason::InvalidName | Reason::InvalidData => Code::InvalidArgument,
-        Reason::RegionFull => Code::ResourceExhausted,
+        Reason::RegionFull | Reason::Busy => Code::ResourceExhausted,
+        Reason::CutOff => Code::Aborted,
         Reason::NotHeld | Reason::ReadOnly | Reason::NeedsUnixSocket | Reason::Fenced => {
             Code::FailedPrecondition
         }

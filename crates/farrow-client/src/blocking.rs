@@ -34,6 +34,16 @@ impl Client {
         runtime().block_on(self.0.put(name, schema, batches))
     }
 
+    /// See [`crate::Client::append`].
+    pub fn append(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.append(name, schema, batches))
+    }
+
     /// See [`crate::Client::list`].
     pub fn list(&self, prefix: &str) -> Result<Vec<Info>, ClientError> {
         runtime().block_on(self.0.list(prefix))

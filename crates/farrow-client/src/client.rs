@@ -13,6 +13,7 @@ use crate::credentials::Credentials;
 use crate::error::ClientError;
 use crate::frame::Frame;
 use crate::lease::Releases;
+use crate::put::Mode;
 use crate::regions::Regions;
 
 /// A connection to an agent. Clones share it, and what it maps.
@@ -46,6 +47,8 @@ pub struct Info {
     pub foreign: bool,
     /// How many of its latest versions the frame keeps; 0: all.
     pub retention: u64,
+    /// Of a put: why its rows were streamed to the agent and not written in place, if they were.
+    pub why: Option<String>,
 }
 
 /// What dropping did.
@@ -155,7 +158,8 @@ impl Client {
     }
 
     /// Publishes `batches` as the next version of the frame `name`. The buffers are copied once, straight into the
-    /// shared memory; nobody sees any of it before all of it is there.
+    /// shared memory; nobody sees any of it before all of it is there. Where this process cannot write there, the rows
+    /// are streamed to the agent, which does, and [`Info::why`] says so.
     ///
     /// # Errors
     /// [`ClientError::Refused`], with [`Reason::RegionFull`](crate::Reason::RegionFull) where there is no room;
@@ -166,7 +170,22 @@ impl Client {
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        crate::put::put(self, name, schema, batches).await
+        crate::put::put(self, name, schema, batches, Mode::Replace).await
+    }
+
+    /// As [`put`](Self::put), but the next version begins with the rows of the latest one, which are not copied. A frame
+    /// that does not exist yet begins with `batches`.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and [`Reason::InvalidData`](crate::Reason::InvalidData) unless the schemas are the same,
+    /// metadata included.
+    pub async fn append(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Info, ClientError> {
+        crate::put::put(self, name, schema, batches, Mode::Append).await
     }
 
     /// The latest version of each frame whose name begins with `prefix`, by name.
@@ -312,6 +331,7 @@ impl From<v1::FrameInfo> for Info {
             validation,
             foreign: info.foreign,
             retention: info.retention,
+            why: None,
         }
     }
 }

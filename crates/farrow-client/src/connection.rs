@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action as Call, FlightDescriptor, FlightInfo, Ticket};
+use arrow_flight::{Action as Call, FlightData, FlightDescriptor, FlightInfo, Ticket};
 use bytes::Bytes;
-use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, PUT_HEADER, v1};
 use futures::StreamExt;
 use prost::Message;
 use tokio::net::UnixStream;
@@ -89,12 +89,36 @@ impl Connection {
     pub(crate) async fn do_get(
         &self,
         ticket: Ticket,
-    ) -> Result<
-        impl futures::Stream<Item = Result<arrow_flight::FlightData, Status>> + Send + 'static,
-        ClientError,
-    > {
+    ) -> Result<impl futures::Stream<Item = Result<FlightData, Status>> + Send + 'static, ClientError> {
         let answer = self.flight()?.do_get(ticket).await;
         Ok(answer.map_err(|status| self.error(&status))?.into_inner())
+    }
+
+    /// Publishes the rows of these messages.
+    pub(crate) async fn do_put(
+        &self,
+        messages: impl futures::Stream<Item = FlightData> + Send + 'static,
+        mode: &'static str,
+    ) -> Result<v1::FrameInfo, ClientError> {
+        let mut request = Request::new(messages);
+        request.metadata_mut().insert(PUT_HEADER, MetadataValue::from_static(mode));
+        let answer = self.flight()?.do_put(request).await;
+        let mut results = answer.map_err(|status| self.error(&status))?.into_inner();
+        let result =
+            results.next().await.ok_or_else(|| ClientError::Answer { what: "DoPut: no result".into() })?;
+        let result = result.map_err(|status| self.error(&status))?;
+        v1::FrameInfo::decode(result.app_metadata)
+            .map_err(|error| ClientError::Answer { what: format!("DoPut: {error}") })
+    }
+
+    /// The descriptor of a frame.
+    pub(crate) fn descriptor(name: &str) -> FlightDescriptor {
+        FlightDescriptor::new_path(name.split('/').map(str::to_owned).collect())
+    }
+
+    /// Why the agent gives this process no memory.
+    pub(crate) fn why_not_local(&self) -> String {
+        format!("{} is not the unix socket of an agent on this host", self.address)
     }
 
     /// All results of an action.

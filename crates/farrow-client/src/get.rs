@@ -43,7 +43,7 @@ fn map(client: &Client, endpoint: &FlightEndpoint) -> Result<Frame, String> {
              it, and this is none of them (is the agent in a container?)"
                 .to_owned()
         } else {
-            format!("{} is not the unix socket of an agent on this host", client.connection.address())
+            client.connection.why_not_local()
         });
     }
     let descriptor =

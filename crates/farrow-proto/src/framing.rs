@@ -13,6 +13,13 @@ pub const ANNOUNCE_HEADER: &str = "x-farrow";
 /// Value of [`ANNOUNCE_HEADER`] for the protocol described by `proto/`.
 pub const ANNOUNCE_VALUE: &str = "v=1";
 
+/// Name of the request header that says what a DoPut makes of its rows.
+pub const PUT_HEADER: &str = "x-farrow-put";
+/// Value of [`PUT_HEADER`]: the next version is the rows, which is also what happens without the header.
+pub const PUT_REPLACE: &str = "replace";
+/// Value of [`PUT_HEADER`]: the next version is the latest one and the rows behind it.
+pub const PUT_APPEND: &str = "append";
+
 const VERSION: u8 = 1;
 const MAP_DESCRIPTOR: &[u8; 4] = b"FRRW";
 const BATCH_DESCRIPTOR: &[u8; 4] = b"FRRB";

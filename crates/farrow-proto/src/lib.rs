@@ -13,8 +13,9 @@ mod size;
 
 pub use action::Action;
 pub use framing::{
-    ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, decode_batch_descriptor, decode_map_descriptor,
-    decode_ticket, encode_batch_descriptor, encode_map_descriptor, encode_ticket,
+    ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, PUT_APPEND, PUT_HEADER, PUT_REPLACE,
+    decode_batch_descriptor, decode_map_descriptor, decode_ticket, encode_batch_descriptor,
+    encode_map_descriptor, encode_ticket,
 };
 pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
 pub use reason::{REASON_HEADER, Reason};

@@ -32,6 +32,10 @@ pub enum Reason {
     Failed,
     /// The verb or action is not offered.
     Unimplemented,
+    /// The agent is at as many such requests as it takes at a time.
+    Busy,
+    /// A stream ended, or stood still for too long, before it was complete.
+    CutOff,
 }
 
 impl Reason {
@@ -50,6 +54,8 @@ impl Reason {
         Self::Corrupt,
         Self::Failed,
         Self::Unimplemented,
+        Self::Busy,
+        Self::CutOff,
     ];
 
     /// The word on the wire.
@@ -68,6 +74,8 @@ impl Reason {
             Self::Corrupt => "corrupt",
             Self::Failed => "failed",
             Self::Unimplemented => "unimplemented",
+            Self::Busy => "busy",
+            Self::CutOff => "cut-off",
         }
     }
 

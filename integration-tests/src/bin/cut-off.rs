@@ -62,7 +62,8 @@ const VERBS: &[Verb] = &[
     ("Reserve, Commit of nothing", |mut flight, _| {
         Box::pin(async move {
             let reservation = reserve(&mut flight, 5000).await?;
-            let request = v1::CommitRequest { reservation, name: "never".to_owned(), len: 5000 };
+            let request =
+                v1::CommitRequest { reservation, name: "never".to_owned(), len: 5000, append: false };
             let refused = act(&mut flight, Action::Commit, &request).await;
             // It reaches its end only if nothing was cut.
             match refused {

@@ -2,7 +2,7 @@
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightDescriptor, Ticket};
-use farrow_client::{Address, Client, ClientError, Reason};
+use farrow_client::{Client, ClientError, Reason};
 use farrow_integration_tests::{Agent, Region, batch, farrow, sum};
 use farrow_proto::{Action, v1};
 use farrow_region::{FileRange, WriteMapping};
@@ -87,8 +87,12 @@ async fn a_commit_of_what_is_no_arrow_file() {
         [vec![0; 5000], b"ARROW1\0\0 and nothing more".to_vec(), (0..=255).cycle().take(9999).collect()];
     for bytes in garbage {
         let reservation = reserve_and_write(&mut flight, &bytes).await;
-        let request =
-            v1::CommitRequest { reservation: reservation.id, name: "bad".into(), len: bytes.len() as u64 };
+        let request = v1::CommitRequest {
+            reservation: reservation.id,
+            name: "bad".into(),
+            len: bytes.len() as u64,
+            append: false,
+        };
         let status =
             act::<v1::FrameInfo>(&mut flight, Action::Commit.as_str(), request.encode_to_vec()).await;
         let status = status.unwrap_err();
@@ -106,7 +110,9 @@ async fn reservations_are_their_owners_and_used_once() {
     let region = Region::new("64MiB");
     let agent = region.agent();
     let mut flight = flight(&agent).await;
-    let commit = |reservation, len| v1::CommitRequest { reservation, name: "a".into(), len }.encode_to_vec();
+    let commit = |reservation, len| {
+        v1::CommitRequest { reservation, name: "a".into(), len, append: false }.encode_to_vec()
+    };
 
     let stolen =
         act::<v1::FrameInfo>(&mut flight, Action::Commit.as_str(), commit(12345, 10)).await.unwrap_err();
@@ -195,11 +201,12 @@ async fn tickets_actions_and_descriptors_of_any_bytes() {
 async fn over_tcp_nothing_is_given_to_a_process() {
     let region = Region::new("64MiB");
     let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
-    let client = Client::connect(agent.tcp().parse::<Address>().unwrap()).await.unwrap();
-    let rows = batch(0, 10);
-    let error = client.put("a", rows.schema(), vec![rows]).await.unwrap_err();
-    assert_eq!(error.reason(), Some(Reason::NeedsUnixSocket));
-    assert!(error.to_string().contains("connect to the unix socket"), "{error}");
+    let mut flight =
+        FlightServiceClient::new(Endpoint::from_shared(agent.tcp()).unwrap().connect().await.unwrap());
+    let request = v1::ReserveRequest { len: 10 }.encode_to_vec();
+    let refused = act::<()>(&mut flight, Action::Reserve.as_str(), request).await.unwrap_err();
+    assert_eq!(reason(&refused), "needs-unix-socket");
+    assert!(refused.message().contains("connect to the unix socket"), "{refused}");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod cut_off;
 mod device;
+mod do_put;
 mod foreign;
 mod huge_pages;
 mod leases;

@@ -3,15 +3,26 @@
 use std::sync::Arc;
 
 use arrow_buffer::Buffer;
+use arrow_schema::{Schema, SchemaRef};
 use farrow_ipc::Layout;
-use farrow_store::{FrameName, NewSegment, NewVersion, Reservation, Validation, Version};
+use farrow_store::{FrameName, NewSegment, NewVersion, Reservation, StoreError, Validation, Version};
 
 use super::{CommitCheck, Region, micros_since_epoch};
 use crate::error::AgentError;
 
+/// What a new version is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Onto {
+    /// The new rows alone.
+    Nothing,
+    /// The latest version's rows, and the new ones behind them.
+    Latest,
+}
+
 /// An Arrow file that lies in its reservation and was checked there.
-pub(crate) struct Written {
+pub(super) struct Written {
     segment: NewSegment,
+    schema: SchemaRef,
     schema_fingerprint: u64,
 }
 
@@ -22,24 +33,75 @@ impl Region {
         reservation: &Reservation,
         name: FrameName,
         len: u64,
+        onto: Onto,
     ) -> Result<Arc<Version>, AgentError> {
-        let written = self.check_written(reservation, len)?;
-        self.publish(name, vec![written])
+        let written = self.check_written(reservation, len, Trusted::Nobody)?;
+        self.publish(name, vec![written], onto)
     }
 
     /// Publishes what lies in one or more reservations of one owner as one version.
-    pub(crate) fn publish(&self, name: FrameName, written: Vec<Written>) -> Result<Arc<Version>, AgentError> {
+    pub(super) fn publish(
+        &self,
+        name: FrameName,
+        written: Vec<Written>,
+        onto: Onto,
+    ) -> Result<Arc<Version>, AgentError> {
+        // All are of one schema; without any there is no version.
+        let schema = written.first().map(|written| written.schema.clone());
         let version = NewVersion {
             name,
-            // All are of one schema; without any there is no version.
             schema_fingerprint: written.first().map_or(0, |written| written.schema_fingerprint),
             committed_at_micros: micros_since_epoch(),
             segments: written.into_iter().map(|written| written.segment).collect(),
         };
-        Ok(self.store().commit(version)?)
+        let published = match onto {
+            Onto::Nothing => self.store().commit(version),
+            Onto::Latest => self.store().append(version),
+        };
+        published.map_err(|error| match (error, schema) {
+            (StoreError::SchemaMismatch { name, latest, .. }, Some(schema)) => {
+                self.other_schema(&name, latest, &schema)
+            }
+            (error, _) => error.into(),
+        })
     }
 
-    fn check_written(&self, reservation: &Reservation, len: u64) -> Result<Written, AgentError> {
+    /// Refuses what no commit would take, before anything is written.
+    pub(super) fn check_target(
+        &self,
+        name: &FrameName,
+        schema: &Schema,
+        onto: Onto,
+    ) -> Result<(), AgentError> {
+        self.store().not_foreign(name)?;
+        match self.store().get(name, None) {
+            Ok(latest) if onto == Onto::Latest => {
+                if latest.schema_fingerprint == farrow_ipc::schema_fingerprint(schema) {
+                    Ok(())
+                } else {
+                    Err(self.other_schema(name, latest.number, schema))
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Says of a version's schema how it differs from another.
+    fn other_schema(&self, name: &FrameName, number: u64, found: &Schema) -> AgentError {
+        let there = self.hold(name, Some(number)).and_then(|version| self.schema(&version));
+        let difference = match there {
+            Ok(there) => format!(": {}", difference(&there, found)),
+            Err(error) => format!(", which cannot be read now ({error})"),
+        };
+        AgentError::OtherSchema { name: name.clone(), version: number, difference }
+    }
+
+    pub(super) fn check_written(
+        &self,
+        reservation: &Reservation,
+        len: u64,
+        values: Trusted,
+    ) -> Result<Written, AgentError> {
         if len > reservation.len {
             return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
         }
@@ -47,14 +109,17 @@ impl Region {
         memory.expect_footer()?;
         let bytes = memory.bytes()?;
         let layout = memory.read(|| Ok(Layout::verify(&bytes)?))?;
-        let (validation, checksums) = match self.check {
-            CommitCheck::Structure => (Validation::Structure, Vec::new()),
-            CommitCheck::Values => {
+        let (validation, checksums) = match (self.check, values) {
+            (CommitCheck::Structure, Trusted::Nobody) => (Validation::Structure, Vec::new()),
+            (CommitCheck::Structure, Trusted::Agent) => (Validation::Values, Vec::new()),
+            (CommitCheck::Values, values) => {
                 memory.expect_all()?;
                 let checksums = memory.read(|| {
                     // A second pass: together with the validation of each batch it takes as long.
                     let checksums = layout.checksums(&bytes)?;
-                    layout.validate_values(Buffer::from(bytes))?;
+                    if values == Trusted::Nobody {
+                        layout.validate_values(Buffer::from(bytes))?;
+                    }
                     Ok(checksums)
                 })?;
                 (Validation::Values, checksums)
@@ -69,6 +134,34 @@ impl Region {
             metadata_digest: layout.metadata_digest(),
             checksums,
         };
-        Ok(Written { segment, schema_fingerprint: layout.schema_fingerprint() })
+        let (schema, schema_fingerprint) = (layout.schema().clone(), layout.schema_fingerprint());
+        Ok(Written { segment, schema, schema_fingerprint })
+    }
+}
+
+/// Whose values need no validation where they lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trusted {
+    /// A process wrote into the reservation.
+    Nobody,
+    /// The agent itself wrote arrays that it had validated, and nobody else was told where.
+    Agent,
+}
+
+/// The first difference between two schemas.
+fn difference(there: &Schema, found: &Schema) -> String {
+    let columns = there.fields().iter().zip(found.fields());
+    if let Some((index, (there, found))) = columns.enumerate().find(|(_, (there, found))| there != found) {
+        return format!("column {index} is `{there}` there and `{found}` in what is appended");
+    }
+    let (columns, more) = (there.fields().len(), found.fields().len());
+    if columns != more {
+        return format!("{columns} columns there and {more} in what is appended");
+    }
+    let mut keys: Vec<_> = there.metadata().keys().chain(found.metadata().keys()).collect();
+    keys.sort_unstable();
+    match keys.into_iter().find(|&key| there.metadata().get(key) != found.metadata().get(key)) {
+        Some(key) => format!("the metadata `{key}` of the schemas differs"),
+        None => "its fields are encoded differently".to_owned(),
     }
 }

@@ -14,7 +14,7 @@ use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
 use crate::leases::LeaseView;
 use crate::process::Process;
-use crate::region::micros_since_epoch;
+use crate::region::{Onto, micros_since_epoch};
 use crate::rights::Right;
 
 /// Frames in one answer to `farrow.List`; more are asked for page by page.
@@ -130,9 +130,10 @@ impl Service {
         request: &v1::CommitRequest,
     ) -> Result<v1::FrameInfo, AgentError> {
         let reservation = self.leases.reservation(process, request.reservation)?;
+        let onto = if request.append { Onto::Latest } else { Onto::Nothing };
         let version = self
             .region
-            .commit(&reservation, name.into_inner(), request.len)
+            .commit(&reservation, name.into_inner(), request.len, onto)
             .inspect_err(|_| self.leases.end_orphan(process.id(), reservation.id))?;
         Ok(self.region.frame_info(&version))
     }

@@ -225,8 +225,12 @@ pub struct CommitRequest {
     /// Exact bytes written, at most the reservation's len.
     #[prost(uint64, tag = "3")]
     pub len: u64,
+    /// The new version is the latest one's rows and these behind them, of which nothing is copied. The schemas must be the
+    /// same; a frame that does not exist yet begins with these rows.
+    #[prost(bool, tag = "4")]
+    pub append: bool,
 }
-/// Result of "farrow.Commit"; element of "farrow.List"; result of "farrow.Stat".
+/// Result of "farrow.Commit" and of "farrow.Stat"; element of "farrow.List"; the app_metadata of a DoPut's PutResult.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FrameInfo {
     #[prost(string, tag = "1")]

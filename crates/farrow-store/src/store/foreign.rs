@@ -87,8 +87,11 @@ impl Store {
         Ok(self.follow()?.unnamed().to_vec())
     }
 
-    /// Refuses to change what is a file of another program.
-    pub(super) fn not_foreign(&self, name: &FrameName) -> Result<()> {
+    /// Refuses to change what is a file of another program, as every commit does.
+    ///
+    /// # Errors
+    /// [`StoreError::Foreign`], what the medium says.
+    pub fn not_foreign(&self, name: &FrameName) -> Result<()> {
         match self.foreign(name, None)? {
             Some(file) => Err(StoreError::Foreign { name: file.name.clone() }),
             None => Ok(()),
