@@ -170,6 +170,9 @@ pub(crate) struct Put {
     pub(crate) name: String,
     /// Arrow IPC file or stream; - is stdin
     pub(crate) file: PathBuf,
+    /// The next version is the latest one's rows, which are not copied, and these behind them; of the same schema
+    #[arg(long)]
+    pub(crate) append: bool,
     #[command(flatten)]
     pub(crate) agent: Agent,
 }

@@ -33,7 +33,14 @@ impl Client {
     }
 
     /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`.
-    fn put(&self, py: Python<'_>, name: &str, data: &Bound<'_, PyAny>) -> PyResult<InfoTuple> {
+    #[pyo3(signature = (name, data, append=false))]
+    fn put(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        data: &Bound<'_, PyAny>,
+        append: bool,
+    ) -> PyResult<(InfoTuple, Option<String>)> {
         let (schema, batches) = if data.hasattr("__arrow_c_stream__")? {
             let reader = RecordBatchStreamReader::from_pyarrow_bound(data)?;
             let schema = reader.schema();
@@ -45,7 +52,10 @@ impl Client {
             let batch = RecordBatch::from_pyarrow_bound(data)?;
             (batch.schema(), vec![batch])
         };
-        Ok(tuple(self.call(py, move |client| client.put(name, schema, batches))?))
+        let put = if append { blocking::Client::append } else { blocking::Client::put };
+        let mut info = self.call(py, move |client| put(client, name, schema, batches))?;
+        let why = info.why.take();
+        Ok((tuple(info), why))
     }
 
     fn list(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<InfoTuple>> {

@@ -28,7 +28,14 @@ pub(crate) fn run(args: &Put) -> anyhow::Result<()> {
         }
         read(BufReader::new(file)).with_context(named)?
     };
-    let info = client.put(&args.name, schema, batches)?;
+    let info = if args.append {
+        client.append(&args.name, schema, batches)?
+    } else {
+        client.put(&args.name, schema, batches)?
+    };
+    if let Some(why) = &info.why {
+        output::note(format_args!("streamed to the agent, not written in place: {why}"));
+    }
     output::note(format_args!(
         "{}@{}: {} rows, {}",
         info.name,

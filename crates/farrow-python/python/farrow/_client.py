@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 
 
 class Info(NamedTuple):
-    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows."""
+    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows.
+
+    Of a put, `why` says why the rows were streamed to the agent and not written in place, if they were.
+    """
 
     name: str
     version: int
     rows: Optional[int]
     bytes: int
     foreign: bool
+    why: Optional[str] = None
 
 
 class Dropped(NamedTuple):
@@ -158,7 +162,16 @@ class Client:
         Data is anything that offers ``__arrow_c_stream__`` or ``__arrow_c_array__`` (tables, batches and readers of
         pyarrow, polars, duckdb, pandas 2.2 ...), a pandas frame, or an iterable of pyarrow record batches.
         """
-        return Info(*self._native.put(name, _stream(data)))
+        info, why = self._native.put(name, _stream(data))
+        return Info(*info, why)
+
+    def append(self, name: str, data: Any) -> Info:
+        """Publishes the latest version's rows, which are not copied, and these behind them as the next version.
+
+        The schemas must be the same, metadata included. A frame that does not exist yet begins with these rows.
+        """
+        info, why = self._native.put(name, _stream(data), append=True)
+        return Info(*info, why)
 
     def list(self, prefix: str = "") -> "list[Info]":
         """The latest version of each frame whose name begins with prefix, by name."""
