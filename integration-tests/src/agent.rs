@@ -124,7 +124,11 @@ impl Region {
         }
     }
 
-    fn start(&self, mut command: Command) -> Agent {
+    /// Runs a command that starts an agent at the usual places, and waits until it serves.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn start(&self, mut command: Command) -> Agent {
         let socket = self.beside("agent.sock");
         let log = self.beside("agent.log");
         // A killed agent leaves its socket behind.
@@ -227,7 +231,19 @@ impl Agent {
         format!("http://{address}")
     }
 
-    /// Its process.
+    /// `127.0.0.1:PORT` of health and metrics, if its configuration has it listen there.
+    ///
+    /// # Panics
+    /// If it does not say where it listens.
+    pub fn http(&self) -> String {
+        let log = eventually("the agent tells its address", || {
+            Some(self.log()).filter(|log| log.contains("http="))
+        });
+        let (_, rest) = log.split_once("http=\"").expect("the log tells the address");
+        rest.split('"').next().expect("the address ends").to_owned()
+    }
+
+    /// Its pid.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -240,12 +256,28 @@ impl Agent {
         let told = || {
             self.log()
                 .lines()
-                .filter(|line| line.contains("were read again") || line.contains("not reloaded"))
+                .filter(|line| line.contains("was read again") || line.contains("is not taken up"))
                 .count()
         };
         let before = told();
         kill_process(Pid::from_child(&self.child), Signal::HUP).expect("the agent can be told to reload");
         eventually("the agent has reloaded", || (told() > before).then_some(()));
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("the agent can be told");
+    }
+
+    /// Waits until it ends; returns its exit code.
+    ///
+    /// # Panics
+    /// If it goes on.
+    pub fn code(&mut self) -> Option<i32> {
+        eventually("the agent ends", || self.child.try_wait().expect("can be waited for")).code()
     }
 
     /// What it has logged so far.
@@ -277,9 +309,8 @@ impl Agent {
     /// # Panics
     /// If it does not end.
     pub fn terminate(mut self) -> Option<i32> {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).expect("the agent can be told to stop");
-        eventually("the agent stops", || self.child.try_wait().expect("can be waited for")).code()
+        self.signal(Signal::TERM);
+        self.code()
     }
 }
 

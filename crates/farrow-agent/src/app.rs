@@ -3,41 +3,46 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
+use farrow_region::RegionError;
 use farrow_store::HostId;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
-use tonic::transport::Server;
-use tonic::transport::server::Router;
+use tonic_health::server::HealthReporter;
 
 use crate::access::Access;
 use crate::config::Config;
 use crate::error::AgentError;
+use crate::health::Health;
 use crate::holders::Holders;
+use crate::housekeeping::{Housekeeping, report};
 use crate::leases::Leases;
 use crate::limits::Limits;
-use crate::listen::{SocketFile, TcpConnections, UnixConnections, map_socket_name};
+use crate::listen::{Gate, SocketFile, TcpConnections, UnixConnections, map_socket_name};
+use crate::lock_holder::lock_holder;
 use crate::map_socket::MapSocket;
+use crate::metrics::{Exposition, Metrics};
 use crate::region::Region;
-use crate::service::{Service, Verbs};
-
-/// How often processes that hold nothing are taken off the record, and the region's memory is looked at.
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+use crate::reload::Reload;
+use crate::server::{Services, told_to_stop};
+use crate::service::Service;
+use crate::signals::{Signal, Signals};
+use crate::{http, systemd};
 
 /// An agent that holds its region and its sockets.
 pub struct App {
-    service: Service,
+    services: Services,
     region: Arc<Region>,
     leases: Arc<Leases>,
+    health: Arc<Health>,
+    limits: watch::Sender<Limits>,
     socket: SocketFile,
     unix: UnixListener,
     map_socket: (SocketFile, UnixListener),
     tcp: Option<TcpListener>,
     access: Arc<Access>,
-    drain: Duration,
-    limits: Limits,
+    http: Option<TcpListener>,
 }
 
 impl App {
@@ -45,40 +50,44 @@ impl App {
     /// exists belongs to an agent that serves.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let access = Arc::new(Access::load(config).map_err(crate::access::refused)?);
-        let region = config.region.as_ref().context("no region is given")?;
+        let path = config.region.as_ref().context("no region is given")?;
         crate::process::check_proc()?;
         let host = HostId::discover(config.system_uuid_file.as_deref())?;
-        let region = Region::open(region, host, config.validate)?;
+        let region = Region::open(path, host, config.validate).map_err(name_lock_holder)?;
         let region = Arc::new(region.with_map_socket(map_socket_name(&config.socket())));
 
         let state_dir = config.state_dir();
         own_directory(&state_dir)?;
         let holders = Holders::open(&state_dir.join(format!("{}.holders", region.uuid())))?;
-        let leases = Leases::take_up(region.store().clone(), host, holders)?;
+        let limits = watch::Sender::new(config.limits.clone());
+        let leases = Leases::take_up(region.store().clone(), host, holders, limits.subscribe())?;
 
-        let tcp = match config.tcp.listen {
-            Some(address) => {
-                Some(TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?)
-            }
-            None => None,
-        };
+        let (tcp, http) = (bind(config.tcp.listen).await?, bind(config.http.listen).await?);
         // Made alike, so for the same users.
         let map_socket =
             SocketFile::bind(&config.socket().with_file_name(map_socket_name(&config.socket())))?;
         let (socket, unix) = SocketFile::bind(&config.socket())?;
-        let service = Service::new(region.clone(), leases.clone(), access.clone(), &config.limits)?;
-        let (drain, limits) = (config.drain, config.limits.clone());
-        Ok(Self { service, region, leases, socket, unix, map_socket, tcp, access, drain, limits })
-    }
-
-    /// Who may connect and do what, to be reloaded while the agent serves.
-    pub fn access(&self) -> Arc<Access> {
-        self.access.clone()
+        let (metrics, health) = (Metrics::new(), Arc::new(Health::new()));
+        let service = Service::new(
+            region.clone(),
+            leases.clone(),
+            access.clone(),
+            health.clone(),
+            metrics.clone(),
+            limits.subscribe(),
+        )?;
+        let services = Services { service, metrics, reporter: HealthReporter::new() };
+        Ok(Self { services, region, leases, health, limits, socket, unix, map_socket, tcp, access, http })
     }
 
     /// The address of the TCP listener, if there is one.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref()?.local_addr().ok()
+    }
+
+    /// The address of health and metrics, if there is one.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref()?.local_addr().ok()
     }
 
     /// The path of the unix socket.
@@ -91,48 +100,109 @@ impl App {
         self.region.pages().unwrap_or_else(|error| crate::error::chain(&error))
     }
 
-    /// Serves until `stop` is done, then lets requests under way end.
-    pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let Self { service, region, leases, socket, unix, map_socket, tcp, access, drain, limits } = self;
+    /// Serves until it is told to stop, then lets requests under way end.
+    pub async fn run(self, mut signals: Signals, mut reload: Reload) -> anyhow::Result<()> {
+        let Self { services, region, leases, health, limits, socket, unix, map_socket, tcp, access, http } =
+            self;
         let (map_socket_file, map_listener) = map_socket;
         let map_socket = MapSocket::new(region.clone(), access.clone());
-        let (stopping, stopped) = watch::channel(false);
-        let over_unix = router(&service, &limits)
-            .serve_with_incoming_shutdown(UnixConnections::new(unix), told_to_stop(stopped.clone()));
+        let Services { metrics, reporter, .. } = &services;
+        let settings = limits.borrow().clone();
+        let gate = Gate::new(limits.subscribe());
+        let over_unix = services.over_unix(&settings).serve_with_incoming_shutdown(
+            gate.admit(UnixConnections::new(unix), "unix", metrics),
+            told_to_stop(health.stopping()),
+        );
         let over_tcp = async {
-            match tcp {
+            let Some(listener) = tcp else { return Ok(()) };
+            let connections =
+                gate.admit(TcpConnections::new(listener, access.tls().cloned()), "tcp", metrics);
+            let stop = told_to_stop(health.stopping());
+            services.over_tcp(&settings).serve_with_incoming_shutdown(connections, stop).await
+        };
+        let figures = async {
+            match http {
                 Some(listener) => {
-                    router(&service, &limits)
-                        .serve_with_incoming_shutdown(
-                            TcpConnections::new(listener, access.tls().cloned()),
-                            told_to_stop(stopped.clone()),
-                        )
-                        .await
+                    let exposition = Exposition::new(metrics, region.clone(), leases.clone(), health.clone());
+                    http::serve(listener, health.clone(), exposition, metrics).await
                 }
-                None => Ok(()),
+                None => std::future::pending().await,
             }
+        };
+        let housekeeping = Housekeeping {
+            region: region.clone(),
+            leases: leases.clone(),
+            health: health.clone(),
+            reporter: reporter.clone(),
         };
         let serve = async {
             tokio::select! {
                 ended = futures::future::try_join(over_unix, over_tcp) => ended.map(drop).context("serve"),
-                broken = keep_house(&leases, &region) => Err(broken.into()),
+                ended = figures => ended.context("serve health and metrics"),
+                broken = housekeeping.run() => Err(broken.into()),
                 never = map_socket.serve(map_listener) => match never {},
             }
         };
         tokio::pin!(serve);
+        let status = format!("serving region {}", region.uuid());
+        systemd::ready(&status);
+        let name = loop {
+            tokio::select! {
+                ended = &mut serve => return ended,
+                signal = signals.next() => match signal {
+                    Signal::Stop(name) => break name,
+                    Signal::Reload => {
+                        systemd::reloading();
+                        reload.again(&access, &limits);
+                        systemd::ready(&status);
+                    }
+                },
+            }
+        };
+        let drain = reload.config().drain;
+        tracing::info!(?drain, "stopping: {name}");
+        systemd::stopping();
+        // The name goes first: who connects from now on is told at once that nobody serves here.
+        drop((socket, map_socket_file));
+        health.stop();
+        report(reporter, false).await;
         tokio::select! {
-            ended = &mut serve => ended?,
-            () = stop => {
-                // The name goes first: who connects from now on is told at once that nobody serves here.
-                drop((socket, map_socket_file));
-                stopping.send_replace(true);
-                match tokio::time::timeout(drain, serve).await {
-                    Ok(ended) => ended?,
-                    Err(_) => tracing::warn!(?drain, "requests were cut off after the time to drain"),
+            ended = tokio::time::timeout(drain, serve) => match ended {
+                Ok(ended) => ended,
+                Err(_) => {
+                    tracing::warn!(?drain, "requests were cut off after the time to drain");
+                    Ok(())
                 }
+            },
+            name = signals.stop() => {
+                tracing::warn!("requests were cut off: {name} came again");
+                Ok(())
             }
         }
-        Ok(())
+    }
+}
+
+async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>> {
+    match address {
+        Some(address) => {
+            TcpListener::bind(address).await.map(Some).with_context(|| format!("listen on {address}"))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Says which process has the region, where that is why it cannot be opened.
+fn name_lock_holder(error: AgentError) -> anyhow::Error {
+    let holder = match &error {
+        AgentError::Region(RegionError::InUse { path })
+        | AgentError::Store(farrow_store::StoreError::Media(RegionError::InUse { path })) => {
+            lock_holder(path)
+        }
+        _ => None,
+    };
+    match holder {
+        Some(holder) => anyhow::Error::from(error).context(format!("the region is locked by {holder}")),
+        None => error.into(),
     }
 }
 
@@ -146,33 +216,4 @@ fn own_directory(path: &Path) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-fn router(service: &Service, limits: &Limits) -> Router {
-    Server::builder()
-        .max_concurrent_streams(limits.streams_per_connection)
-        .add_service(Verbs::new(service, limits))
-}
-
-/// Does what is due now and then. Returns when the region cannot be served any more.
-async fn keep_house(leases: &Leases, region: &Region) -> AgentError {
-    let mut interval = tokio::time::interval(HOUSEKEEPING);
-    let mut told = false;
-    loop {
-        interval.tick().await;
-        if let Err(error) = region.check() {
-            return error;
-        }
-        if !told && let Some(lost) = region.lost() {
-            tracing::error!(%lost, "frames that lie there cannot be read, all others can");
-            told = true;
-        }
-        region.report_log();
-        leases.tidy();
-    }
-}
-
-async fn told_to_stop(mut stopped: watch::Receiver<bool>) {
-    // An error means that the sender is gone, and with it whoever could stop the agent.
-    let _ = stopped.wait_for(|stop| *stop).await;
 }

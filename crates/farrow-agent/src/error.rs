@@ -229,10 +229,10 @@ pub(crate) enum AgentError {
     #[error("the stream ended before its client had completed it: nothing was published")]
     CutOff,
     /// A DoPut whose client sends nothing any more.
-    #[error("no message came for {} s: nothing was published", stall.as_secs_f64())]
-    Stalled {
+    #[error("no message came for {limit:?} (limits.stall of the agent): nothing was published")]
+    NothingSent {
         /// How long was waited for it.
-        stall: Duration,
+        limit: Duration,
     },
     /// A message of a stream could not be received.
     #[error("receive a message: {0}")]
@@ -264,6 +264,15 @@ pub(crate) enum AgentError {
         segment: usize,
         /// What differs.
         source: IpcError,
+    },
+    /// A client that takes nothing of a stream.
+    #[error(
+        "the stream was ended: its client took nothing for {limit:?} (limits.stall of the agent). Ask again, and read \
+         the rows as they come"
+    )]
+    Stalled {
+        /// How long a stream may stand still.
+        limit: Duration,
     },
     /// A version without bytes: the catalog must not hold one.
     #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]

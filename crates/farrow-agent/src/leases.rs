@@ -6,14 +6,16 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use farrow_store::{FrameName, Owner, Reservation, Store, StoreError, Version};
+use farrow_store::{FrameName, Owner, Quota, Reservation, Store, StoreError, Version};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::end_watch::EndWatch;
 use crate::error::AgentError;
 use crate::holders::Holders;
+use crate::limits::Limits;
 use crate::process::{Process, ProcessId};
 
 /// Who maps and writes what.
@@ -22,6 +24,7 @@ pub(crate) struct Leases {
     host: Uuid,
     table: Mutex<Table>,
     ends: EndWatch,
+    limits: watch::Receiver<Limits>,
 }
 
 /// A lease, for people to look at.
@@ -45,6 +48,8 @@ struct Table {
     held: HashMap<ProcessId, Held>,
     /// Processes that held something of an earlier agent's and still run.
     earlier: HashMap<ProcessId, Arc<Process>>,
+    /// When each reservation was first seen: taken, or found at the start.
+    reserved: HashMap<u64, Instant>,
     holders: Holders,
 }
 
@@ -67,6 +72,7 @@ impl Leases {
         store: Arc<Store>,
         host: Uuid,
         mut holders: Holders,
+        limits: watch::Receiver<Limits>,
     ) -> Result<Arc<Self>, AgentError> {
         let mut earlier = HashMap::new();
         for (id, uid) in holders.processes().collect::<Vec<_>>() {
@@ -95,9 +101,10 @@ impl Leases {
         }
         // Numbers of an earlier agent's leases must not be given out again: its clients may still release them.
         let next_lease = (store.epoch() << 32) | 1;
-        let table = Table { next_lease, held: HashMap::new(), earlier: earlier.clone(), holders };
+        let (held, reserved) = (HashMap::new(), HashMap::new());
+        let table = Table { next_lease, held, earlier: earlier.clone(), reserved, holders };
         let ends = EndWatch::new().map_err(AgentError::Watch)?;
-        let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends });
+        let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends, limits });
         let told = Arc::downgrade(&leases);
         let ended = move |id| {
             if let Some(leases) = told.upgrade() {
@@ -151,7 +158,14 @@ impl Leases {
     pub(crate) fn reserve(&self, process: &Arc<Process>, len: u64) -> Result<Reservation, AgentError> {
         self.register(&mut self.table(), process)?;
         // This may wait for the catalog, which who is granted a lease need not: so the table is not locked.
-        let reservation = self.store.reserve(self.owner(process), len)?;
+        let quota = {
+            let limits = self.limits.borrow();
+            Quota {
+                bytes_per_user: limits.bytes_per_user,
+                reservations_per_process: Some(limits.reservations_per_process),
+            }
+        };
+        let reservation = self.store.reserve_within(self.owner(process), len, &quota)?;
         let recorded = {
             let mut table = self.table();
             // Meanwhile the process may have ended, and its reservations before this one was among them; or it held
@@ -197,6 +211,24 @@ impl Leases {
         views
     }
 
+    /// How long each lease has been held.
+    pub(crate) fn ages(&self) -> Vec<Duration> {
+        let table = self.table();
+        table
+            .held
+            .values()
+            .flat_map(|held| held.leases.values())
+            .map(|lease| lease.granted.elapsed())
+            .collect()
+    }
+
+    /// How long each reservation has been known: since this agent started, or since it was tidy last, at least.
+    pub(crate) fn reservation_ages(&self) -> Vec<Duration> {
+        let ids = self.store.reservations().into_iter().map(|taken| taken.id);
+        let table = self.table();
+        ids.map(|id| table.reserved.get(&id).map_or(Duration::ZERO, Instant::elapsed)).collect()
+    }
+
     /// How `process` is named in the catalog.
     pub(crate) fn owner(&self, process: &Process) -> Owner {
         let ProcessId { pid, start_time } = process.id();
@@ -208,8 +240,11 @@ impl Leases {
     /// each time.
     pub(crate) fn tidy(&self) {
         let mut table = self.table();
-        let Table { held, earlier, holders, .. } = &mut *table;
+        let Table { held, earlier, reserved, holders, .. } = &mut *table;
         let reservations = self.store.reservations();
+        let now = Instant::now();
+        *reserved =
+            reservations.iter().map(|taken| (taken.id, *reserved.get(&taken.id).unwrap_or(&now))).collect();
         let writers: HashSet<ProcessId> = reservations.iter().map(|taken| process_of(&taken.owner)).collect();
         for (id, held) in held {
             let idle = held.leases.is_empty() && !writers.contains(id) && !earlier.contains_key(id);

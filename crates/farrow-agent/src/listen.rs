@@ -1,11 +1,13 @@
 //! Sockets: where requests come from, and who sent them.
 
+mod admission;
 mod authority;
 mod peer;
 mod tcp;
 mod tls;
 mod unix;
 
+pub(crate) use admission::{Admitted, Gate, Guest};
 pub(crate) use authority::AuthorityRepair;
 pub(crate) use peer::Peer;
 pub(crate) use tcp::TcpConnections;

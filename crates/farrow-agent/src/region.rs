@@ -24,7 +24,7 @@ use crate::error::AgentError;
 use crate::medium::Medium;
 use crate::memory::{OpenSegment, SegmentMemory};
 
-pub(crate) use commit::Onto;
+pub(crate) use commit::{Commits, Onto};
 pub(crate) use foreign::not_served;
 pub(crate) use segments::Segments;
 
@@ -49,6 +49,7 @@ pub(crate) struct Region {
     /// What descriptors say of the map socket.
     map_socket: String,
     told: Mutex<Told>,
+    commits: Commits,
 }
 
 /// What has been said of the famfs log in the agent's own.
@@ -76,7 +77,8 @@ impl Region {
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
         let (map_socket, told) = (String::new(), Mutex::default());
-        Ok(Self { store, medium, pools: RwLock::new(pools), check, map_socket, told })
+        let pools = RwLock::new(pools);
+        Ok(Self { store, medium, pools, check, map_socket, told, commits: Commits::default() })
     }
 
     /// Tells clients of the map socket of this name, beside the agent's socket.
@@ -123,6 +125,11 @@ impl Region {
     /// The catalog and its allocator.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// What publishing has done so far.
+    pub(crate) fn commits(&self) -> &Commits {
+        &self.commits
     }
 
     /// The region's famfs UUID.

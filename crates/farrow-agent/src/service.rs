@@ -5,6 +5,8 @@ mod foreign;
 mod info;
 mod listing;
 mod names;
+mod observed;
+mod pump;
 mod put;
 mod rows;
 mod verbs;
@@ -20,14 +22,17 @@ use arrow_flight::{
 };
 use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
 use futures::Stream;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Access;
 use crate::caller::Caller;
 use crate::error::AgentError;
+use crate::health::Health;
 use crate::leases::Leases;
 use crate::limits::Limits;
 use crate::listen::Peer;
+use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::region::Region;
 use crate::rights::Right;
@@ -35,12 +40,17 @@ use put::Puts;
 
 pub(crate) use verbs::Verbs;
 
+pub(crate) use observed::Observed;
+
 /// What the agent serves.
 #[derive(Clone)]
 pub(crate) struct Service {
     region: Arc<Region>,
     leases: Arc<Leases>,
     access: Arc<Access>,
+    health: Arc<Health>,
+    metrics: Metrics,
+    limits: watch::Receiver<Limits>,
     puts: Arc<Puts>,
     /// The owner of what the agent itself writes.
     agent: Arc<Process>,
@@ -54,10 +64,13 @@ impl Service {
         region: Arc<Region>,
         leases: Arc<Leases>,
         access: Arc<Access>,
-        limits: &Limits,
+        health: Arc<Health>,
+        metrics: Metrics,
+        limits: watch::Receiver<Limits>,
     ) -> Result<Self, AgentError> {
         let agent = Arc::new(Process::this().map_err(AgentError::Watch)?);
-        Ok(Self { region, leases, access, puts: Arc::new(Puts::new(limits)), agent })
+        let puts = Arc::new(Puts::new(limits.clone()));
+        Ok(Self { region, leases, access, health, metrics, limits, puts, agent })
     }
 
     /// How each verb begins: whether the region can be served, and who asks. The caller is then asked what it may.

@@ -47,7 +47,8 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
             Reason::InvalidName
         }
         AgentError::Busy { .. } => Reason::Busy,
-        AgentError::CutOff | AgentError::Stalled { .. } => Reason::CutOff,
+        AgentError::CutOff => Reason::CutOff,
+        AgentError::NothingSent { .. } | AgentError::Stalled { .. } => Reason::Stalled,
         AgentError::Received(status) => received_reason(status),
         AgentError::StaleTicket { .. } | AgentError::NoSuchFile { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
@@ -91,6 +92,7 @@ fn store_reason(error: &StoreError) -> Reason {
         StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } | StoreError::NoSpaceToGrow { .. } => {
             Reason::RegionFull
         }
+        StoreError::Quota { .. } | StoreError::ManyReservations { .. } => Reason::Quota,
         StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
         StoreError::Catalog(_)
         | StoreError::Famfs(_)
@@ -136,8 +138,8 @@ fn code(reason: Reason) -> Code {
     match reason {
         Reason::NotFound => Code::NotFound,
         Reason::InvalidName | Reason::InvalidData => Code::InvalidArgument,
-        Reason::RegionFull | Reason::Busy => Code::ResourceExhausted,
-        Reason::CutOff => Code::Aborted,
+        Reason::RegionFull | Reason::Quota | Reason::Busy => Code::ResourceExhausted,
+        Reason::CutOff | Reason::Stalled => Code::Aborted,
         Reason::NotHeld | Reason::ReadOnly | Reason::NeedsUnixSocket | Reason::Fenced => {
             Code::FailedPrecondition
         }

@@ -29,11 +29,13 @@ pub enum Action {
     Leases,
     /// `farrow.Usage`
     Usage,
+    /// `farrow.Health`
+    Health,
 }
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
@@ -47,6 +49,7 @@ impl Action {
         Self::Grow,
         Self::Leases,
         Self::Usage,
+        Self::Health,
     ];
 
     /// The action's type on the wire.
@@ -65,6 +68,7 @@ impl Action {
             Self::Grow => "farrow.Grow",
             Self::Leases => "farrow.Leases",
             Self::Usage => "farrow.Usage",
+            Self::Health => "farrow.Health",
         }
     }
 
@@ -84,6 +88,7 @@ impl Action {
             Self::Grow => "GrowRequest -> GrowResult: one more pool file",
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
             Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
+            Self::Health => "nothing -> HealthInfo: whether the agent serves, or why not",
         }
     }
 

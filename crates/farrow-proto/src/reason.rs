@@ -14,6 +14,10 @@ pub enum Reason {
     InvalidData,
     /// Not enough free space in the region, or no room in its catalog.
     RegionFull,
+    /// The caller has as much as it may have: of bytes, or of reservations.
+    Quota,
+    /// A stream whose client took or sent nothing for too long.
+    Stalled,
     /// What was named is not the caller's, or no longer exists: a reservation or lease.
     NotHeld,
     /// The frame is a famfs file of another program, which nobody can replace or remove.
@@ -34,17 +38,19 @@ pub enum Reason {
     Unimplemented,
     /// The agent is at as many such requests as it takes at a time.
     Busy,
-    /// A stream ended, or stood still for too long, before it was complete.
+    /// A stream ended before it was complete.
     CutOff,
 }
 
 impl Reason {
     /// Every reason, in the order of `proto/README.md`.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::NotFound,
         Self::InvalidName,
         Self::InvalidData,
         Self::RegionFull,
+        Self::Quota,
+        Self::Stalled,
         Self::NotHeld,
         Self::ReadOnly,
         Self::NeedsUnixSocket,
@@ -65,6 +71,8 @@ impl Reason {
             Self::InvalidName => "invalid-name",
             Self::InvalidData => "invalid-data",
             Self::RegionFull => "region-full",
+            Self::Quota => "quota",
+            Self::Stalled => "stalled",
             Self::NotHeld => "not-held",
             Self::ReadOnly => "read-only",
             Self::NeedsUnixSocket => "needs-unix-socket",

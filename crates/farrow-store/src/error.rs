@@ -146,6 +146,32 @@ pub enum StoreError {
         /// The version.
         version: u64,
     },
+    /// One user's versions and reservations would take more than it may have.
+    #[error(
+        "user {uid} has {} in versions and reservations, {} more are needed, and the limit is {} for each user. \
+         Try: farrow rm of frames that are not needed, or ask whoever runs the agent for more (limits.bytes-per-user)",
+        Size(*used), Size(*need), Size(*limit)
+    )]
+    Quota {
+        /// The user.
+        uid: u32,
+        /// Extents that it has.
+        used: u64,
+        /// Extents of what was to be reserved.
+        need: u64,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// One process would have more reservations than it may have.
+    #[error(
+        "process {pid} has {limit} reservations, and the limit is {limit} for each process: commit or abort some first"
+    )]
+    ManyReservations {
+        /// The process.
+        pid: u32,
+        /// The most it may have.
+        limit: usize,
+    },
     /// No free extents for a reservation.
     #[error(
         "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {holds} leases{}, {} reserved{}. \

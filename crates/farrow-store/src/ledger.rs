@@ -171,6 +171,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether this is still the master. Unlike [`check_master`](Self::check_master) it leaves all as it is if not.
+    pub(crate) fn look_whether_master(&self, media: &dyn Media) -> Result<()> {
+        self.check_running()?;
+        self.catalog.check_word(media)
+    }
+
     /// Whether this is still the master, so that it may write outside the catalog as well.
     pub(crate) fn check_master(&self, media: &dyn Media) -> Result<()> {
         self.check_running()?;

@@ -3,6 +3,7 @@
 //! Knows no media, no locks, no readers. A [`State`] is a function of the pools and the records applied to it.
 
 mod fault;
+mod owned;
 mod verify;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use crate::catalog::{
 use crate::frame::{Extent, Segment, Version};
 use crate::name::FrameName;
 use crate::reservation::Reservation;
+use owned::Owned;
 
 pub use fault::StateFault;
 
@@ -34,6 +36,8 @@ pub(crate) struct State {
     reservations: BTreeMap<u64, Reservation>,
     free: FreeSpace,
     totals: Totals,
+    /// Bytes of extents by user: of its reservations, and of segments charged to it.
+    owned: Owned,
 }
 
 /// A frame with at least one version.
@@ -51,6 +55,11 @@ impl Frame {
     /// The version with the highest number that is still there.
     pub(crate) fn latest(&self) -> Option<&Arc<Version>> {
         self.versions.last_key_value().map(|(_, version)| version)
+    }
+
+    /// The oldest version that has the segment `id`.
+    fn oldest_with(&self, id: u64) -> Option<&Arc<Version>> {
+        self.versions.values().find(|version| version.segments.iter().any(|segment| segment.id == id))
     }
 
     /// The oldest versions that are too many, if it kept `retention` of them and had `more`.
@@ -83,6 +92,8 @@ pub(crate) struct Totals {
 struct Kept {
     segment: Arc<Segment>,
     versions: u64,
+    /// The lowest version that it is in, and the user whose version that is: the same after a replay of what is left.
+    charged: Option<(u64, u32)>,
 }
 
 impl State {
@@ -112,6 +123,12 @@ impl State {
 
     pub(crate) fn totals(&self) -> &Totals {
         &self.totals
+    }
+
+    /// Bytes of extents in the versions and reservations of a user. A segment counts once, for the owner of the oldest
+    /// version that it is in.
+    pub(crate) fn owned_by(&self, uid: u32) -> u64 {
+        self.owned.of(uid)
     }
 
     pub(crate) fn frames(&self) -> usize {
@@ -195,6 +212,7 @@ impl State {
             Body::ReservationTaken { owner, len, extents } => {
                 self.take(extents);
                 self.totals.reserved += total_len(extents);
+                self.owned.add(owner.uid, total_len(extents));
                 self.totals.checkpoint_len += reservation_record_len(extents.len());
                 let (id, generation) = (record.seq, record.seq);
                 let reservation =
@@ -270,10 +288,17 @@ impl State {
             let Some(kept) = self.segments.get_mut(id) else { continue };
             kept.versions += 1;
             let len = total_len(&kept.segment.extents);
+            let charged = kept.charged.is_none();
+            if charged {
+                kept.charged = Some((record.number, record.owner.uid));
+            }
             segments.push(Arc::clone(&kept.segment));
             if self.orphans.remove(id) {
                 self.totals.held -= len;
                 self.totals.used += len;
+            }
+            if charged {
+                self.owned.add(record.owner.uid, len);
             }
         }
         let version = Version {
@@ -318,10 +343,22 @@ impl State {
         for segment in &version.segments {
             let Some(kept) = self.segments.get_mut(&segment.id) else { continue };
             kept.versions -= 1;
+            let len = total_len(&segment.extents);
             if kept.versions == 0 {
                 self.orphans.insert(segment.id);
-                self.totals.used -= total_len(&segment.extents);
-                self.totals.held += total_len(&segment.extents);
+                self.totals.used -= len;
+                self.totals.held += len;
+            }
+            if let Some((number, uid)) = kept.charged
+                && number == version.number
+            {
+                let next = self.frames.get(&version.name).and_then(|frame| frame.oldest_with(segment.id));
+                kept.charged = next.map(|next| (next.number, next.owner.uid));
+                let next = kept.charged;
+                self.owned.take(uid, len);
+                if let Some((_, uid)) = next {
+                    self.owned.add(uid, len);
+                }
             }
         }
     }
@@ -332,7 +369,7 @@ impl State {
         self.totals.checkpoint_len += segment_record_len(&segment);
         self.totals.segments_len += segment_record_len(&segment);
         self.orphans.insert(segment.id);
-        self.segments.insert(segment.id, Kept { segment, versions: 0 });
+        self.segments.insert(segment.id, Kept { segment, versions: 0, charged: None });
     }
 
     fn free_segment(&mut self, id: u64) {
@@ -348,6 +385,7 @@ impl State {
     fn end_reservation(&mut self, id: u64) -> Option<Reservation> {
         let reservation = self.reservations.remove(&id)?;
         self.totals.reserved -= total_len(&reservation.extents);
+        self.owned.take(reservation.owner.uid, total_len(&reservation.extents));
         self.totals.checkpoint_len -= reservation_record_len(reservation.extents.len());
         Some(reservation)
     }

@@ -160,6 +160,20 @@ impl Store {
         Usage::new(&self.view, &self.pools(), &log)
     }
 
+    /// Bytes of extents in the versions and reservations of a user. A segment counts once, for the owner of the oldest
+    /// version that it is in.
+    pub fn owned_by(&self, uid: u32) -> u64 {
+        self.view.look().owned_by(uid)
+    }
+
+    /// Whether changes can be made: waits for whoever makes one, and looks whether this is still the master.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`], [`StoreError::Stopped`], what the medium says.
+    pub fn check_master(&self) -> Result<()> {
+        self.writer.lock().map_err(|_| StoreError::Stopped)?.ledger.look_whether_master(&*self.media)
+    }
+
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
     ///
     /// The agent calls it once no process that an earlier agent knew maps anything of the region, or each of

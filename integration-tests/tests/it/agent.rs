@@ -31,7 +31,8 @@ fn one_agent_a_region() {
     let first = region.agent();
     let second = region.beside("second.sock");
     let told = refusal(&region, &["--socket", second.to_str().unwrap()]);
-    assert!(told.contains("in use") || told.contains("another"), "{told}");
+    assert!(told.contains("in use by another agent"), "{told}");
+    assert!(told.contains(&format!("locked by process {} (farrow-agent)", first.pid())), "{told}");
     assert!(!second.exists());
     drop(first);
     drop(region.agent());

@@ -5,6 +5,7 @@ use std::process::Command;
 use farrow_integration_tests::{Agent, Region, batch, program};
 
 use crate::leases::until;
+use crate::limits::limited;
 
 /// Descriptors that the agent has open.
 fn descriptors(agent: &Agent) -> usize {
@@ -14,7 +15,8 @@ fn descriptors(agent: &Agent) -> usize {
 #[tokio::test]
 async fn a_peer_that_dies_anywhere_in_any_verb_leaves_nothing() {
     let region = Region::new("64MiB");
-    let agent = region.agent();
+    // The peer lives on and keeps what it was given, connection by connection.
+    let agent = limited(&region, "reservations-per-process = 10000");
     let client = agent.client().await;
     let rows = batch(0, 3000);
     client.put("a/b", rows.schema(), vec![rows.clone()]).await.unwrap();

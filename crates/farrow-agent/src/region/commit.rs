@@ -1,11 +1,14 @@
 //! What becomes of a reservation that was written: a segment of a version.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow_buffer::Buffer;
 use arrow_schema::{Schema, SchemaRef};
 use farrow_ipc::Layout;
 use farrow_store::{FrameName, NewSegment, NewVersion, Reservation, StoreError, Validation, Version};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::{CommitCheck, Region, micros_since_epoch};
 use crate::error::AgentError;
@@ -24,6 +27,15 @@ pub(super) struct Written {
     segment: NewSegment,
     schema: SchemaRef,
     schema_fingerprint: u64,
+}
+
+/// What publishing has done so far.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    /// Bytes of versions.
+    pub(crate) bytes: Counter,
+    /// Seconds to check what was written, for each.
+    pub(crate) validation: Histogram,
 }
 
 impl Region {
@@ -54,16 +66,19 @@ impl Region {
             committed_at_micros: micros_since_epoch(),
             segments: written.into_iter().map(|written| written.segment).collect(),
         };
+        let bytes = version.segments.iter().map(|segment| segment.len).sum();
         let published = match onto {
             Onto::Nothing => self.store().commit(version),
             Onto::Latest => self.store().append(version),
         };
-        published.map_err(|error| match (error, schema) {
+        let version = published.map_err(|error| match (error, schema) {
             (StoreError::SchemaMismatch { name, latest, .. }, Some(schema)) => {
                 self.other_schema(&name, latest, &schema)
             }
             (error, _) => error.into(),
-        })
+        })?;
+        self.commits.bytes.inc_by(bytes);
+        Ok(version)
     }
 
     /// Refuses what no commit would take, before anything is written.
@@ -105,6 +120,7 @@ impl Region {
         if len > reservation.len {
             return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
         }
+        let start = Instant::now();
         let memory = self.memory(&reservation.extents, len)?;
         memory.expect_footer()?;
         let bytes = memory.bytes()?;
@@ -125,6 +141,7 @@ impl Region {
                 (Validation::Values, checksums)
             }
         };
+        self.commits.validation.observe(start.elapsed().as_secs_f64());
         let segment = NewSegment {
             reservation: reservation.id,
             len,
@@ -163,5 +180,12 @@ fn difference(there: &Schema, found: &Schema) -> String {
     match keys.into_iter().find(|&key| there.metadata().get(key) != found.metadata().get(key)) {
         Some(key) => format!("the metadata `{key}` of the schemas differs"),
         None => "its fields are encoded differently".to_owned(),
+    }
+}
+
+impl Default for Commits {
+    fn default() -> Self {
+        // From 50 us to 50 s.
+        Self { bytes: Counter::default(), validation: Histogram::new(exponential_buckets(50e-6, 4.0, 11)) }
     }
 }

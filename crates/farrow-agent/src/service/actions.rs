@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
-use farrow_proto::{Action, v1};
+use bytes::Bytes;
+use farrow_proto::{ANNOUNCE_VALUE, Action, v1};
 use farrow_store::{Dropped, FrameName, FrameRef, Listed};
 use prost::Message;
 use tonic::Request;
@@ -116,6 +117,7 @@ impl Service {
                 let pool = self.blocking(grow).await?;
                 vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
             }
+            Action::Health => vec![encode(&self.health_info())],
             Action::Leases => self.lease_infos(caller),
             // Bytes and counts of the whole region, and no name: for everybody.
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
@@ -145,6 +147,18 @@ impl Service {
             Target::Prefix(prefix) => store.drop_prefix(&prefix)?,
         };
         Ok(drop_result(dropped))
+    }
+
+    fn health_info(&self) -> v1::HealthInfo {
+        let why = self.health.why_not();
+        v1::HealthInfo {
+            serving: why.is_none(),
+            why: why.unwrap_or_default(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            region_uuid: Bytes::copy_from_slice(self.region.uuid().as_bytes()),
+            uptime_millis: u64::try_from(self.health.uptime().as_millis()).unwrap_or(u64::MAX),
+            protocols: vec![ANNOUNCE_VALUE.to_owned()],
+        }
     }
 
     /// Leases of the caller's own user, and those on frames that the caller administers.

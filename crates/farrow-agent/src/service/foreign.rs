@@ -71,7 +71,7 @@ impl Service {
         let messages = Messages::new(reader.schema());
         let batches = (0..reader.num_batches())
             .map(move |index| reader.batch(index).map_err(|source| not_served(&file, source)));
-        Ok(in_messages(messages, batches))
+        Ok(self.pump(in_messages(messages, batches)))
     }
 
     /// Its schema, where it lies, and a descriptor for each batch.

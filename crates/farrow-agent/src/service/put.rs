@@ -14,7 +14,7 @@ use farrow_ipc::StreamDecoder;
 use farrow_proto::{PUT_APPEND, PUT_HEADER, PUT_REPLACE};
 use farrow_store::{FrameName, FrameRef, Owner, Version};
 use prost::Message as _;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tonic::metadata::MetadataMap;
 use tonic::{Request, Status, Streaming};
 
@@ -38,14 +38,16 @@ pub(super) struct Puts {
     slots: Arc<Semaphore>,
     most: usize,
     message_bytes: u64,
-    stall: Duration,
+    limits: watch::Receiver<Limits>,
 }
 
 impl Puts {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let most = limits.puts.min(Semaphore::MAX_PERMITS);
-        let (message_bytes, stall) = (limits.put_message_bytes as u64, limits.stall);
-        Self { slots: Arc::new(Semaphore::new(most)), most, message_bytes, stall }
+    pub(super) fn new(limits: watch::Receiver<Limits>) -> Self {
+        let (most, message_bytes) = {
+            let limits = limits.borrow();
+            (limits.puts.min(Semaphore::MAX_PERMITS), limits.put_message_bytes as u64)
+        };
+        Self { slots: Arc::new(Semaphore::new(most)), most, message_bytes, limits }
     }
 
     fn enter(&self) -> Result<OwnedSemaphorePermit, AgentError> {
@@ -67,7 +69,7 @@ impl Service {
         let slot = self.puts.enter()?;
         let end = request.extensions().get::<StreamEnd>().cloned().unwrap_or_default();
         let owner = Owner { uid: caller.uid().unwrap_or(NOBODY), ..self.leases.owner(&self.agent) };
-        let messages = Messages { stream: request.into_inner(), end, stall: self.puts.stall };
+        let messages = Messages { stream: request.into_inner(), end, stall: self.puts.limits.borrow().stall };
         let service = self.clone();
         let answer = async move {
             let version = service.receive(&caller, messages, Put { owner, onto, slot }).await;
@@ -186,7 +188,7 @@ impl Messages {
     async fn next(&mut self) -> Result<Option<FlightData>, AgentError> {
         let Self { stream, end, stall } = self;
         match tokio::time::timeout(*stall, stream.message()).await {
-            Err(_) => Err(AgentError::Stalled { stall: *stall }),
+            Err(_) => Err(AgentError::NothingSent { limit: *stall }),
             Ok(Err(status)) => Err(AgentError::Received(Box::new(status))),
             Ok(Ok(None)) if !end.is_reached() => Err(AgentError::CutOff),
             Ok(Ok(message)) => Ok(message),

@@ -10,7 +10,6 @@ use arrow_schema::Schema;
 use farrow_ipc::Layout;
 use farrow_proto::v1::BatchDescriptor;
 use farrow_store::{ForeignFile, FrameName, Version};
-use tonic::Status;
 
 use super::{Answers, Service};
 use crate::caller::{Allowed, Named};
@@ -43,9 +42,9 @@ impl Service {
             if !matches!(message, Some(Ok(_))) {
                 rows = None;
             }
-            message.map(|message| message.map_err(Status::from))
+            message
         });
-        Ok(Box::pin(futures::stream::iter(encoded)))
+        Ok(self.pump(encoded))
     }
 
     /// The schema, the mapping descriptor, then a descriptor for each batch.
@@ -163,25 +162,24 @@ impl Rows {
 pub(super) fn in_messages(
     mut messages: Messages,
     batches: impl Iterator<Item = Result<RecordBatch, AgentError>> + Send + 'static,
-) -> Answers<FlightData> {
+) -> impl Iterator<Item = Result<FlightData, AgentError>> + Send + 'static {
     let mut parts = batches.flat_map(|batch| -> Box<dyn Iterator<Item = _> + Send> {
         match batch {
             Ok(batch) => Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES).map(Ok)),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
     });
-    let encoded = std::iter::from_fn(move || {
+    std::iter::from_fn(move || {
         loop {
             if let Some(message) = messages.ready.pop_front() {
                 return Some(Ok(message));
             }
             let part = parts.next()?;
             if let Err(error) = part.and_then(|part| messages.encode(&part)) {
-                return Some(Err(Status::from(error)));
+                return Some(Err(error));
             }
         }
-    });
-    Box::pin(futures::stream::iter(encoded))
+    })
 }
 
 /// A message for each batch of segment `segment`.

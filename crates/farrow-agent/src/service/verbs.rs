@@ -12,28 +12,28 @@ use tonic::body::Body;
 use tonic::codegen::{BoxFuture, Bytes, Service as HttpService, http};
 use tonic::server::NamedService;
 
-use super::Service;
+use super::Observed;
 use crate::limits::Limits;
 
 const DO_PUT: &str = "/arrow.flight.protocol.FlightService/DoPut";
 
-/// [`Service`] over HTTP. A DoPut may have longer messages than the other verbs: it is counted how many there are.
+/// [`Observed`] over HTTP. A DoPut may have longer messages than the other verbs: it is counted how many there are.
 #[derive(Clone)]
 pub(crate) struct Verbs {
-    put: FlightServiceServer<Service>,
-    others: FlightServiceServer<Service>,
+    put: FlightServiceServer<Observed>,
+    others: FlightServiceServer<Observed>,
 }
 
 impl Verbs {
     /// With messages as long as `limits` says.
-    pub(crate) fn new(service: &Service, limits: &Limits) -> Self {
+    pub(crate) fn new(service: &Observed, limits: &Limits) -> Self {
         let server = |len| FlightServiceServer::new(service.clone()).max_decoding_message_size(len);
         Self { put: server(limits.put_message_bytes), others: server(limits.request_bytes) }
     }
 }
 
 impl NamedService for Verbs {
-    const NAME: &'static str = <FlightServiceServer<Service> as NamedService>::NAME;
+    const NAME: &'static str = <FlightServiceServer<Observed> as NamedService>::NAME;
 }
 
 impl HttpService<http::Request<Body>> for Verbs {

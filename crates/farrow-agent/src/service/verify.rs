@@ -29,11 +29,15 @@ impl Service {
         let version = self.region.hold(&name, version)?;
         let region = self.region.clone();
         let (results, mut told) = mpsc::channel(WAITING);
-        tokio::task::spawn_blocking(move || {
-            let last = verify(&region, &version, &results);
-            // Whoever asked may be gone, which ended it.
+        let stall = self.limits.borrow().stall;
+        tokio::spawn(async move {
+            let reports = results.clone();
+            let last = tokio::task::spawn_blocking(move || verify(&region, &version, &reports)).await;
+            let last = last.map_err(AgentError::Interrupted).flatten();
+            // Whoever asked may be gone, which ended it, or take nothing.
             if !results.is_closed() {
-                let _ = results.blocking_send(last.map(|progress| encode(&progress)).map_err(Status::from));
+                let last = last.map(|progress| encode(&progress)).map_err(Status::from);
+                let _ = results.send_timeout(last, stall).await;
             }
         });
         Ok(Box::pin(futures::stream::poll_fn(move |context| told.poll_recv(context))))

@@ -413,6 +413,25 @@ pub struct LeaseInfo {
     #[prost(uint64, tag = "7")]
     pub age_millis: u64,
 }
+/// "farrow.Health": no body. For clients that cannot ask gRPC's own health service.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealthInfo {
+    /// Whether requests are answered; if not, `why` says what stands in the way.
+    #[prost(bool, tag = "1")]
+    pub serving: bool,
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub agent_version: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "4")]
+    pub region_uuid: ::prost::bytes::Bytes,
+    /// Since this agent began to serve.
+    #[prost(uint64, tag = "5")]
+    pub uptime_millis: u64,
+    /// Values of the header "x-farrow" that this agent understands, as in "v=1".
+    #[prost(string, repeated, tag = "6")]
+    pub protocols: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// "farrow.Usage": no body. Bytes are of pool files.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Usage {

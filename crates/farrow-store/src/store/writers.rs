@@ -9,6 +9,7 @@ use crate::allocator::{PAGE, adjoin};
 use crate::catalog::{Body, VersionRecord};
 use crate::error::{Result, StoreError};
 use crate::frame::{NewSegment, NewVersion, Owner, Segment, Version};
+use crate::quota::Quota;
 use crate::reservation::Reservation;
 use crate::state::{State, split_extents, total_len};
 
@@ -21,14 +22,24 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoLength`], [`StoreError::RegionFull`], [`StoreError::CatalogFull`]; as for every change.
     pub fn reserve(&self, owner: Owner, len: u64) -> Result<Reservation> {
+        self.reserve_within(owner, len, &Quota::default())
+    }
+
+    /// Like [`reserve`](Self::reserve), unless the owner has as much as `quota` lets it.
+    ///
+    /// # Errors
+    /// [`StoreError::ManyReservations`], [`StoreError::Quota`], and those of [`reserve`](Self::reserve).
+    pub fn reserve_within(&self, owner: Owner, len: u64, quota: &Quota) -> Result<Reservation> {
         if len == 0 {
             return Err(StoreError::NoLength);
         }
         self.change(|writer| {
+            quota.check_reservations(&writer.ledger.state(), &owner)?;
             let found = writer.ledger.state().free().find(len);
             let extents = found
                 .filter(|extents| adjoin(extents, self.media.unit()))
                 .ok_or_else(|| self.region_full(len))?;
+            quota.check_bytes(&writer.ledger.state(), &owner, total_len(&extents))?;
             let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
             let id = writer.ledger.record(&*self.media, taken)?;
             Ok(Reservation { id, owner, len, generation: id, extents })

@@ -16,6 +16,7 @@ mod head;
 mod hooked;
 mod model;
 mod mount;
+mod quota;
 mod region;
 mod trouble;
 mod truncation;
