@@ -116,7 +116,7 @@ type Put = tokio::task::JoinHandle<Result<v1::FrameInfo, Status>>;
 #[tokio::test]
 async fn rows_of_any_client_become_a_frame() {
     let region = Region::new("128MiB");
-    let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0", "--config", &config(&region, ANYONE)]);
     let client = agent.client().await;
     let tcp = FlightServiceClient::new(Endpoint::from_shared(agent.tcp()).unwrap().connect().await.unwrap());
     let stored = batch(0, 200_000);
@@ -338,6 +338,10 @@ async fn an_agent_that_is_killed_in_the_middle_aborts_at_its_next_start() {
     region.assert_clean();
 }
 
+/// Lets callers over TCP publish, who by default may only read.
+const ANYONE: &str =
+    "[[rights]]\nwho = [\"anyone\"]\nnames = [\"\"]\nmay = [\"read\", \"publish\", \"drop\"]\n";
+
 fn config(region: &Region, text: &str) -> String {
     let file = region.beside("agent.toml");
     std::fs::write(&file, text).unwrap();
@@ -414,7 +418,7 @@ async fn in_place_writers_append_too() {
 #[tokio::test]
 async fn a_client_that_cannot_write_in_place_streams() {
     let region = Region::new("64MiB");
-    let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0", "--config", &config(&region, ANYONE)]);
     let client = Client::connect(agent.tcp().parse().unwrap()).await.unwrap();
     let stored = batch(0, 1000);
     let info = client.put("a", stored.schema(), vec![stored.clone()]).await.unwrap();
@@ -426,6 +430,18 @@ async fn a_client_that_cannot_write_in_place_streams() {
     let local = agent.client().await;
     assert_eq!(rows(&local, "a@1").await, stored);
     assert_eq!(local.put("b", stored.schema(), vec![stored]).await.unwrap().why, None);
+}
+
+#[tokio::test]
+async fn who_may_not_publish_puts_nothing() {
+    let region = Region::new("64MiB");
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    let tcp = Endpoint::from_shared(agent.tcp()).unwrap().connect().await.unwrap();
+    let refused = put(&mut FlightServiceClient::new(tcp), "a", &batch(0, 10)).await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused}");
+    let client = agent.client().await;
+    assert!(client.list("").await.unwrap().is_empty());
+    assert_eq!(client.usage().await.unwrap().reserved, 0);
 }
 
 #[tokio::test]
