@@ -82,7 +82,6 @@ impl Changes {
             ("tokens", old.tokens != new.tokens),
             ("rights", old.rights != new.rights),
             ("limits.connections", before.connections != after.connections),
-            ("limits.puts", before.puts != after.puts),
             (
                 "limits.reservations-per-process",
                 before.reservations_per_process != after.reservations_per_process,
@@ -104,6 +103,7 @@ impl Changes {
             ("http", old.http != new.http),
             ("log.format", old.log.format != new.log.format),
             ("limits.streams-per-connection", before.streams_per_connection != after.streams_per_connection),
+            ("limits.puts", before.puts != after.puts),
             ("limits.request-bytes", before.request_bytes != after.request_bytes),
             ("limits.put-message-bytes", before.put_message_bytes != after.put_message_bytes),
         ] {

@@ -399,6 +399,19 @@ async fn limits_of_puts() {
 }
 
 #[tokio::test]
+async fn a_put_counts_for_its_user() {
+    let region = Region::new("64MiB");
+    let limits = "[limits]\nbytes-per-user = \"1 MiB\"\n";
+    let agent = region.agent_with(&["--config", &config(&region, limits)]);
+    let (client, mut flight) = (agent.client().await, over_unix(&agent).await);
+    put(&mut flight, "a", &batch(0, 10)).await.unwrap();
+    let refused = put(&mut flight, "a", &batch(0, 100_000)).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused)), (Code::ResourceExhausted, "quota"), "{refused}");
+    nothing_is_reserved(&client).await;
+    assert_eq!(client.stat("a").await.unwrap().version, 1);
+}
+
+#[tokio::test]
 async fn in_place_writers_append_too() {
     let region = Region::new("64MiB");
     let agent = region.agent();

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use farrow_ipc::Plan;
 use farrow_region::{Media, RegionError};
-use farrow_store::{FrameName, Owner, Store, Version};
+use farrow_store::{FrameName, Owner, Quota, Store, Version};
 
 use super::Region;
 use super::commit::{Onto, Trusted, Written};
@@ -23,6 +23,7 @@ const HEAP_PER_METADATA: u64 = 8;
 pub(crate) struct Segments {
     region: Arc<Region>,
     owner: Owner,
+    quota: Quota,
     name: FrameName,
     onto: Onto,
     schema: SchemaRef,
@@ -33,17 +34,17 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// A version of `name`, written as `owner`. Refused at once if no commit would take it.
+    /// A version of `name`, written as an owner, who may have so much. Refused at once if no commit would take it.
     pub(crate) fn new(
         region: Arc<Region>,
-        owner: Owner,
+        (owner, quota): (Owner, Quota),
         name: FrameName,
         onto: Onto,
         schema: SchemaRef,
     ) -> Result<Self, AgentError> {
         region.check_target(&name, &schema, onto)?;
         let (gathered, written) = (Vec::new(), Vec::new());
-        Ok(Self { region, owner, name, onto, schema, gathered, gathered_bytes: 0, written })
+        Ok(Self { region, owner, quota, name, onto, schema, gathered, gathered_bytes: 0, written })
     }
 
     /// Adds the batch that a message of so many bytes was, or none if it was a dictionary: the batches before and after
@@ -81,7 +82,7 @@ impl Segments {
         }
         let plan = Plan::new(&self.schema, &batches)?;
         let store = self.region.store();
-        let reservation = store.reserve(self.owner, plan.len)?;
+        let reservation = store.reserve_within(self.owner, plan.len, &self.quota)?;
         let reserved = Reserved { store: store.clone(), id: reservation.id, committed: false };
         let ranges = store.media_ranges(&reservation.extents)?;
         let mut out = RangesWriter { media: &**store.media(), ranges, failed: None };

@@ -12,7 +12,7 @@ use arrow_flight::{FlightData, FlightDescriptor, PutResult};
 use bytes::Bytes;
 use farrow_ipc::StreamDecoder;
 use farrow_proto::{PUT_APPEND, PUT_HEADER, PUT_REPLACE};
-use farrow_store::{FrameName, FrameRef, Owner, Version};
+use farrow_store::{FrameName, FrameRef, Owner, Quota, Version};
 use prost::Message as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tonic::metadata::MetadataMap;
@@ -69,10 +69,13 @@ impl Service {
         let slot = self.puts.enter()?;
         let end = request.extensions().get::<StreamEnd>().cloned().unwrap_or_default();
         let owner = Owner { uid: caller.uid().unwrap_or(NOBODY), ..self.leases.owner(&self.agent) };
+        // How many reservations the agent has for its puts, `puts` bounds.
+        let bytes_per_user = self.limits.borrow().bytes_per_user;
+        let quota = Quota { bytes_per_user, reservations_per_process: None };
         let messages = Messages { stream: request.into_inner(), end, stall: self.puts.limits.borrow().stall };
         let service = self.clone();
         let answer = async move {
-            let version = service.receive(&caller, messages, Put { owner, onto, slot }).await;
+            let version = service.receive(&caller, messages, Put { owner, quota, onto, slot }).await;
             let version = version.map_err(|error| caller.censored(error))?;
             let app_metadata = service.region.frame_info(&version).encode_to_vec().into();
             Ok::<_, Status>(PutResult { app_metadata })
@@ -106,6 +109,7 @@ impl Service {
 /// What is known of a put before its first message.
 struct Put {
     owner: Owner,
+    quota: Quota,
     onto: Onto,
     /// Kept until nothing of it is in memory any more.
     slot: OwnedSemaphorePermit,
@@ -150,7 +154,7 @@ fn write(
     mut queued: mpsc::Receiver<Queued>,
     message_bytes: u64,
 ) -> Result<Arc<Version>, AgentError> {
-    let Put { owner, onto, slot: _slot } = put;
+    let Put { owner, quota, onto, slot: _slot } = put;
     let mut next = || match queued.blocking_recv() {
         Some(Queued::Message(message, permit)) => Ok(Some((message, permit))),
         Some(Queued::End) => Ok(None),
@@ -164,7 +168,7 @@ fn write(
         first = message.data_header;
     }
     let mut decoder = StreamDecoder::new(&first, message_bytes)?;
-    let mut segments = Segments::new(region, owner, name, onto, decoder.schema().clone())?;
+    let mut segments = Segments::new(region, (owner, quota), name, onto, decoder.schema().clone())?;
     while let Some((message, _permit)) = next()? {
         if message.data_header.is_empty() {
             continue;
