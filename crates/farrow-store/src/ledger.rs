@@ -1,13 +1,14 @@
 //! State and catalog, moved together: a change is in both or in neither.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use farrow_region::Media;
 use uuid::Uuid;
 
 use crate::allocator::FreeSpace;
 use crate::catalog::{Body, CatalogFile, HALF_HEADER_LEN, Place, Record};
+use crate::changes::Recent;
 use crate::error::{Result, StoreError};
 use crate::state::State;
 use crate::volume::PoolFile;
@@ -34,7 +35,12 @@ pub(crate) struct View {
     /// Committed bytes of the catalog's live half, and the bytes of a half.
     committed: AtomicU64,
     half_len: u64,
+    /// Only locked while `state` is, so that the two fit.
+    recent: Mutex<Recent>,
+    wake: OnceLock<Wake>,
 }
+
+type Wake = Box<dyn Fn(u64) + Send + Sync>;
 
 impl View {
     /// What all records so far mean, if it can be relied on.
@@ -52,6 +58,16 @@ impl View {
     /// Committed bytes of the catalog's live half, and the bytes of a half.
     pub(crate) fn catalog_bytes(&self) -> (u64, u64) {
         (self.committed.load(Ordering::Relaxed), self.half_len)
+    }
+
+    /// The last changes. The state is locked as long as they are.
+    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `wake` after each change that [`recent`](Self::recent) has, from now on. Only the first one is called.
+    pub(crate) fn on_change(&self, wake: Wake) {
+        let _ = self.wake.set(wake);
     }
 
     /// Whether what the state says can be relied on.
@@ -118,6 +134,8 @@ impl Ledger {
     /// What was replayed.
     pub(crate) fn new(state: State, catalog: CatalogFile) -> Self {
         let view = View {
+            recent: Mutex::new(Recent::new(state.seq())),
+            wake: OnceLock::new(),
             state: RwLock::new(state),
             stopped: AtomicBool::new(false),
             committed: AtomicU64::new(catalog.committed()),
@@ -211,9 +229,18 @@ impl Ledger {
         let undecided = Undecided(view);
         catalog.append(media, &bytes, epoch)?;
         view.committed.store(catalog.committed(), Ordering::Relaxed);
-        let mut state = view.state.write().map_err(|_| StoreError::Stopped)?;
-        state.apply(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
+        let changed = {
+            let mut state = view.state.write().map_err(|_| StoreError::Stopped)?;
+            let names = state.latest_changed_by(&record.body);
+            let changed = !names.is_empty();
+            state.apply(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
+            view.recent().add(seq, names);
+            changed
+        };
         undecided.decided();
+        if changed && let Some(wake) = view.wake.get() {
+            wake(seq);
+        }
         Ok(seq)
     }
 

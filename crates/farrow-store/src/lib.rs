@@ -23,6 +23,7 @@
 //! | `ledger` | state and catalog, moved together |
 //! | `volume` | farrow's files in the famfs log |
 //! | `mkfs`, `store`, `check` | making, using and checking a region |
+//! | `changes` | what has changed of late, for those who wait for it |
 //! | `follower` | what readers beside the master see of it |
 //! | `mount` | a mounted famfs: its files as one medium, and making farrow's by the famfs tools |
 //! | `foreign` | Arrow files that others put into the famfs file system |
@@ -34,6 +35,7 @@
 
 mod allocator;
 mod catalog;
+mod changes;
 mod check;
 mod error;
 mod export;
@@ -55,6 +57,7 @@ mod usage;
 mod volume;
 
 pub use catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN, RecordFault};
+pub use changes::{Change, Changes};
 pub use check::{CatalogSummary, Problem, Report, check};
 pub use error::{Result, StoreError};
 pub use export::{Exported, export};

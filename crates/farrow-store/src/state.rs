@@ -187,6 +187,20 @@ impl State {
         }
     }
 
+    /// The frames of which a record changes the latest version.
+    pub(crate) fn latest_changed_by(&self, body: &Body) -> Vec<FrameName> {
+        if let Body::VersionCommitted(version) = body {
+            // What the frame's retention does not keep is older.
+            return vec![version.name.clone()];
+        }
+        let is_latest = |version: &Version| {
+            let frame = self.frames.get(&version.name);
+            frame.and_then(Frame::latest).is_some_and(|latest| latest.number == version.number)
+        };
+        let dropped = self.dropped_by(body);
+        dropped.iter().filter(|version| is_latest(version)).map(|version| version.name.clone()).collect()
+    }
+
     fn meant_by<'a>(&'a self, dropped: &'a PrefixDropped) -> impl Iterator<Item = &'a Arc<Version>> {
         let frames = self.names_with(&dropped.prefix).filter_map(|name| self.frames.get(name));
         frames.flat_map(move |frame| {

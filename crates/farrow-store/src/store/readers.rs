@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use super::Store;
+use crate::changes::{Change, Changes};
 use crate::error::{Result, StoreError};
 use crate::frame::Version;
 use crate::name::FrameName;
@@ -61,6 +62,57 @@ impl Store {
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
         versions(&*self.view.state()?, name)
+    }
+
+    /// What has changed behind the record `seq`, of the frames that `concerns` says; about `limit` changes, oldest
+    /// first, and of each frame only the last one. `None` if more has happened since than is remembered: then
+    /// [`list`](Self::list) says what there is.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`].
+    pub fn changed_since(
+        &self,
+        seq: u64,
+        concerns: impl Fn(&FrameName) -> bool,
+        limit: usize,
+    ) -> Result<Option<Changes>> {
+        // Nothing is applied as long as this is locked.
+        let state = self.view.state()?;
+        let recent = self.view.recent();
+        let Some(since) = recent.since(seq) else { return Ok(None) };
+        let mut changes = Changes { changes: Vec::new(), up_to: state.seq() };
+        let mut examined = seq;
+        for (changed, name) in since {
+            // Changes by one record stay together.
+            if changes.changes.len() >= limit && *changed != examined {
+                changes.up_to = examined;
+                break;
+            }
+            examined = *changed;
+            if !concerns(name) {
+                continue;
+            }
+            let latest = state.frame(name).and_then(|frame| frame.latest());
+            match latest {
+                Some(latest) if latest.seq == *changed => {
+                    changes.changes.push(Change::Committed(Arc::clone(latest)));
+                }
+                // A later change tells it.
+                Some(latest) if latest.seq > *changed => {}
+                _ => changes.changes.push(Change::Dropped {
+                    name: name.clone(),
+                    seq: *changed,
+                    latest: latest.map(|latest| latest.number),
+                }),
+            }
+        }
+        Ok(Some(changes))
+    }
+
+    /// Has `wake` called after each change of what look-ups find, with its sequence number, on the thread that made
+    /// the change and before it goes on. There can be one.
+    pub fn on_change(&self, wake: impl Fn(u64) + Send + Sync + 'static) {
+        self.view.on_change(Box::new(wake));
     }
 
     /// How many of its latest versions a frame keeps, if not all: see [`retain`](Self::retain). `None` for a frame
