@@ -98,7 +98,6 @@ impl Caller {
     ///
     /// # Errors
     /// [`AgentError::BadToken`] if its token is not known any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for sessions"))]
     pub(crate) fn renewed(&self, rights: &Rights, verb: &'static str) -> Result<Self, AgentError> {
         let identity = Identity { token: None, ..self.identity.clone() };
         Self::with(identity, self.authorization.clone(), rights, verb)

@@ -103,6 +103,48 @@ pub(crate) enum AgentError {
         /// The commit of what is there.
         found: u64,
     },
+    /// An endpoint without a ticket and without a lease: it names nothing.
+    #[error("an endpoint with neither a ticket nor a lease names nothing: send one that GetFlightInfo gave")]
+    NoTicket,
+    /// More of something in one request than is taken.
+    #[error("{count} {what}, at most {limit} are taken: ask several times")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many came.
+        count: usize,
+        /// How many may come.
+        limit: usize,
+    },
+    /// A DoExchange that is no session.
+    #[error("DoExchange with the descriptor {found}: what is offered is the command `farrow.session.v1`")]
+    NoSession {
+        /// The descriptor found, in words.
+        found: String,
+    },
+    /// What no client may send in a session.
+    #[error("session: {what}. It ends here; proto/farrow/v1/session.proto says who sends what")]
+    Session {
+        /// What is wrong.
+        what: String,
+    },
+    /// A session in a version that this agent does not speak.
+    #[error(
+        "session in version {offered:?} of its protocol, this agent speaks 1: use programs of one release"
+    )]
+    SessionVersions {
+        /// The versions that the client speaks.
+        offered: Vec<u32>,
+    },
+    /// A request of a session that is of no kind this agent knows.
+    #[error("request {seq} is of no kind that this agent knows: use an agent and a client of one release")]
+    UnknownRequest {
+        /// Its number.
+        seq: u64,
+    },
+    /// A client's stream broke off.
+    #[error("the client's stream broke off: {}", .0.message())]
+    Stream(#[source] tonic::Status),
     /// A request to the map socket about another region.
     #[error(
         "map socket: asked for region {}, this agent serves {here}: ask its agent for the frame again",

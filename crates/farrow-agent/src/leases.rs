@@ -154,6 +154,11 @@ impl Leases {
         failed.map_or(Ok(count), |error| Err(error.into()))
     }
 
+    /// Whether `process` holds the lease `id`.
+    pub(crate) fn holds(&self, process: ProcessId, id: u64) -> bool {
+        self.table().held.get(&process).is_some_and(|held| held.leases.contains_key(&id))
+    }
+
     /// Space for `process` to write `len` bytes into.
     pub(crate) fn reserve(&self, process: &Arc<Process>, len: u64) -> Result<Reservation, AgentError> {
         self.register(&mut self.table(), process)?;

@@ -1,7 +1,9 @@
 //! The Flight service: each verb decodes, makes one call to the region or the leases, and encodes.
 
 mod actions;
+mod endpoints;
 mod foreign;
+mod grants;
 mod info;
 mod listing;
 mod names;
@@ -9,8 +11,10 @@ mod observed;
 mod pump;
 mod put;
 mod rows;
+mod session;
 mod verbs;
 mod verify;
+mod watches;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -54,6 +58,8 @@ pub(crate) struct Service {
     puts: Arc<Puts>,
     /// The owner of what the agent itself writes.
     agent: Arc<Process>,
+    /// The last change of what look-ups find.
+    changed: Arc<watch::Sender<u64>>,
 }
 
 type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -70,7 +76,12 @@ impl Service {
     ) -> Result<Self, AgentError> {
         let agent = Arc::new(Process::this().map_err(AgentError::Watch)?);
         let puts = Arc::new(Puts::new(limits.clone()));
-        Ok(Self { region, leases, access, health, metrics, limits, puts, agent })
+        let changed = Arc::new(watch::Sender::new(region.store().seq()));
+        let tell = changed.clone();
+        region.store().on_change(move |seq| {
+            tell.send_replace(seq);
+        });
+        Ok(Self { region, leases, access, health, metrics, limits, puts, agent, changed })
     }
 
     /// How each verb begins: whether the region can be served, and who asks. The caller is then asked what it may.
@@ -141,7 +152,7 @@ impl FlightService for Service {
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
         let caller = self.admit(&request, "ListFlights")?;
-        let infos = self.flight_infos(caller, request.into_inner());
+        let infos = self.flight_infos(caller, request.get_ref())?;
         Ok(Response::new(Box::pin(futures::stream::iter(infos))))
     }
 
@@ -204,8 +215,10 @@ impl FlightService for Service {
 
     async fn do_exchange(
         &self,
-        _: Request<Streaming<FlightData>>,
+        request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
-        Err(AgentError::Unimplemented { verb: "DoExchange", instead: "DoAction and GetFlightInfo" }.into())
+        let caller = self.admit(&request, "DoExchange")?;
+        let process = process(&request, "a session")?;
+        Ok(Response::new(self.session(caller, process, request.into_inner())))
     }
 }

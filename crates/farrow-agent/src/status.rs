@@ -4,7 +4,7 @@
 //! before somebody has decided what it means. What fails below, in the system, is one reason.
 
 use farrow_ipc::IpcError;
-use farrow_proto::{REASON_HEADER, Reason};
+use farrow_proto::{REASON_HEADER, Reason, v1};
 use farrow_region::RegionError;
 use farrow_store::{MountFault, StoreError};
 use tonic::metadata::MetadataValue;
@@ -14,18 +14,29 @@ use crate::error::{AgentError, chain};
 
 impl From<AgentError> for Status {
     fn from(error: AgentError) -> Self {
-        let reason = reason(&error);
-        let code = code(reason);
-        if matches!(code, Code::Internal | Code::DataLoss) {
-            tracing::error!(error = %chain(&error), "request failed");
-        } else {
-            tracing::debug!(error = %chain(&error), "request refused");
-        }
+        let reason = log(&error);
         #[expect(clippy::disallowed_methods, reason = "the one place that makes a status")]
-        let mut status = Status::new(code, chain(&error));
+        let mut status = Status::new(code(reason), chain(&error));
         status.metadata_mut().insert(REASON_HEADER, MetadataValue::from_static(reason.as_str()));
         status
     }
+}
+
+/// The error of one part of a request, where the other parts are answered.
+pub(crate) fn refusal(error: &AgentError) -> v1::Refusal {
+    let reason = log(error);
+    v1::Refusal { reason: reason.as_str().to_owned(), message: chain(error), code: code(reason).into() }
+}
+
+/// Says in the agent's own log what a caller is told.
+fn log(error: &AgentError) -> Reason {
+    let reason = reason(error);
+    if matches!(code(reason), Code::Internal | Code::DataLoss) {
+        tracing::error!(error = %chain(error), "request failed");
+    } else {
+        tracing::debug!(error = %chain(error), "request refused");
+    }
+    reason
 }
 
 /// Why, for programs.
@@ -42,6 +53,10 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::MapRequest { .. }
         | AgentError::OtherSchema { .. }
         | AgentError::PutHeader { .. }
+        | AgentError::NoTicket
+        | AgentError::TooMany { .. }
+        | AgentError::Session { .. }
+        | AgentError::Stream(_)
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
         AgentError::Descriptor { .. } | AgentError::PutVersion { .. } | AgentError::NameAndPrefix { .. } => {
             Reason::InvalidName
@@ -59,6 +74,9 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         AgentError::Region(error) => region_reason(error),
         AgentError::UnknownAction { .. }
         | AgentError::Unimplemented { .. }
+        | AgentError::NoSession { .. }
+        | AgentError::SessionVersions { .. }
+        | AgentError::UnknownRequest { .. }
         | AgentError::NothingRecorded { .. } => Reason::Unimplemented,
         AgentError::Medium { .. }
         | AgentError::SeveralFiles { .. }

@@ -31,11 +31,17 @@ pub enum Action {
     Usage,
     /// `farrow.Health`
     Health,
+    /// `farrow.Map`
+    Map,
+    /// `RenewFlightEndpoint`, of Flight itself
+    RenewFlightEndpoint,
+    /// `CancelFlightInfo`, of Flight itself
+    CancelFlightInfo,
 }
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
@@ -50,6 +56,9 @@ impl Action {
         Self::Leases,
         Self::Usage,
         Self::Health,
+        Self::Map,
+        Self::RenewFlightEndpoint,
+        Self::CancelFlightInfo,
     ];
 
     /// The action's type on the wire.
@@ -69,6 +78,9 @@ impl Action {
             Self::Leases => "farrow.Leases",
             Self::Usage => "farrow.Usage",
             Self::Health => "farrow.Health",
+            Self::Map => "farrow.Map",
+            Self::RenewFlightEndpoint => "RenewFlightEndpoint",
+            Self::CancelFlightInfo => "CancelFlightInfo",
         }
     }
 
@@ -89,6 +101,11 @@ impl Action {
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
             Self::Usage => "nothing -> Usage: free, used, held and reserved bytes, catalog and log room",
             Self::Health => "nothing -> HealthInfo: whether the agent serves, or why not",
+            Self::Map => "MapRequest -> MapResult...: where many versions lie, under leases (unix socket)",
+            Self::RenewFlightEndpoint => {
+                "RenewFlightEndpointRequest -> FlightEndpoint: whether a lease or ticket is still good"
+            }
+            Self::CancelFlightInfo => "CancelFlightInfoRequest -> CancelFlightInfoResult: end its leases",
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost::Message;
 
-use crate::v1::{BatchDescriptor, MapDescriptor, Ticket};
+use crate::v1::{BatchDescriptor, ListRequest, MapDescriptor, Ticket};
 
 /// Bytes of magic and version before a message.
 pub(crate) const PREFIX: usize = 5;
@@ -24,6 +24,7 @@ const VERSION: u8 = 1;
 const MAP_DESCRIPTOR: &[u8; 4] = b"FRRW";
 const BATCH_DESCRIPTOR: &[u8; 4] = b"FRRB";
 const TICKET: &[u8; 4] = b"FRRT";
+const LIST_REQUEST: &[u8; 4] = b"FRRL";
 
 /// Bytes that are not the framed message that was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,18 @@ pub fn encode_ticket(ticket: &Ticket) -> Bytes {
 /// The ticket in a Flight ticket's bytes.
 pub fn decode_ticket(bytes: &[u8]) -> Result<Ticket, FramingError> {
     decode("ticket", TICKET, "FRRT", bytes)
+}
+
+/// A list request as the expression of ListFlights' criteria: it asks for one page.
+pub fn encode_list_request(request: &ListRequest) -> Bytes {
+    encode(LIST_REQUEST, request)
+}
+
+/// The list request in the expression of ListFlights' criteria. `None` if it does not begin as one: then it is a
+/// plain prefix. No name of a frame has the control character in it that follows the magic.
+pub fn decode_list_request(bytes: &[u8]) -> Result<Option<ListRequest>, FramingError> {
+    let framed = bytes.strip_prefix(LIST_REQUEST).is_some_and(|rest| matches!(rest, [0..=0x1f, ..]));
+    framed.then(|| decode("list request", LIST_REQUEST, "FRRL", bytes)).transpose()
 }
 
 pub(crate) fn encode(magic: &[u8; 4], message: &impl Message) -> Bytes {

@@ -9,16 +9,18 @@ mod framing;
 pub mod map_socket;
 mod places;
 mod reason;
+mod session;
 mod size;
 
 pub use action::Action;
 pub use framing::{
     ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, PUT_APPEND, PUT_HEADER, PUT_REPLACE,
-    decode_batch_descriptor, decode_map_descriptor, decode_ticket, encode_batch_descriptor,
-    encode_map_descriptor, encode_ticket,
+    decode_batch_descriptor, decode_list_request, decode_map_descriptor, decode_ticket,
+    encode_batch_descriptor, encode_list_request, encode_map_descriptor, encode_ticket,
 };
 pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
 pub use reason::{REASON_HEADER, Reason};
+pub use session::{SESSION_COMMAND, SESSION_VERSION};
 pub use size::{Size, SizeFault};
 
 /// [`v1::PoolFile::index`] of the first file that another program put into famfs; pool files are below it.

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 fn generated_code_matches_proto() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let proto = root.join("proto");
-    let files =
-        ["descriptor", "actions", "map_socket"].map(|name| proto.join(format!("farrow/v1/{name}.proto")));
+    let files = ["descriptor", "actions", "session", "map_socket"]
+        .map(|name| proto.join(format!("farrow/v1/{name}.proto")));
     let descriptors = protox::compile(&files, [&proto]).expect("proto/ compiles");
 
     let out = tempfile::tempdir().unwrap();

@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action as Call, Criteria, FlightDescriptor, Ticket};
+use arrow_flight::{
+    Action as Call, Criteria, FlightDescriptor, FlightEndpoint, RenewFlightEndpointRequest, Ticket,
+};
 use farrow_client::{Address, Client, ClientError, Credentials, Reason};
 use farrow_integration_tests::{
     Agent, Region, batch, exchange, farrow, map_request, map_socket, program, pyarrow, skipped,
@@ -16,10 +18,10 @@ use prost::Message;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
-const TOKEN: &str = "a-token-of-the-integration-tests";
+pub(crate) const TOKEN: &str = "a-token-of-the-integration-tests";
 
 /// Rules that let nobody do anything but the bearer of a token.
-const ONLY_ETL: &str = r#"
+pub(crate) const ONLY_ETL: &str = r#"
 [[tokens]]
 name = "etl"
 file = "TOKEN_FILE"
@@ -30,7 +32,7 @@ names = [""]
 may = ["read", "publish", "drop", "admin"]
 "#;
 
-fn token_file(region: &Region, token: &str) -> String {
+pub(crate) fn token_file(region: &Region, token: &str) -> String {
     let path = region.beside("etl.token");
     std::fs::write(&path, format!("{token}\n")).unwrap();
     std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -45,12 +47,12 @@ fn with_token(token: &str) -> Credentials {
     Credentials { token: Some(token.to_owned()), ..Credentials::default() }
 }
 
-async fn connect(address: &str, token: Option<&str>) -> Client {
+pub(crate) async fn connect(address: &str, token: Option<&str>) -> Client {
     let credentials = token.map(with_token).unwrap_or_default();
     Client::connect_with(address.parse().unwrap(), &credentials).await.unwrap()
 }
 
-async fn put(client: &Client, name: &str) {
+pub(crate) async fn put(client: &Client, name: &str) {
     let stored = batch(0, 10);
     client.put(name, stored.schema(), vec![stored]).await.unwrap();
 }
@@ -215,10 +217,11 @@ async fn who_may_nothing_is_refused_by_every_verb() {
             version: 1,
             commit: 0,
         });
+        let mut told = Vec::new();
         let mut refusals = vec![
             flight.get_flight_info(descriptor()).await.err().unwrap(),
             flight.get_schema(descriptor()).await.err().unwrap(),
-            flight.do_get(Ticket::new(ticket)).await.err().unwrap(),
+            flight.do_get(Ticket::new(ticket.clone())).await.err().unwrap(),
         ];
         for action in Action::ALL {
             let body = match action {
@@ -235,12 +238,30 @@ async fn who_may_nothing_is_refused_by_every_verb() {
                 Action::Stat => v1::StatRequest { name: name.to_owned(), version: 0 }.encode_to_vec(),
                 Action::Verify => v1::VerifyRequest { name: name.to_owned() }.encode_to_vec(),
                 Action::Grow => v1::GrowRequest { len: 0 }.encode_to_vec(),
+                Action::RenewFlightEndpoint => {
+                    let endpoint = FlightEndpoint::new().with_ticket(Ticket::new(ticket.clone()));
+                    RenewFlightEndpointRequest::new(endpoint).encode_to_vec()
+                }
+                // Each name has an answer of its own.
+                Action::Map => {
+                    let request = v1::MapRequest { names: vec![name.to_owned()] }.encode_to_vec();
+                    let answers = results(&mut flight, action, request).await.unwrap();
+                    let answer = v1::MapResult::decode(answers[0].body.clone()).unwrap().result;
+                    let Some(v1::map_result::Result::Refusal(refusal)) = answer else { panic!("{answer:?}") };
+                    assert_eq!(refusal.reason, "denied");
+                    told.push(refusal.message.replace(name, "…"));
+                    continue;
+                }
                 // They show what the caller has or may see, or end what is its own.
                 Action::List | Action::Leases => {
                     assert!(results(&mut flight, action, Vec::new()).await.unwrap().is_empty(), "{action:?}");
                     continue;
                 }
-                Action::Abort | Action::Release | Action::Usage | Action::Health => continue,
+                Action::Abort
+                | Action::Release
+                | Action::CancelFlightInfo
+                | Action::Usage
+                | Action::Health => continue,
             };
             refusals.push(results(&mut flight, action, body).await.expect_err(action.as_str()));
         }
@@ -251,8 +272,8 @@ async fn who_may_nothing_is_refused_by_every_verb() {
                 "{refusal:?}"
             );
         }
-        messages
-            .push(refusals.iter().map(|refusal| refusal.message().replace(name, "…")).collect::<Vec<_>>());
+        told.extend(refusals.iter().map(|refusal| refusal.message().replace(name, "…")));
+        messages.push(told);
         let listed = flight.list_flights(Criteria::default()).await.unwrap().into_inner();
         assert!(listed.try_collect::<Vec<_>>().await.unwrap().is_empty());
     }

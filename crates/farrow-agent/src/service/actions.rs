@@ -1,7 +1,6 @@
 //! DoAction.
 
 use std::num::NonZeroU64;
-use std::sync::Arc;
 
 use arrow_flight::{Action as Call, Result as ActionResult};
 use bytes::Bytes;
@@ -14,8 +13,7 @@ use super::{Answers, Service, names, process};
 use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
 use crate::leases::LeaseView;
-use crate::process::Process;
-use crate::region::{Onto, micros_since_epoch};
+use crate::region::micros_since_epoch;
 use crate::rights::Right;
 
 /// Frames in one answer to `farrow.List`; more are asked for page by page.
@@ -32,29 +30,21 @@ impl Service {
         let body = request.into_inner().body;
         let results = match action {
             Action::Reserve => {
-                let (process, request) = (process?, decode::<v1::ReserveRequest>(action, &body)?);
-                // Of which frame it will be is said at the commit.
-                caller.allow_any(Right::Publish)?;
-                let reserve = move |service: &Self| service.leases.reserve(&process, request.len);
-                let reservation = self.blocking(reserve).await?;
-                vec![encode(&self.region.reservation(&reservation))]
+                let (process, request) = (process?, decode(action, &body)?);
+                vec![encode(&self.reserve(caller, process, request).await?)]
             }
             Action::Commit => {
-                let (process, request) = (process?, decode::<v1::CommitRequest>(action, &body)?);
-                let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
-                let commit = move |service: &Self| service.commit(&process, name, &request);
-                vec![encode(&self.blocking(commit).await?)]
+                let (process, request) = (process?, decode(action, &body)?);
+                vec![encode(&self.commit(caller, process, request).await?)]
             }
             Action::Abort => {
-                let (process, request) = (process?, decode::<v1::AbortRequest>(action, &body)?);
-                let reservation = self.leases.reservation(&process, request.reservation)?;
-                self.blocking(move |service| Ok(service.region.store().abort(reservation.id)?)).await?;
+                let (process, request) = (process?, decode(action, &body)?);
+                self.abort(&process, request).await?;
                 Vec::new()
             }
             Action::Release => {
                 let (process, request) = (process?, decode::<v1::ReleaseRequest>(action, &body)?);
-                let release = move |service: &Self| service.leases.release(process.id(), &request.leases);
-                let released = self.blocking(release).await?;
+                let released = self.release(&process, request.leases).await?;
                 vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
@@ -80,10 +70,7 @@ impl Service {
             }
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;
-                let after = match request.after.as_str() {
-                    "" => None,
-                    after => Some(FrameName::parse(after)?),
-                };
+                let after = names::after(&request.after)?;
                 let limit = match usize::try_from(request.limit) {
                     Ok(limit @ 1..=LIST_LIMIT) => limit,
                     _ => LIST_LIMIT,
@@ -121,23 +108,18 @@ impl Service {
             Action::Leases => self.lease_infos(caller),
             // Bytes and counts of the whole region, and no name: for everybody.
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
+            Action::Map => {
+                let (process, request) = (process?, decode(action, &body)?);
+                let (results, untold) = self.map_each(caller, &process, &request).await?;
+                untold.told();
+                results.iter().map(encode).collect()
+            }
+            Action::RenewFlightEndpoint => {
+                vec![encode(&self.renew(caller, process, decode(action, &body)?)?)]
+            }
+            Action::CancelFlightInfo => vec![encode(&self.cancel(process, decode(action, &body)?).await?)],
         };
         Ok(Box::pin(futures::stream::iter(results.into_iter().map(Ok))))
-    }
-
-    fn commit(
-        &self,
-        process: &Arc<Process>,
-        name: Allowed<FrameName>,
-        request: &v1::CommitRequest,
-    ) -> Result<v1::FrameInfo, AgentError> {
-        let reservation = self.leases.reservation(process, request.reservation)?;
-        let onto = if request.append { Onto::Latest } else { Onto::Nothing };
-        let version = self
-            .region
-            .commit(&reservation, name.into_inner(), request.len, onto)
-            .inspect_err(|_| self.leases.end_orphan(process.id(), reservation.id))?;
-        Ok(self.region.frame_info(&version))
     }
 
     fn drop(&self, target: Target) -> Result<v1::DropResult, AgentError> {

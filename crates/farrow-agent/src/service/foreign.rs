@@ -36,6 +36,15 @@ impl Service {
         .await
     }
 
+    /// Where it lies, for one that can map it.
+    pub(super) async fn foreign_map(&self, file: Arc<ForeignFile>) -> Result<v1::MapDescriptor, AgentError> {
+        self.blocking(move |service| {
+            let layout = service.region.foreign_layout(&file)?;
+            Ok(service.region.foreign_descriptor(&file, &layout))
+        })
+        .await
+    }
+
     /// Its schema, as its bytes are now.
     pub(super) async fn foreign_schema(&self, file: Arc<ForeignFile>) -> Result<SchemaRef, AgentError> {
         self.blocking(move |service| Ok(service.region.foreign_layout(&file)?.schema().clone())).await

@@ -7,7 +7,7 @@ use arrow_flight::{
 };
 use arrow_ipc::writer::IpcWriteOptions;
 use bytes::Bytes;
-use farrow_store::{FrameName, FrameRef, Listed, Version};
+use farrow_store::{FrameRef, Listed, Version};
 use tonic::Status;
 
 use super::{Service, names};
@@ -52,18 +52,24 @@ impl Service {
         SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
     }
 
-    /// The latest version of each frame whose name begins with the criteria's expression and that the caller may read,
-    /// looked up page by page.
+    /// The latest version of each frame that the caller may read and whose name begins with the criteria's expression,
+    /// or as many of them as the list request in it says. They are looked up some at a time.
     pub(super) fn flight_infos(
         &self,
         caller: Caller,
-        criteria: Criteria,
-    ) -> impl Iterator<Item = Result<FlightInfo, Status>> + Send + use<> {
+        criteria: &Criteria,
+    ) -> Result<impl Iterator<Item = Result<FlightInfo, Status>> + Send + use<>, AgentError> {
+        let (prefix, mut after, limit) = match farrow_proto::decode_list_request(&criteria.expression)? {
+            None => (String::from_utf8_lossy(&criteria.expression).into_owned(), None, usize::MAX),
+            Some(page) => {
+                let after = names::after(&page.after)?;
+                let limit = if page.limit == 0 { usize::MAX } else { page.limit as usize };
+                (page.prefix, after, limit)
+            }
+        };
         let service = self.clone();
-        let prefix = String::from_utf8_lossy(&criteria.expression).into_owned();
-        let mut after: Option<FrameName> = None;
         let mut page = Vec::new().into_iter();
-        std::iter::from_fn(move || {
+        let infos = std::iter::from_fn(move || {
             loop {
                 let Some(listed) = page.next() else {
                     page = match service.readable(&caller, &prefix, after.as_ref(), PAGE) {
@@ -85,7 +91,8 @@ impl Service {
                     result => return Some(result.map_err(Status::from)),
                 }
             }
-        })
+        });
+        Ok(infos.take(limit))
     }
 
     fn listed(&self, version: &Arc<Version>) -> Result<FlightInfo, AgentError> {

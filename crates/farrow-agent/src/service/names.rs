@@ -19,6 +19,11 @@ pub(super) fn descriptor(name: &FrameName) -> FlightDescriptor {
     FlightDescriptor::new_path(name.as_str().split('/').map(str::to_owned).collect())
 }
 
+/// The name behind which a page of a listing begins, as it stands in messages: empty for the first page.
+pub(super) fn after(name: &str) -> Result<Option<FrameName>, AgentError> {
+    Ok(if name.is_empty() { None } else { Some(FrameName::parse(name)?) })
+}
+
 /// A version as it stands in messages: 0 is the latest.
 pub(super) fn version(number: u64) -> Option<u64> {
     (number != 0).then_some(number)

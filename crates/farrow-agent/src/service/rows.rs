@@ -76,7 +76,7 @@ impl Service {
     }
 
     /// The foreign file that a ticket was given for.
-    fn foreign(&self, ticket: &TicketedVersion) -> Result<Option<Arc<ForeignFile>>, AgentError> {
+    pub(super) fn foreign(&self, ticket: &TicketedVersion) -> Result<Option<Arc<ForeignFile>>, AgentError> {
         match ticket.commit {
             0 => Ok(self.region.store().foreign(&ticket.name, Some(ticket.number))?),
             _ => Ok(None),
@@ -97,8 +97,8 @@ impl Service {
 
 /// The version that a ticket was given for.
 pub(super) struct TicketedVersion {
-    name: FrameName,
-    number: u64,
+    pub(super) name: FrameName,
+    pub(super) number: u64,
     /// The sequence number of its commit: the frame may have been dropped and put again. 0 for a foreign file.
     commit: u64,
 }
@@ -111,7 +111,7 @@ impl Named for TicketedVersion {
 
 impl TicketedVersion {
     /// Whether what has its name and number now is that version.
-    fn check(&self, found: &Version) -> Result<(), AgentError> {
+    pub(super) fn check(&self, found: &Version) -> Result<(), AgentError> {
         if found.seq == self.commit {
             return Ok(());
         }

@@ -279,6 +279,44 @@ pub struct ReleaseResult {
     #[prost(uint64, tag = "1")]
     pub released: u64,
 }
+/// "farrow.Map": where many versions lie, each under a lease of its own, in one call. Unix socket only. Answered with one
+/// MapResult for each name, in order; more than 4,096 names are INVALID_ARGUMENT, and then nothing is granted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MapRequest {
+    /// Each a name, or name@version.
+    #[prost(string, repeated, tag = "1")]
+    pub names: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// Element of the answer to "farrow.Map": one name's.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MapResult {
+    #[prost(oneof = "map_result::Result", tags = "1, 2")]
+    pub result: ::core::option::Option<map_result::Result>,
+}
+/// Nested message and enum types in `MapResult`.
+pub mod map_result {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Result {
+        #[prost(message, tag = "1")]
+        Map(super::MapDescriptor),
+        /// This name cannot be mapped; the others of the request may be.
+        #[prost(message, tag = "2")]
+        Refusal(super::Refusal),
+    }
+}
+/// Why one part of a request was refused, where the others are answered.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Refusal {
+    /// One of the words of proto/README.md.
+    #[prost(string, tag = "1")]
+    pub reason: ::prost::alloc::string::String,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+    /// The gRPC status code that goes with the reason.
+    #[prost(int32, tag = "3")]
+    pub code: i32,
+}
 /// "farrow.Drop": removes one version (name@7), a whole frame, or all frames whose names begin alike, from all look-ups
 /// at once: all of them or, if the agent dies, none. Their bytes return when nobody maps them any more. Refused
 /// (read-only) for a foreign file: famfs cannot remove one.
@@ -465,6 +503,208 @@ pub struct Usage {
     #[prost(uint64, tag = "14")]
     pub log_capacity: u64,
 }
+/// From the client. The agent works at 64 requests at a time, and reads no further before one of them is done.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionRequest {
+    /// Chosen by the client, from 1, each greater than the one before: the answer has it. Answers come as they are ready, in
+    /// any order.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// A kind that the agent does not know is answered with the Refusal `unimplemented`.
+    #[prost(oneof = "session_request::Request", tags = "2, 3, 4, 5, 6, 7, 8, 9")]
+    pub request: ::core::option::Option<session_request::Request>,
+}
+/// Nested message and enum types in `SessionRequest`.
+pub mod session_request {
+    /// A kind that the agent does not know is answered with the Refusal `unimplemented`.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Request {
+        #[prost(message, tag = "2")]
+        Hello(super::Hello),
+        /// Answered with Mapped.
+        #[prost(message, tag = "3")]
+        Map(super::MapRequest),
+        /// Not answered.
+        #[prost(message, tag = "4")]
+        Release(super::ReleaseRequest),
+        /// Answered with Reservation.
+        #[prost(message, tag = "5")]
+        Reserve(super::ReserveRequest),
+        /// Answered with FrameInfo, in `committed`.
+        #[prost(message, tag = "6")]
+        Commit(super::CommitRequest),
+        /// Answered with Aborted.
+        #[prost(message, tag = "7")]
+        Abort(super::AbortRequest),
+        /// Answered with Watching, then with an Event whenever something happens.
+        #[prost(message, tag = "8")]
+        Watch(super::Watch),
+        /// Answered with Unwatched; no Event of that watch comes afterwards.
+        #[prost(message, tag = "9")]
+        Unwatch(super::Unwatch),
+    }
+}
+/// From the agent.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SessionAnswer {
+    /// The request's; of an Event its watch's; 0 for what concerns the whole session.
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    /// A client ignores a kind that it does not know: it asked for none.
+    #[prost(oneof = "session_answer::Answer", tags = "2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    pub answer: ::core::option::Option<session_answer::Answer>,
+}
+/// Nested message and enum types in `SessionAnswer`.
+pub mod session_answer {
+    /// A client ignores a kind that it does not know: it asked for none.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Answer {
+        #[prost(message, tag = "2")]
+        Welcome(super::Welcome),
+        #[prost(message, tag = "3")]
+        Mapped(super::Mapped),
+        #[prost(message, tag = "4")]
+        Reservation(super::Reservation),
+        #[prost(message, tag = "5")]
+        Committed(super::FrameInfo),
+        #[prost(message, tag = "6")]
+        Aborted(super::Aborted),
+        #[prost(message, tag = "7")]
+        Watching(super::Watching),
+        #[prost(message, tag = "8")]
+        Unwatched(super::Unwatched),
+        #[prost(message, tag = "9")]
+        Event(super::Event),
+        #[prost(message, tag = "10")]
+        Refusal(super::Refusal),
+    }
+}
+/// The client's first request.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Hello {
+    /// Versions of this protocol that the client speaks. There is one, 1. If the agent speaks none of them, the stream ends
+    /// with UNIMPLEMENTED, and the client does without a session.
+    #[prost(uint32, repeated, tag = "1")]
+    pub versions: ::prost::alloc::vec::Vec<u32>,
+    /// Name and version of the client, for the agent's log.
+    #[prost(string, tag = "2")]
+    pub client: ::prost::alloc::string::String,
+}
+/// Answer to Hello.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Welcome {
+    /// The version spoken from here on: the highest that both know.
+    #[prost(uint32, tag = "1")]
+    pub version: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub region_uuid: ::prost::bytes::Bytes,
+    /// The session's number, for logs; another one after each start of a session.
+    #[prost(fixed64, tag = "3")]
+    pub session: u64,
+    /// Name and version of the agent, for the client's log.
+    #[prost(string, tag = "4")]
+    pub agent: ::prost::alloc::string::String,
+}
+/// Answer to MapRequest.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Mapped {
+    /// One for each name, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub results: ::prost::alloc::vec::Vec<MapResult>,
+}
+/// Answer to AbortRequest.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Aborted {}
+/// Asks to be told of commits. What other programs put into famfs is no commit, and is not told.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Watch {
+    #[prost(oneof = "watch::What", tags = "1, 2")]
+    pub what: ::core::option::Option<watch::What>,
+    /// What is there already is told at once, each frame's latest version, as far as this says; if it is absent, nothing is.
+    /// What is committed later is told in any case.
+    #[prost(oneof = "watch::From", tags = "3, 4")]
+    pub from: ::core::option::Option<watch::From>,
+}
+/// Nested message and enum types in `Watch`.
+pub mod watch {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum What {
+        /// A frame, without version. It need not exist.
+        #[prost(string, tag = "1")]
+        Name(::prost::alloc::string::String),
+        /// All frames whose names begin with this; empty: all.
+        #[prost(string, tag = "2")]
+        Prefix(::prost::alloc::string::String),
+    }
+    /// What is there already is told at once, each frame's latest version, as far as this says; if it is absent, nothing is.
+    /// What is committed later is told in any case.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum From {
+        /// If its number is this or higher: 1 for whatever there is, 8 for a client that has version 7.
+        #[prost(uint64, tag = "3")]
+        Version(u64),
+        /// If it was committed after this commit: the last that the client was told of, by an earlier session perhaps.
+        #[prost(fixed64, tag = "4")]
+        Commit(u64),
+    }
+}
+/// Answer to Watch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Watching {
+    /// Sequence number of the last commit before the watch began.
+    #[prost(fixed64, tag = "1")]
+    pub commit: u64,
+}
+/// Ends a watch. One that does not exist has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unwatch {
+    /// The seq of its request.
+    #[prost(uint64, tag = "1")]
+    pub watch: u64,
+}
+/// Answer to Unwatch.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Unwatched {}
+/// What happened. A client that is slow is told less, never something old: of each frame the latest version.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Event {
+    /// Sequence number of the commit, or of what dropped it; they grow. 0 where none belongs to the event.
+    #[prost(fixed64, tag = "1")]
+    pub commit: u64,
+    #[prost(oneof = "event::Event", tags = "2, 3, 4, 5")]
+    pub event: ::core::option::Option<event::Event>,
+}
+/// Nested message and enum types in `Event`.
+pub mod event {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Event {
+        /// The latest version of a frame.
+        #[prost(message, tag = "2")]
+        Committed(super::FrameInfo),
+        #[prost(message, tag = "3")]
+        Dropped(super::Dropped),
+        #[prost(message, tag = "4")]
+        DropsMissed(super::DropsMissed),
+        #[prost(message, tag = "5")]
+        ShuttingDown(super::ShuttingDown),
+    }
+}
+/// The latest version of a frame is gone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Dropped {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// The version that is the latest now; 0: there is none, and no such frame.
+    #[prost(uint64, tag = "2")]
+    pub latest: u64,
+}
+/// More has happened than the agent remembers, because the client was slow, or away. What was committed is told
+/// all the same; of what was dropped meanwhile nothing is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropsMissed {}
+/// The agent is told to stop: it answers what it has begun, and ends the stream. Leases stay as they are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShuttingDown {}
 /// "Give me a descriptor of this file."
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MapSocketRequest {

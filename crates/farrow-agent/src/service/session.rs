@@ -1,0 +1,317 @@
+//! A session: one open DoExchange stream. `proto/farrow/v1/session.proto` says who sends what.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
+
+use arrow_flight::flight_descriptor::DescriptorType;
+use arrow_flight::{FlightData, FlightDescriptor};
+use farrow_proto::v1::session_answer::Answer;
+use farrow_proto::v1::session_request::Request;
+use farrow_proto::{SESSION_COMMAND, SESSION_VERSION, v1};
+use prost::Message;
+use tokio::sync::{Semaphore, mpsc};
+use tonic::{Status, Streaming};
+
+use super::grants::Untold;
+use super::watches::WatchTask;
+use super::{Answers, Service};
+use crate::caller::Caller;
+use crate::error::AgentError;
+use crate::process::Process;
+use crate::status;
+
+/// Requests that are worked at; the next one is not read before one of them is done.
+const AT_WORK: usize = 64;
+
+/// Answers that wait for a slow client; what has more to say waits as well.
+const WAITING: usize = 64;
+
+/// Watches of one session.
+const MAX_WATCHES: usize = 1024;
+
+impl Service {
+    /// Serves a session of `process`'s until either side ends it.
+    pub(super) fn session(
+        &self,
+        caller: Caller,
+        process: Arc<Process>,
+        messages: Streaming<FlightData>,
+    ) -> Answers<FlightData> {
+        static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let (sender, mut answers) = mpsc::channel(WAITING);
+        let session = Session {
+            id: SESSIONS.fetch_add(1, Ordering::Relaxed),
+            service: self.clone(),
+            caller,
+            process,
+            answers: Answering(sender),
+            at_work: Arc::new(Semaphore::new(AT_WORK)),
+            watches: HashMap::new(),
+            last_seq: 0,
+        };
+        tokio::spawn(session.serve(messages));
+        Box::pin(futures::stream::poll_fn(move |context| {
+            answers.poll_recv(context).map(|answer| answer.map(|outgoing| outgoing.map(Outgoing::sent)))
+        }))
+    }
+}
+
+struct Session {
+    id: u64,
+    service: Service,
+    /// As it began; what it may is asked anew at each request.
+    caller: Caller,
+    process: Arc<Process>,
+    answers: Answering,
+    at_work: Arc<Semaphore>,
+    /// By the number of their request. They end with the session.
+    watches: HashMap<u64, WatchTask>,
+    last_seq: u64,
+}
+
+/// The way to the client. The stream ends when the last of them is gone.
+#[derive(Clone)]
+pub(super) struct Answering(mpsc::Sender<Result<Outgoing, Status>>);
+
+/// An answer that waits for the client to take it.
+struct Outgoing {
+    answer: v1::SessionAnswer,
+    untold: Option<Untold>,
+}
+
+/// What a request came to: nothing, if it has no answer.
+type Done = Result<Option<(Answer, Option<Untold>)>, AgentError>;
+
+impl Session {
+    async fn serve(mut self, mut messages: Streaming<FlightData>) {
+        let (id, pid) = (self.id, self.process.id().pid);
+        tracing::debug!(session = id, pid, "session begins");
+        if let Err(error) = self.requests(&mut messages).await {
+            tracing::debug!(session = id, pid, %error, "session ends with an error");
+            // Nobody is told who is gone.
+            let _ = self.answers.0.send(Err(error.into())).await;
+        } else {
+            tracing::debug!(session = id, pid, requests = self.last_seq, "session ends");
+        }
+    }
+
+    async fn requests(&mut self, messages: &mut Streaming<FlightData>) -> Result<(), AgentError> {
+        let mut stopping = self.service.health.stopping();
+        let answers = self.answers.clone();
+        let mut greeted = false;
+        let mut first = true;
+        loop {
+            let message = tokio::select! {
+                message = messages.message() => message,
+                _ = stopping.wait_for(|stop| *stop) => {
+                    let event = v1::event::Event::ShuttingDown(v1::ShuttingDown {});
+                    answers.try_tell(0, Answer::Event(v1::Event { commit: 0, event: Some(event) }));
+                    return Ok(());
+                }
+                () = answers.0.closed() => return Ok(()),
+            };
+            // An error is a connection that broke, or a message that is too long.
+            let Some(message) = message.map_err(AgentError::Stream)? else { return Ok(()) };
+            if first {
+                check_command(message.flight_descriptor.as_ref())?;
+                first = false;
+                if message.app_metadata.is_empty() && message.data_header.is_empty() {
+                    continue;
+                }
+            }
+            let request = self.parse(&message)?;
+            match (greeted, request.request) {
+                (false, Some(Request::Hello(hello))) => {
+                    let welcome = self.welcome(&hello)?;
+                    answers.answer(request.seq, Ok(Some((Answer::Welcome(welcome), None)))).await;
+                    greeted = true;
+                }
+                (false, _) => return Err(broken("its first request is not Hello".to_owned())),
+                (true, Some(Request::Hello(_))) => {
+                    return Err(broken(format!("request {} is a second Hello", request.seq)));
+                }
+                (true, request_kind) => self.request(request.seq, request_kind).await,
+            }
+        }
+    }
+
+    fn parse(&mut self, message: &FlightData) -> Result<v1::SessionRequest, AgentError> {
+        if !message.data_header.is_empty() || !message.data_body.is_empty() {
+            return Err(broken("a message has data, where all that counts is its app_metadata".to_owned()));
+        }
+        let bytes = &message.app_metadata;
+        let request = v1::SessionRequest::decode(bytes.clone()).map_err(|error| {
+            broken(format!(
+                "the {} bytes after request {} are no request: {error}",
+                bytes.len(),
+                self.last_seq
+            ))
+        })?;
+        if request.seq <= self.last_seq {
+            let (found, last) = (request.seq, self.last_seq);
+            return Err(broken(format!(
+                "request {found} came after request {last}: their numbers must grow"
+            )));
+        }
+        self.last_seq = request.seq;
+        Ok(request)
+    }
+
+    fn welcome(&self, hello: &v1::Hello) -> Result<v1::Welcome, AgentError> {
+        if !hello.versions.contains(&SESSION_VERSION) {
+            return Err(AgentError::SessionVersions { offered: hello.versions.clone() });
+        }
+        tracing::debug!(session = self.id, client = hello.client, "greeted");
+        Ok(v1::Welcome {
+            version: SESSION_VERSION,
+            region_uuid: self.service.region.uuid().as_bytes().to_vec().into(),
+            session: self.id,
+            agent: concat!("farrow-agent ", env!("CARGO_PKG_VERSION")).to_owned(),
+        })
+    }
+
+    /// Answers a request, or begins to work at it.
+    async fn request(&mut self, seq: u64, request: Option<Request>) {
+        let (service, process) = (self.service.clone(), self.process.clone());
+        let caller = match self.caller.renewed(service.access.rights(), "session") {
+            Ok(caller) => caller,
+            Err(error) => return self.answers.answer(seq, Err(error)).await,
+        };
+        match request {
+            Some(Request::Map(request)) => {
+                self.work(seq, async move {
+                    let (results, untold) = service.map_each(&caller, &process, &request).await?;
+                    Ok(Some((Answer::Mapped(v1::Mapped { results }), Some(untold))))
+                })
+                .await;
+            }
+            Some(Request::Release(request)) => {
+                self.work(seq, async move {
+                    service.release(&process, request.leases).await?;
+                    Ok(None)
+                })
+                .await;
+            }
+            Some(Request::Reserve(request)) => {
+                self.work(seq, async move {
+                    Ok(Some((Answer::Reservation(service.reserve(&caller, process, request).await?), None)))
+                })
+                .await;
+            }
+            Some(Request::Commit(request)) => {
+                self.work(seq, async move {
+                    Ok(Some((Answer::Committed(service.commit(&caller, process, request).await?), None)))
+                })
+                .await;
+            }
+            Some(Request::Abort(request)) => {
+                self.work(seq, async move {
+                    service.abort(&process, request).await?;
+                    Ok(Some((Answer::Aborted(v1::Aborted {}), None)))
+                })
+                .await;
+            }
+            Some(Request::Watch(request)) => {
+                let begun = self.watch(seq, caller, request).await;
+                if let Err(error) = begun {
+                    self.answers.answer(seq, Err(error)).await;
+                }
+            }
+            Some(Request::Unwatch(request)) => {
+                if let Some(watch) = self.watches.remove(&request.watch) {
+                    watch.end().await;
+                }
+                self.answers.answer(seq, Ok(Some((Answer::Unwatched(v1::Unwatched {}), None)))).await;
+            }
+            // Checked before.
+            Some(Request::Hello(_)) | None => {
+                self.answers.answer(seq, Err(AgentError::UnknownRequest { seq })).await;
+            }
+        }
+    }
+
+    async fn watch(&mut self, seq: u64, caller: Caller, request: v1::Watch) -> Result<(), AgentError> {
+        if self.watches.len() >= MAX_WATCHES {
+            let count = self.watches.len() + 1;
+            return Err(AgentError::TooMany { what: "watches in one session", count, limit: MAX_WATCHES });
+        }
+        let (task, commit) = WatchTask::begin(&self.service, seq, caller, request, &self.answers).await?;
+        self.watches.insert(seq, task);
+        tracing::trace!(session = self.id, watch = seq, commit, "watches");
+        Ok(())
+    }
+
+    /// What can be done at once is; what has to wait lets the next request be read.
+    async fn work(&self, seq: u64, work: impl Future<Output = Done> + Send + 'static) {
+        let mut work = Box::pin(work);
+        if let Poll::Ready(done) = futures::poll!(&mut work) {
+            return self.answers.answer(seq, done).await;
+        }
+        // It is never closed.
+        let permit = self.at_work.clone().acquire_owned().await;
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            answers.answer(seq, work.await).await;
+            drop(permit);
+        });
+    }
+}
+
+impl Answering {
+    /// Sends an answer or a refusal, once there is room for it. A client that is gone gets none.
+    async fn answer(&self, seq: u64, done: Done) {
+        let (answer, untold) = match done {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return,
+            Err(error) => (Answer::Refusal(status::refusal(&error)), None),
+        };
+        let answer = v1::SessionAnswer { seq, answer: Some(answer) };
+        let _ = self.0.send(Ok(Outgoing { answer, untold })).await;
+    }
+
+    /// Sends what holds no lease. False if the client is gone.
+    pub(super) async fn tell(&self, seq: u64, answer: Answer) -> bool {
+        let answer = v1::SessionAnswer { seq, answer: Some(answer) };
+        self.0.send(Ok(Outgoing { answer, untold: None })).await.is_ok()
+    }
+
+    /// Sends it only if there is room at once.
+    fn try_tell(&self, seq: u64, answer: Answer) {
+        let answer = v1::SessionAnswer { seq, answer: Some(answer) };
+        let _ = self.0.try_send(Ok(Outgoing { answer, untold: None }));
+    }
+}
+
+impl Outgoing {
+    fn sent(self) -> FlightData {
+        if let Some(untold) = self.untold {
+            untold.told();
+        }
+        FlightData::new().with_app_metadata(self.answer.encode_to_vec())
+    }
+}
+
+/// Whether a stream's first message asks for a session.
+fn check_command(descriptor: Option<&FlightDescriptor>) -> Result<(), AgentError> {
+    let found = descriptor.map_or_else(
+        || "none".to_owned(),
+        |descriptor| match descriptor.r#type() {
+            DescriptorType::Cmd => format!("the command {:?}", String::from_utf8_lossy(&descriptor.cmd)),
+            other => format!("of type {}", other.as_str_name()),
+        },
+    );
+    if descriptor.is_some_and(|descriptor| {
+        descriptor.r#type() == DescriptorType::Cmd && descriptor.cmd == SESSION_COMMAND.as_bytes()
+    }) {
+        return Ok(());
+    }
+    // The rest of a long one helps nobody.
+    Err(AgentError::NoSession { found: found.chars().take(200).collect() })
+}
+
+fn broken(what: String) -> AgentError {
+    AgentError::Session { what }
+}
