@@ -80,6 +80,16 @@ impl Region {
         self.start(self.command(args))
     }
 
+    /// Starts an agent that logs what `filter` says, as `RUST_LOG` takes it.
+    ///
+    /// # Panics
+    /// If it ends instead.
+    pub fn agent_that_logs(&self, filter: &str) -> Agent {
+        let mut command = self.command(&[]);
+        command.env("RUST_LOG", filter);
+        self.start(command)
+    }
+
     /// Starts an agent with nothing but a configuration file, which names the usual places.
     ///
     /// # Panics

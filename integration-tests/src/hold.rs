@@ -29,6 +29,14 @@ impl Holder {
         Self::start(user.command("hold"), &[socket, "get", frame])
     }
 
+    /// A process that has a lease on `frame` by a request of its own, without a session.
+    ///
+    /// # Panics
+    /// If it gets none.
+    pub fn of_mapping(socket: &str, frame: &str) -> Self {
+        Self::start(Command::new(program("hold")), &[socket, "map", frame])
+    }
+
     /// A process that has `len` bytes reserved.
     ///
     /// # Panics

@@ -7,7 +7,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use tokio::runtime::Runtime;
 
-use crate::{Address, ClientError, Credentials, Dropped, Frame, Info, LeaseInfo, Usage, Verified};
+use crate::{Address, ClientError, Credentials, Dropped, Event, Frame, Info, LeaseInfo, Usage, Verified};
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
 #[derive(Debug, Clone)]
@@ -27,6 +27,16 @@ impl Client {
     /// See [`crate::Client::get`].
     pub fn get(&self, name: &str) -> Result<Frame, ClientError> {
         runtime().block_on(self.0.get(name))
+    }
+
+    /// See [`crate::Client::wait_for`].
+    pub fn wait_for(&self, name: &str, timeout: Duration) -> Result<Frame, ClientError> {
+        runtime().block_on(self.0.wait_for(name, timeout))
+    }
+
+    /// See [`crate::Client::watch`].
+    pub fn watch(&self, prefix: &str) -> Result<Watch, ClientError> {
+        runtime().block_on(self.0.watch(prefix)).map(Watch)
     }
 
     /// See [`crate::Client::put`].
@@ -92,6 +102,26 @@ impl Client {
     /// See [`crate::Client::usage`].
     pub fn usage(&self) -> Result<Usage, ClientError> {
         runtime().block_on(self.0.usage())
+    }
+}
+
+/// Frames that are watched; see [`crate::Watch`].
+#[derive(Debug)]
+pub struct Watch(crate::Watch);
+
+impl Watch {
+    /// The next event, if there is one within `timeout`; see [`crate::Watch::next`].
+    pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Event>, ClientError> {
+        runtime().block_on(async { tokio::time::timeout(timeout, self.0.next()).await }).ok().transpose()
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Result<Event, ClientError>;
+
+    /// The next event; see [`crate::Watch::next`]. There is no end of them.
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(runtime().block_on(self.0.next()))
     }
 }
 

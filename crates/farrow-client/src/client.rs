@@ -15,6 +15,8 @@ use crate::frame::Frame;
 use crate::lease::Releases;
 use crate::put::Mode;
 use crate::regions::Regions;
+use crate::session::Sessions;
+use crate::watch::Watch;
 
 /// A connection to an agent. Clones share it, and what it maps.
 #[derive(Debug, Clone)]
@@ -22,6 +24,7 @@ pub struct Client {
     pub(crate) connection: Connection,
     pub(crate) regions: Arc<Regions>,
     pub(crate) releases: Releases,
+    pub(crate) sessions: Sessions,
 }
 
 /// A version of a frame, as a listing tells it.
@@ -147,14 +150,53 @@ impl Client {
     /// [`ClientError::NoAgent`] if nobody serves there; [`ClientError::Tls`] if the two cannot agree.
     pub async fn connect_with(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
         let connection = Connection::open(address, credentials).await?;
-        let releases = Releases::start(connection.clone());
+        let sessions = Sessions::new(connection.clone());
+        let releases = Releases::start(connection.clone(), sessions.clone());
         let regions = Regions::of_agent(connection.address());
-        Ok(Self { connection, regions: Arc::new(regions), releases })
+        Ok(Self { connection, regions: Arc::new(regions), releases, sessions })
     }
 
     /// A frame by its name, or one version of it by `name@version`: mapped where that is possible, else streamed.
     pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
         crate::get::get(self, name).await
+    }
+
+    /// A frame as soon as it is there: at once, or when somebody puts it. What other programs put into famfs is only
+    /// found if it is there at the first look.
+    ///
+    /// ```no_run
+    /// # async fn example(client: farrow_client::Client) -> Result<(), farrow_client::ClientError> {
+    /// let frame = client.wait_for("sales/orders", std::time::Duration::from_secs(60)).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::NotYet`] if it is not there after `timeout`; else as [`get`](Self::get), and
+    /// [`Reason::NeedsUnixSocket`](crate::Reason::NeedsUnixSocket) where it would have to wait over TCP.
+    pub async fn wait_for(&self, name: &str, timeout: Duration) -> Result<Frame, ClientError> {
+        crate::watch::wait_for(self, name, timeout).await
+    }
+
+    /// Watches the frames whose names begin with `prefix`: what is committed and dropped from now on. Over the unix
+    /// socket only, and each watch has a connection of its own.
+    ///
+    /// ```no_run
+    /// # async fn example(client: farrow_client::Client) -> Result<(), farrow_client::ClientError> {
+    /// let mut watch = client.watch("sales/").await?;
+    /// loop {
+    ///     if let farrow_client::Event::Committed(info) = watch.next().await? {
+    ///         println!("{}@{}", info.name, info.version);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] over TCP, or by an agent that does not offer it.
+    pub async fn watch(&self, prefix: &str) -> Result<Watch, ClientError> {
+        self.connection.check_process()?;
+        Watch::prefix(self.connection.clone(), prefix).await
     }
 
     /// Publishes `batches` as the next version of the frame `name`. The buffers are copied once, straight into the

@@ -12,7 +12,7 @@ use tokio::net::UnixStream;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Status, Streaming};
 
 use crate::address::Address;
 use crate::credentials::{Bearer, Credentials};
@@ -29,6 +29,7 @@ const CONNECT: Duration = Duration::from_secs(20);
 pub(crate) struct Connection {
     flight: Flight,
     address: Address,
+    credentials: Credentials,
     pid: u32,
 }
 
@@ -64,7 +65,12 @@ impl Connection {
         })?;
         let flight = FlightServiceClient::with_interceptor(channel, bearer);
         let flight = flight.max_decoding_message_size(usize::MAX);
-        Ok(Self { flight, address, pid: std::process::id() })
+        Ok(Self { flight, address, credentials: credentials.clone(), pid: std::process::id() })
+    }
+
+    /// Another one to the same agent, as the same client.
+    pub(crate) async fn again(&self) -> Result<Self, ClientError> {
+        Self::open(self.address.clone(), &self.credentials).await
     }
 
     /// Whether the agent can know this process, and so give it memory.
@@ -165,15 +171,30 @@ impl Connection {
         })
     }
 
+    /// The agent's half of a DoExchange.
+    pub(crate) async fn exchange(
+        &self,
+        requests: impl futures::Stream<Item = FlightData> + Send + 'static,
+    ) -> Result<Streaming<FlightData>, ClientError> {
+        let answer = self.flight()?.do_exchange(requests).await;
+        Ok(answer.map_err(|status| self.error(&status))?.into_inner())
+    }
+
     pub(crate) fn error(&self, status: &Status) -> ClientError {
         ClientError::from_status(status, &self.address)
     }
 
-    fn flight(&self) -> Result<Flight, ClientError> {
+    /// Whether this is the process that connected, and no child of it.
+    pub(crate) fn check_process(&self) -> Result<(), ClientError> {
         match std::process::id() {
-            pid if pid == self.pid => Ok(self.flight.clone()),
+            pid if pid == self.pid => Ok(()),
             child => Err(ClientError::Forked { parent: self.pid, child }),
         }
+    }
+
+    fn flight(&self) -> Result<Flight, ClientError> {
+        self.check_process()?;
+        Ok(self.flight.clone())
     }
 }
 

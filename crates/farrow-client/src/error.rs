@@ -142,6 +142,16 @@ pub enum ClientError {
     /// Arrow could not decode what was streamed.
     #[error("decode the streamed rows: {0}")]
     Arrow(#[source] ArrowError),
+    /// A frame was waited for, and is not there yet.
+    #[error(
+        "`{name}` is not there after {waited:?}: nobody has put it yet. Wait longer, or look for its writer"
+    )]
+    NotYet {
+        /// The frame's name, as it was asked for.
+        name: String,
+        /// How long it was waited for.
+        waited: std::time::Duration,
+    },
     /// A client was used in a forked child: its connection and leases are the parent's.
     #[error("connected in process {parent}, used in its forked child {child}: connect again in the child")]
     Forked {

@@ -1,12 +1,18 @@
 //! Leases as the client holds them: the end of the last buffer releases.
 
+use std::time::Duration;
+
 use farrow_proto::{Action, v1};
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
+use crate::session::Sessions;
 
 /// Leases that are released in one request, at most.
-const RELEASES_AT_ONCE: usize = 1024;
+const RELEASES_AT_ONCE: usize = 4096;
+
+/// How long a lease that has ended waits for others.
+const COLLECT: Duration = Duration::from_millis(1);
 
 /// A granted lease; dropping it releases it. Number 0 is none: there is nothing to release.
 #[derive(Debug)]
@@ -37,21 +43,72 @@ impl Drop for Lease {
 pub(crate) struct Releases(mpsc::UnboundedSender<u64>);
 
 impl Releases {
-    /// Starts the task that sends releases over `connection`. It ends when nothing can be released any more: when the
-    /// client and all its leases are gone.
-    pub(crate) fn start(connection: Connection) -> Self {
+    /// Starts the task that sends releases over the session, or by themselves where there is none. It ends when nothing
+    /// can be released any more: when the client and all its leases are gone.
+    pub(crate) fn start(connection: Connection, sessions: Sessions) -> Self {
+        Self::start_with(move |leases| {
+            let (connection, sessions) = (connection.clone(), sessions.clone());
+            async move { send(&connection, &sessions, leases).await }
+        })
+    }
+
+    fn start_with<F: Future<Output = ()> + Send>(
+        mut send: impl FnMut(Vec<u64>) -> F + Send + 'static,
+    ) -> Self {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             let mut leases = Vec::new();
             while receiver.recv_many(&mut leases, RELEASES_AT_ONCE).await > 0 {
-                let request = v1::ReleaseRequest { leases: std::mem::take(&mut leases) };
-                let released = connection.action_result::<v1::ReleaseResult>(Action::Release, &request).await;
-                if let Err(error) = released {
-                    // The agent ends them with this process.
-                    tracing::warn!(%error, "leases could not be released");
+                if leases.len() < RELEASES_AT_ONCE {
+                    // Most often one lease is not the only one that ends.
+                    tokio::time::sleep(COLLECT).await;
+                    while leases.len() < RELEASES_AT_ONCE
+                        && let Ok(lease) = receiver.try_recv()
+                    {
+                        leases.push(lease);
+                    }
                 }
+                send(std::mem::take(&mut leases)).await;
             }
         });
         Self(sender)
+    }
+}
+
+async fn send(connection: &Connection, sessions: &Sessions, leases: Vec<u64>) {
+    if sessions.release(&leases).await {
+        return;
+    }
+    let request = v1::ReleaseRequest { leases };
+    let released = connection.action_result::<v1::ReleaseResult>(Action::Release, &request).await;
+    if let Err(error) = released {
+        // The agent ends them with this process.
+        tracing::warn!(%error, "leases could not be released");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn many_leases_are_released_by_few_messages() {
+        let (sent, mut messages) = mpsc::unbounded_channel();
+        let releases = Releases::start_with(move |leases| {
+            let sent = sent.clone();
+            async move { sent.send(leases).unwrap() }
+        });
+        let leases: Vec<Lease> = (0..10_000).map(|id| Lease::new(id + 1, releases.clone())).collect();
+        drop(releases);
+        drop(leases);
+        let mut released = Vec::new();
+        let mut count = 0;
+        while let Some(leases) = messages.recv().await {
+            released.extend(leases);
+            count += 1;
+        }
+        released.sort_unstable();
+        assert_eq!(released, (1..=10_000).collect::<Vec<u64>>());
+        assert!(count <= 10, "{count} messages");
     }
 }

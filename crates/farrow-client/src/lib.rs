@@ -45,6 +45,8 @@ mod lease;
 mod map_socket;
 mod put;
 mod regions;
+mod session;
+mod watch;
 
 pub use address::Address;
 pub use client::{Client, Dropped, Info, LeaseInfo, Usage, Verified};
@@ -54,3 +56,4 @@ pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;
 pub use frame::Frame;
 pub use map_socket::MapSocketError;
+pub use watch::{Event, Watch};

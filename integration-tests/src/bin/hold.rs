@@ -1,4 +1,5 @@
-//! Holds a frame mapped, or space reserved, until it is killed: `hold SOCKET get FRAME`, `hold SOCKET reserve BYTES`.
+//! Holds a frame mapped, or space reserved, until it is killed: `hold SOCKET get FRAME`, `hold SOCKET map FRAME`,
+//! `hold SOCKET reserve BYTES`.
 //!
 //! Says `held` once it does, and answers each line `sum` on stdin with the sum of the frame's numbers.
 #![forbid(unsafe_code)]
@@ -17,7 +18,7 @@ use prost::Message;
 async fn main() {
     let args: Vec<String> = std::env::args().collect();
     let [_, socket, verb, what] = args.as_slice() else {
-        panic!("usage: hold SOCKET get|reserve FRAME|BYTES")
+        panic!("usage: hold SOCKET get|map|reserve FRAME|BYTES")
     };
     match verb.as_str() {
         "get" => {
@@ -30,20 +31,27 @@ async fn main() {
                 say(&sum(&frame).expect("sealed batches decode").to_string());
             }
         }
+        "map" => {
+            let request = v1::MapRequest { names: vec![what.to_owned()] };
+            hold(socket, Action::Map, request.encode_to_vec()).await;
+        }
         "reserve" => {
-            let channel =
-                tonic::transport::Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
-            let mut flight = FlightServiceClient::new(channel.connect().await.expect("an agent"));
             let request = v1::ReserveRequest { len: what.parse().expect("bytes") };
-            let call = Call::new(Action::Reserve.as_str(), request.encode_to_vec());
-            let results = flight.do_action(call).await.expect("a reservation").into_inner();
-            assert_eq!(results.try_collect::<Vec<_>>().await.expect("a reservation").len(), 1);
-            say("held");
-            // Returns when nobody can tell us anything any more.
-            std::io::stdin().lock().lines().for_each(drop);
+            hold(socket, Action::Reserve, request.encode_to_vec()).await;
         }
         other => panic!("unknown verb {other}"),
     }
+}
+
+/// Holds the one thing that an action gives.
+async fn hold(socket: &str, action: Action, body: Vec<u8>) {
+    let channel = tonic::transport::Endpoint::from_shared(format!("unix://{socket}")).expect("a socket");
+    let mut flight = FlightServiceClient::new(channel.connect().await.expect("an agent"));
+    let results = flight.do_action(Call::new(action.as_str(), body)).await.expect("an answer").into_inner();
+    assert_eq!(results.try_collect::<Vec<_>>().await.expect("an answer").len(), 1);
+    say("held");
+    // Returns when nobody can tell us anything any more.
+    std::io::stdin().lock().lines().for_each(drop);
 }
 
 fn say(line: &str) {

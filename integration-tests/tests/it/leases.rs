@@ -1,18 +1,20 @@
 //! Leases and reservations end with their process, and with nothing else.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use farrow_client::{ClientError, Event, Reason};
 use farrow_integration_tests::{Holder, Region, batch, eventually, sum};
 
 /// Asks until the answer is what it should become.
 pub(crate) async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let start = std::time::Instant::now();
+    let start = Instant::now();
     loop {
         if let Some(answer) = ask().await {
             return answer;
         }
         assert!(start.elapsed().as_secs() < 30, "{what}: not after 30 s");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -139,6 +141,128 @@ async fn a_writer_that_died_with_the_agent_leaves_nothing() {
     writer.kill();
     let agent = region.agent();
     assert_eq!(agent.client().await.usage().await.unwrap().reserved, 0);
+}
+
+/// Kills holders, and takes the time until the agent has taken back what each held.
+async fn times_to_end(
+    kills: usize,
+    mut holder: impl AsyncFnMut() -> Holder,
+    mut is_held: impl AsyncFnMut() -> bool,
+) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..kills {
+        let holder = holder().await;
+        assert!(is_held().await);
+        let start = Instant::now();
+        holder.kill();
+        while is_held().await {
+            // A machine that is busy may give a process no time for a while.
+            assert!(start.elapsed() < Duration::from_secs(5), "still held 5 s after its process was killed");
+        }
+        times.push(start.elapsed());
+    }
+    times.sort_unstable();
+    times
+}
+
+#[tokio::test]
+async fn what_a_killed_process_held_is_back_within_a_tenth_of_a_second() {
+    const BOUND: Duration = Duration::from_millis(100);
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("a", rows.schema(), vec![rows]).await.unwrap();
+
+    let leased = async || !client.leases().await.unwrap().is_empty();
+    let reserved = async || client.usage().await.unwrap().reserved > 0;
+    let socket = agent.socket();
+    let by_session = times_to_end(9, async || Holder::of_frame(socket, "a"), leased).await;
+    let by_request = times_to_end(9, async || Holder::of_mapping(socket, "a"), leased).await;
+    let reservations = times_to_end(9, async || Holder::of_reservation(socket, 1 << 20), reserved).await;
+    for times in [by_session, by_request, reservations] {
+        assert!(times[times.len() / 2] < BOUND, "{times:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_goes_on_with_an_agent_that_was_killed_and_started_again() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let mut watch = client.watch("").await.unwrap();
+    let before = client.get("a").await.unwrap();
+    agent.kill();
+
+    let _agent = region.agent();
+    let after = client.get("a").await.unwrap();
+    assert!(after.zero_copy(), "{:?}", after.why());
+    assert_eq!(sum(&after).unwrap(), sum(&before).unwrap());
+    // What was mapped before stays so: nothing of it is given to anybody else.
+    client.drop("a").await.unwrap();
+    while client.put("filler", rows.schema(), vec![batch(-1_000_000, 100_000)]).await.is_ok() {}
+    assert_eq!(before.batch(0).unwrap(), rows);
+    drop(before);
+    drop(after);
+    // Released to the agent that granted it, or to one that never did.
+    until("the lease is released", async || client.leases().await.unwrap().is_empty().then_some(())).await;
+    // The watch goes on where it was.
+    assert_eq!(watch.next().await.unwrap(), Event::Dropped { name: "a".into(), latest: None });
+    let Event::Committed(info) = watch.next().await.unwrap() else { panic!("what came next") };
+    assert!(info.name == "filler" && info.version >= 1, "{info:?}");
+}
+
+#[tokio::test]
+async fn ten_thousand_leases_are_released_by_few_requests() {
+    let region = Region::new("64MiB");
+    let agent = region.agent_that_logs("info,farrow_agent=debug");
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    client.put("a", rows.schema(), vec![rows]).await.unwrap();
+    let mut frames = Vec::new();
+    for _ in 0..10_000 {
+        frames.push(client.get("a").await.unwrap());
+    }
+    assert_eq!(client.usage().await.unwrap().leases, 10_000);
+    drop(frames);
+    until("all are released", async || (client.usage().await.unwrap().leases == 0).then_some(())).await;
+    drop(client);
+    let told = until("the session ends", async || {
+        agent.log().lines().find(|line| line.contains("session ends")).map(str::to_owned)
+    })
+    .await;
+    let (_, requests) = told.split_once("requests=").expect("it says how many requests there were");
+    let requests: u64 = requests.split_whitespace().next().unwrap().parse().unwrap();
+    // Hello, and a request for each get.
+    let releases = requests - 10_001;
+    assert!((1..=100).contains(&releases), "{releases} requests to release");
+}
+
+#[tokio::test]
+async fn a_frame_is_waited_for() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    let patience = Duration::from_secs(30);
+    let waiting = [("a", 1), ("a@2", 2)].map(|(name, version)| {
+        let client = client.clone();
+        tokio::spawn(async move { (client.wait_for(name, patience).await.unwrap().version(), version) })
+    });
+    let error = client.wait_for("b", Duration::from_millis(20)).await.unwrap_err();
+    assert!(matches!(error, ClientError::NotYet { .. }), "{error:?}");
+    let error = client.wait_for("b//c", patience).await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::InvalidName), "what can never be is not waited for");
+    for _ in 0..2 {
+        client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    }
+    for waited in waiting {
+        let (version, asked) = waited.await.unwrap();
+        assert!(version >= asked, "{version} {asked}");
+    }
+    assert_eq!(client.wait_for("a@1", Duration::ZERO).await.unwrap().version(), 1, "there is one look");
 }
 
 #[test]
