@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Grow(Grow),
     /// Show who maps what
     Leases(Leases),
+    /// Tell what is committed and dropped from now on, a line each, until it is interrupted
+    Watch(Watch),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
     Df(Df),
 }
@@ -271,6 +273,18 @@ pub(crate) struct Grow {
 
 #[derive(Debug, Group)]
 pub(crate) struct Leases {
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Watch {
+    /// Only frames whose name begins with this
+    #[arg(default_value = "")]
+    pub(crate) prefix: String,
     /// As JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,

@@ -15,3 +15,4 @@ pub(crate) mod put;
 pub(crate) mod retain;
 pub(crate) mod rm;
 pub(crate) mod verify;
+pub(crate) mod watch;

@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Expire(command) => commands::expire::run(&command),
         Command::Grow(command) => commands::grow::run(&command),
         Command::Leases(command) => commands::leases::run(&command),
+        Command::Watch(command) => commands::watch::run(&command),
         Command::Df(command) => commands::df::run(&command),
     };
     match result {

@@ -1,11 +1,12 @@
 //! The `farrow` command.
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use arrow_array::RecordBatch;
 use farrow_client::Reason;
-use farrow_integration_tests::{Agent, Region, batch, farrow};
+use farrow_integration_tests::{Agent, Region, batch, farrow, program};
 
 fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{}", stderr(output));
@@ -243,5 +244,38 @@ fn usage_errors_are_told_apart() {
         ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "retain", "expire", "grow", "leases", "df"]
     {
         assert!(stdout(&help).contains(verb), "{verb}");
+    }
+}
+
+#[tokio::test]
+async fn watch_tells_each_event_on_a_line() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    for json in [false, true] {
+        let mut command = std::process::Command::new(program("farrow"));
+        command.args(["watch", "sales/", "--address", agent.socket()]).args(json.then_some("--json"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+        assert_eq!(notes.next().unwrap().unwrap(), "watching \"sales/\"");
+
+        client.put("other", rows.schema(), vec![rows.clone()]).await.unwrap();
+        let info = client.put("sales/a", rows.schema(), vec![rows.clone()]).await.unwrap();
+        let committed = lines.next().unwrap().unwrap();
+        client.drop("sales/a").await.unwrap();
+        let dropped = lines.next().unwrap().unwrap();
+        if json {
+            let committed: serde_json::Value = serde_json::from_str(&committed).unwrap();
+            assert_eq!((&committed["event"], &committed["name"]), (&"committed".into(), &"sales/a".into()));
+            assert_eq!((&committed["version"], &committed["bytes"]), (&1.into(), &info.bytes.into()));
+            assert_eq!(dropped, r#"{"event":"dropped","name":"sales/a","latest":null}"#);
+        } else {
+            assert!(committed.starts_with("committed  sales/a@1  10 rows  "), "{committed}");
+            assert_eq!(dropped, "dropped    sales/a");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 }
