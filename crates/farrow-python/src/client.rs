@@ -1,16 +1,19 @@
 //! `farrow.Client`.
 
+use std::time::{Duration, Instant};
+
 use arrow_array::ffi_stream::RecordBatchStreamReader;
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_pyarrow::FromPyArrow;
-use farrow_client::{Address, Info, blocking};
+use farrow_client::{Address, ClientError, Info, Reason, blocking};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::errors::{InvalidData, exception};
 use crate::frame::Frame;
+use crate::watch::{SLICE, Watch};
 
-type InfoTuple = (String, u64, Option<u64>, u64, bool);
+pub(crate) type InfoTuple = (String, u64, Option<u64>, u64, bool);
 type LeaseTuple = (u32, String, u64, u64, f64);
 
 /// A connection to an agent. The Python package wraps its plain tuples into named ones.
@@ -30,6 +33,39 @@ impl Client {
     fn get(&self, py: Python<'_>, name: &str) -> PyResult<Frame> {
         let frame = self.call(py, |client| client.get(name))?;
         Ok(Frame::new(frame))
+    }
+
+    /// The frame as soon as it is there, if that is within so many seconds.
+    fn wait_for(&self, py: Python<'_>, name: &str, seconds: f64) -> PyResult<Frame> {
+        let start = Instant::now();
+        let waited = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| PyValueError::new_err(format!("wait {seconds}: expected seconds, at least 0")))?;
+        if let Some(frame) = self.look(py, name)? {
+            return Ok(frame);
+        }
+        let watched = name.rsplit_once('@').map_or(name, |(frame, _)| frame);
+        let mut watch = self.call(py, |client| client.watch(watched))?;
+        loop {
+            // Also after the watch has begun: it tells what comes then.
+            if let Some(frame) = self.look(py, name)? {
+                return Ok(frame);
+            }
+            loop {
+                let left = waited.saturating_sub(start.elapsed());
+                if left.is_zero() {
+                    return Err(exception(&ClientError::NotYet { name: name.to_owned(), waited }));
+                }
+                let told = py.detach(|| watch.next_within(left.min(SLICE)));
+                if told.map_err(|error| exception(&error))?.is_some() {
+                    break;
+                }
+                py.check_signals()?;
+            }
+        }
+    }
+
+    fn watch(&self, py: Python<'_>, prefix: &str) -> PyResult<Watch> {
+        self.call(py, |client| client.watch(prefix)).map(Watch::new)
     }
 
     /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`.
@@ -103,11 +139,28 @@ impl Client {
     fn call<T: Send>(
         &self,
         py: Python<'_>,
-        call: impl FnOnce(&blocking::Client) -> Result<T, farrow_client::ClientError> + Send,
+        call: impl FnOnce(&blocking::Client) -> Result<T, ClientError> + Send,
+    ) -> PyResult<T> {
+        self.call_native(py, call)?.map_err(|error| exception(&error))
+    }
+
+    /// The frame, if there is one of the name.
+    fn look(&self, py: Python<'_>, name: &str) -> PyResult<Option<Frame>> {
+        match self.call_native(py, |client| client.get(name))? {
+            Ok(frame) => Ok(Some(Frame::new(frame))),
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
+            Err(error) => Err(exception(&error)),
+        }
+    }
+
+    fn call_native<T: Send>(
+        &self,
+        py: Python<'_>,
+        call: impl FnOnce(&blocking::Client) -> T + Send,
     ) -> PyResult<T> {
         let client = self.slot().clone();
         let client = client.ok_or_else(|| PyValueError::new_err("this client is closed: connect again"))?;
-        py.detach(|| call(&client)).map_err(|error| exception(&error))
+        Ok(py.detach(|| call(&client)))
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<blocking::Client>> {
@@ -115,6 +168,6 @@ impl Client {
     }
 }
 
-fn tuple(info: Info) -> InfoTuple {
+pub(crate) fn tuple(info: Info) -> InfoTuple {
     (info.name, info.version, info.rows, info.bytes, info.foreign)
 }

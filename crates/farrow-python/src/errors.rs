@@ -25,7 +25,7 @@ pub(crate) fn exception(error: &ClientError) -> PyErr {
             Unavailable::new_err(message)
         }
         (ClientError::Ipc(_), _) | (_, Some(Reason::InvalidData)) => InvalidData::new_err(message),
-        (_, Some(Reason::NotFound)) => NotFound::new_err(message),
+        (ClientError::NotYet { .. }, _) | (_, Some(Reason::NotFound)) => NotFound::new_err(message),
         (_, Some(Reason::InvalidName)) => InvalidName::new_err(message),
         (_, Some(Reason::RegionFull)) => RegionFull::new_err(message),
         (_, Some(Reason::Denied | Reason::Unauthenticated)) => Denied::new_err(message),

@@ -6,6 +6,7 @@
 mod client;
 mod errors;
 mod frame;
+mod watch;
 
 use pyo3::prelude::*;
 
@@ -18,6 +19,8 @@ mod _farrow {
     use crate::errors::{Denied, Error, InvalidData, InvalidName, NotFound, RegionFull, Unavailable};
     #[pymodule_export]
     use crate::frame::Frame;
+    #[pymodule_export]
+    use crate::watch::Watch;
 
     use super::{Bound, PyModule, PyModuleMethods as _, PyResult};
 

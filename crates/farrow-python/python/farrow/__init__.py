@@ -7,7 +7,7 @@
 >>> frame.to_arrow()                                # a pyarrow.Table over the shared memory
 """
 
-from farrow._client import Client, Dropped, Frame, Info, Lease, Usage, connect
+from farrow._client import Client, Dropped, Event, Frame, Info, Lease, Usage, connect
 from farrow._farrow import (
     Denied,
     Error,
@@ -24,6 +24,7 @@ __all__ = [
     "Denied",
     "Dropped",
     "Error",
+    "Event",
     "Frame",
     "Info",
     "InvalidData",

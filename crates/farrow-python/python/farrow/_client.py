@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 import pyarrow as pa
@@ -33,6 +33,20 @@ class Dropped(NamedTuple):
     versions: int
     bytes_freed: int
     bytes_held: int
+
+
+class Event(NamedTuple):
+    """What happened to a frame that is watched.
+
+    ``kind`` is ``committed`` (name, version and info are the latest version's), ``dropped`` (the latest version of name is
+    gone; version is the latest now, None if there is none), or ``drops-missed`` (frames may have been dropped without
+    being told, because the watcher was slow or the agent was restarted).
+    """
+
+    kind: str
+    name: Optional[str]
+    version: Optional[int]
+    info: Optional[Info]
 
 
 class Lease(NamedTuple):
@@ -152,9 +166,24 @@ class Client:
     def __init__(self, address: Optional[str] = None) -> None:
         self._native = _farrow.Client(address)
 
-    def get(self, name: str) -> Frame:
-        """The latest version of a frame, or one version of it by ``name@version``."""
-        return Frame(self._native.get(name))
+    def get(self, name: str, wait: Optional[float] = None) -> Frame:
+        """The latest version of a frame, or one version of it by ``name@version``.
+
+        With ``wait``, as soon as it is there, if that is within so many seconds; else :class:`NotFound` is raised.
+        """
+        return Frame(self._native.get(name) if wait is None else self._native.wait_for(name, wait))
+
+    def watch(self, prefix: str = "") -> Iterator[Event]:
+        """What is committed and dropped from now on, of the frames whose names begin with prefix.
+
+        The iterator has no end; it waits for what happens next, and Ctrl-C interrupts it. It goes on where it was when
+        the agent is restarted.
+
+        >>> for event in client.watch("sales/"):
+        ...     print(event.kind, event.name, event.version)
+        """
+        # Begun here and not at the first event: nothing that happens from now on is missed.
+        return _events(self._native.watch(prefix))
 
     def put(self, name: str, data: Any) -> Info:
         """Publishes data as the next version of a frame, all of it at once.
@@ -213,6 +242,12 @@ def connect(address: Optional[str] = None) -> Client:
     with the agent's CA; ``$FARROW_TLS_CERT`` and ``$FARROW_TLS_KEY`` are this client's certificate.
     """
     return Client(address)
+
+
+def _events(watch: _farrow.Watch) -> Iterator[Event]:
+    while True:
+        kind, name, version, info = watch.next()
+        yield Event(kind, name, version, None if info is None else Info(*info))
 
 
 def _stream(data: Any) -> Any:
