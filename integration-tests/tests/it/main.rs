@@ -27,4 +27,5 @@ mod plain_flight;
 mod publish_get;
 mod rights;
 mod session;
+mod session_rights;
 mod tls;

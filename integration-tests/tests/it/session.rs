@@ -24,7 +24,7 @@ use crate::leases::until;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The client's end of a session.
-struct Session {
+pub(crate) struct Session {
     requests: mpsc::UnboundedSender<FlightData>,
     answers: Streaming<FlightData>,
     seq: u64,
@@ -48,7 +48,7 @@ impl Session {
     }
 
     /// A session that has been welcomed.
-    async fn open(agent: &Agent) -> Self {
+    pub(crate) async fn open(agent: &Agent) -> Self {
         let mut session = Self::begun(agent, Bytes::new()).await;
         let hello = v1::Hello { versions: vec![SESSION_VERSION, 99], client: "a test".into() };
         let (_, welcome) = session.ask(Request::Hello(hello)).await;
@@ -80,7 +80,7 @@ impl Session {
         self.next().await.unwrap().expect("the session goes on")
     }
 
-    async fn ask(&mut self, request: Request) -> (u64, Answer) {
+    pub(crate) async fn ask(&mut self, request: Request) -> (u64, Answer) {
         let asked = self.send(request);
         let (seq, answer) = self.answer().await;
         assert_eq!(seq, asked);
@@ -97,14 +97,14 @@ impl Session {
     }
 
     /// Begins a watch; returns its number.
-    async fn watch(&mut self, what: watch::What, from: Option<watch::From>) -> u64 {
+    pub(crate) async fn watch(&mut self, what: watch::What, from: Option<watch::From>) -> u64 {
         let (seq, answer) = self.ask(Request::Watch(v1::Watch { what: Some(what), from })).await;
         assert!(matches!(answer, Answer::Watching(_)), "{answer:?}");
         seq
     }
 
     /// The next event in a word.
-    async fn event(&mut self) -> (u64, String) {
+    pub(crate) async fn event(&mut self) -> (u64, String) {
         let (seq, answer) = self.answer().await;
         let Answer::Event(v1::Event { event: Some(event), .. }) = answer else { panic!("{answer:?}") };
         let word = match event {
@@ -128,7 +128,7 @@ impl Session {
     }
 }
 
-fn map(names: &[&str]) -> Request {
+pub(crate) fn map(names: &[&str]) -> Request {
     Request::Map(v1::MapRequest { names: names.iter().map(|&name| name.to_owned()).collect() })
 }
 
