@@ -14,6 +14,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -77,7 +80,10 @@ impl Holders {
             let _ = writeln!(text, "pid {pid} start {start_time} uid {uid}");
         }
         let new = self.path.with_extension("new");
-        std::fs::write(&new, text)?;
+        // Whoever could change it could have memory freed that is mapped.
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        file.write_all(text.as_bytes())?;
         std::fs::rename(&new, &self.path)
     }
 
@@ -110,6 +116,8 @@ impl Holders {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     const ONE: ProcessId = ProcessId { pid: 17, start_time: 1_000 };
@@ -136,6 +144,14 @@ mod tests {
         let path = directory.path().join("holders");
         std::fs::write(&path, "farrow holders 1\nboot of-another-time\npid 1 start 2 uid 3\n").unwrap();
         assert_eq!(Holders::open(&path).unwrap().processes().count(), 0);
+    }
+
+    #[test]
+    fn others_cannot_read_or_change_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("holders");
+        Holders::open(&path).unwrap().add(ONE, 0).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[test]
