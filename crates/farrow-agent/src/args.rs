@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use clap_complete::Shell;
 
 use crate::region::CommitCheck;
 
@@ -53,4 +54,12 @@ pub struct Args {
     /// Print a file of settings with all defaults, commented, and end
     #[arg(long, conflicts_with = "check_config")]
     pub print_config: bool,
+
+    /// Print what makes a shell complete these options, and end
+    #[arg(long, value_name = "SHELL")]
+    pub completions: Option<Shell>,
+
+    /// Print the man page, for packages, and end
+    #[arg(long, hide = true)]
+    pub man_page: bool,
 }

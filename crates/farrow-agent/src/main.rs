@@ -13,6 +13,9 @@ const BAD_CONFIG: u8 = 78;
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if let Some(text) = farrow_agent::reference(&args) {
+        return tell(&mut std::io::stdout(), &text, ExitCode::SUCCESS);
+    }
     if args.print_config {
         return tell(&mut std::io::stdout(), farrow_agent::DEFAULT_FILE, ExitCode::SUCCESS);
     }

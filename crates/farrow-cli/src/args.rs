@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use famfs_format::FormatVersion;
 use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
@@ -53,6 +54,11 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
     Df(Df),
+    /// Write what makes a shell complete this command's verbs and options to stdout
+    Completions(Completions),
+    /// Write a man page for this command and each of its verbs, for packages
+    #[command(hide = true)]
+    Man(Man),
 }
 
 #[derive(Debug, Group)]
@@ -301,4 +307,17 @@ pub(crate) struct Df {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Completions {
+    /// For which: bash takes `source <(farrow completions bash)` in ~/.bashrc
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Man {
+    /// Where: a directory
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }

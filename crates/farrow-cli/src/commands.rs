@@ -1,6 +1,7 @@
 //! One file for each verb.
 
 pub(crate) mod cat;
+pub(crate) mod completions;
 pub(crate) mod df;
 pub(crate) mod expire;
 pub(crate) mod export;
@@ -10,6 +11,7 @@ pub(crate) mod grow;
 pub(crate) mod leases;
 pub(crate) mod log;
 pub(crate) mod ls;
+pub(crate) mod man;
 pub(crate) mod mkfs;
 pub(crate) mod put;
 pub(crate) mod retain;
