@@ -9,6 +9,7 @@
     reason = "a task reports its progress, and its failure"
 )]
 
+mod debian;
 mod guest;
 mod programs;
 mod python;

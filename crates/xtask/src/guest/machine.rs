@@ -28,7 +28,7 @@ pub(super) fn boot(
     mut hear: impl FnMut(&str),
 ) -> anyhow::Result<ExitStatus> {
     let [bios, firmware] = packages.firmware();
-    let qemu = packages.command(shell, "qemu-system-x86_64", "qemu-system-x86_64").args(devices());
+    let qemu = packages.qemu(shell).args(devices());
     let qemu = qemu.arg("-L").arg(bios).arg("-L").arg(firmware);
     let qemu = qemu.arg("-kernel").arg(packages.kernel()?).arg("-initrd").arg(image);
     let qemu = qemu.arg("-append").arg(kernel_arguments());

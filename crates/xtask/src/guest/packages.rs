@@ -1,83 +1,52 @@
-//! QEMU, busybox and a kernel: Debian's packages, unpacked under the target directory.
-//!
-//! The system is not changed and needs no root: apt gets state of its own, in which nothing is installed, so that
-//! it fetches every library as well, and QEMU runs with those. Only the system's list of package sources is used.
+//! QEMU, busybox and a kernel: Debian's packages.
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use xshell::{Cmd, Shell};
+
+use crate::debian;
 
 /// What is asked for; apt adds what these depend on, and which kernel is the current one. The smaller kernel for
 /// clouds cannot poison a page.
 const PACKAGES: [&str; 3] = ["linux-image-amd64", "qemu-system-x86", "busybox-static"];
 
-/// Where the packages' libraries are, the dynamic linker among them.
-const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
-
-/// How long a program of the packages may run, in seconds. Nothing is expected to take this long; a busy machine may.
-const PATIENCE: &str = "300";
-
-/// Packages, unpacked.
-pub(super) struct Packages {
-    root: PathBuf,
-}
+/// What a guest is made of.
+pub(super) struct Packages(debian::Packages);
 
 impl Packages {
     /// The packages that are under `directory`, fetched if there are none.
     pub(super) fn get(shell: &Shell, directory: &Path) -> anyhow::Result<Self> {
-        let root = directory.join("packages");
-        if !root.is_dir() {
-            println!("fetching {} and what they depend on", PACKAGES.join(", "));
-            let new = directory.join("packages.new");
-            shell.remove_path(&new)?;
-            fetch(shell, &new.join("apt"))?;
-            let count = unpack(shell, &new.join("apt/archives"), &new)?;
-            shell.remove_path(new.join("apt"))?;
-            // Only now are they taken for complete.
-            fs::rename(&new, &root)
-                .with_context(|| format!("rename {} to {}", new.display(), root.display()))?;
-            println!("{count} packages are in {}", root.display());
-        }
-        Ok(Self { root })
+        debian::Packages::get(shell, directory, &PACKAGES).map(Self)
     }
 
-    /// A command that runs `program` of the packages with their own libraries. It sees itself called `name`, for a
-    /// program can be several in one.
-    pub(super) fn command<'a>(&self, shell: &'a Shell, name: &str, program: &str) -> Cmd<'a> {
-        let libraries = self.root.join(LIBRARIES);
-        shell
-            .cmd("timeout")
-            .arg(PATIENCE)
-            .arg(libraries.join("ld-linux-x86-64.so.2"))
-            .args(["--argv0", name, "--library-path"])
-            .arg(&libraries)
-            .arg(self.root.join("usr/bin").join(program))
-            .env("QEMU_MODULE_DIR", libraries.join("qemu"))
+    /// QEMU, with its own libraries.
+    pub(super) fn qemu<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
+        let qemu = self.0.command(shell, "qemu-system-x86_64", "qemu-system-x86_64");
+        qemu.env("QEMU_MODULE_DIR", self.0.libraries().join("qemu"))
     }
 
     /// Where QEMU finds its firmware.
     pub(super) fn firmware(&self) -> [PathBuf; 2] {
-        ["usr/share/seabios", "usr/share/qemu"].map(|directory| self.root.join(directory))
+        ["usr/share/seabios", "usr/share/qemu"].map(|directory| self.0.root().join(directory))
     }
 
     /// The busybox that needs no library.
     pub(super) fn busybox(&self) -> PathBuf {
-        self.root.join("usr/bin/busybox")
+        self.0.root().join("usr/bin/busybox")
     }
 
     /// The kernel's image.
     pub(super) fn kernel(&self) -> anyhow::Result<PathBuf> {
-        Ok(self.root.join(format!("boot/vmlinuz-{}", self.kernel_version()?)))
+        Ok(self.0.root().join(format!("boot/vmlinuz-{}", self.kernel_version()?)))
     }
 
     /// The files of kernel modules and of those that they need, in the order to load them.
     pub(super) fn modules(&self, shell: &Shell, names: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
         let version = self.kernel_version()?;
-        self.command(shell, "depmod", "kmod").arg("-b").arg(&self.root).arg(&version).quiet().run()?;
-        let modprobe = self.command(shell, "modprobe", "kmod").arg("-d").arg(&self.root);
+        self.0.command(shell, "depmod", "kmod").arg("-b").arg(self.0.root()).arg(&version).quiet().run()?;
+        let modprobe = self.0.command(shell, "modprobe", "kmod").arg("-d").arg(self.0.root());
         let loads = modprobe.args(["-S", &version, "--show-depends", "-a"]).args(names).quiet().read()?;
         // Lines are `insmod FILE`, or `builtin NAME`.
         let files = loads.lines().filter_map(|line| line.trim().strip_prefix("insmod "));
@@ -85,62 +54,11 @@ impl Packages {
     }
 
     fn kernel_version(&self) -> anyhow::Result<String> {
-        let boot = self.root.join("boot");
+        let boot = self.0.root().join("boot");
         let entries = fs::read_dir(&boot).with_context(|| format!("list {}", boot.display()))?;
         entries
             .flatten()
             .find_map(|entry| entry.file_name().to_str()?.strip_prefix("vmlinuz-").map(str::to_owned))
             .with_context(|| format!("no vmlinuz-… in {}: the package is not as expected", boot.display()))
     }
-}
-
-/// Fetches packages into `directory/archives`.
-fn fetch(shell: &Shell, directory: &Path) -> anyhow::Result<()> {
-    for part in ["lists/partial", "archives/partial"] {
-        shell.create_dir(directory.join(part))?;
-    }
-    shell.write_file(directory.join("status"), "")?;
-    let shown = directory.display();
-    // The hooks that distributions and container images add to an update are for the system.
-    let options = format!(
-        "Dir::State \"{shown}\";\nDir::State::status \"{shown}/status\";\n\
-         Dir::Cache \"{shown}\";\nDir::Cache::archives \"{shown}/archives\";\n\
-         APT::Sandbox::User \"root\";\n#clear APT::Update::Post-Invoke;\n#clear APT::Update::Post-Invoke-Success;\n\
-         Acquire::Languages \"none\";\nAcquire::Retries \"2\";\n\
-         Acquire::http::Timeout \"30\";\n"
-    );
-    let config = directory.join("apt.conf");
-    shell.write_file(&config, options)?;
-    let apt =
-        || shell.cmd("apt-get").arg("--config-file").arg(&config).args(["-qq", "-o", "Dpkg::Use-Pty=0"]);
-    apt().arg("update").run()?;
-    apt().args(["--yes", "--download-only", "--no-install-recommends", "install"]).args(PACKAGES).run()?;
-    Ok(())
-}
-
-/// Unpacks all packages of `archives` into `root`; returns how many there are.
-fn unpack(shell: &Shell, archives: &Path, root: &Path) -> anyhow::Result<usize> {
-    let packages: Vec<_> = shell.read_dir(archives)?.into_iter().filter(|file| is_package(file)).collect();
-    ensure!(!packages.is_empty(), "apt-get succeeded and left no package in {}", archives.display());
-    for package in &packages {
-        shell.cmd("dpkg-deb").arg("--extract").arg(package).arg(root).quiet().run()?;
-    }
-    // Some packages have /bin, others /usr/bin: on an installed system they are one.
-    for name in ["bin", "sbin", "lib", "lib64"] {
-        let (directory, merged) = (root.join(name), root.join("usr").join(name));
-        if directory.is_dir() && !directory.is_symlink() {
-            shell.create_dir(&merged)?;
-            let copy = shell.cmd("cp").args(["--archive", "--link"]).arg(directory.join(".")).arg(merged);
-            copy.quiet().run()?;
-            shell.remove_path(&directory)?;
-        }
-        if !directory.is_symlink() {
-            symlink(Path::new("usr").join(name), directory)?;
-        }
-    }
-    Ok(packages.len())
-}
-
-fn is_package(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension == "deb")
 }
