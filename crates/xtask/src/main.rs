@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `soak`, `bench`, `python`, `regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `package`, `soak`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -11,6 +11,7 @@
 
 mod debian;
 mod guest;
+mod package;
 mod programs;
 mod python;
 mod rust;
@@ -47,6 +48,8 @@ enum Task {
     Miri,
     /// Test device-dax and a PCI BAR in a guest that has both: QEMU and a kernel of Debian's, fetched once by apt-get
     Guest,
+    /// Make the Debian package: agent, command, systemd units, man pages, completions
+    Package,
     /// Let readers, writers and killers loose on one region, and see that nothing is lost, changed, or left held
     Soak {
         /// How long
@@ -100,6 +103,8 @@ const GUEST: &[Step] = &[
     Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests },
 ];
 
+const PACKAGE: &[Step] = &[Step { title: "Debian package", run: package::make }];
+
 const DEMO: &[Step] = &[
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
@@ -130,6 +135,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         Task::Test => checks(TEST),
         Task::Miri => checks(MIRI),
         Task::Guest => checks(GUEST),
+        Task::Package => run(PACKAGE, &Tree::find(DEMO_SCALE)?).result,
         Task::Demo { scale } => run(DEMO, &Tree::find(scale)?).result,
         Task::Python => {
             let tree = Tree::find(DEMO_SCALE)?;

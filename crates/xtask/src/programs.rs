@@ -6,12 +6,19 @@ use crate::python;
 use crate::tally::Tally;
 use crate::tree::Tree;
 
-/// Builds the agent, the command line, the example programs and the Python module.
-pub(crate) fn build(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
+/// Builds the agent, the command line, the example programs and the Python module, which goes into the Python
+/// environment.
+pub(crate) fn build(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    build_release(tree, tally)?;
+    python::install_module(tree)
+}
+
+/// Builds the same for those that need no Python environment: all in one go, for otherwise Arrow would be built twice.
+pub(crate) fn build_release(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     let build = tree.cargo("build").arg("--release");
     let packages = ["farrow-agent", "farrow-cli", "farrow-examples", "farrow-python"];
     build.args(packages.iter().flat_map(|package| ["--package", package])).run()?;
-    python::install_module(tree)
+    Ok(())
 }
 
 pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
