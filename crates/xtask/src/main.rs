@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `package`, `soak`, `bench`, `python`, `regen`.
+//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `package`, `service`, `soak`, `bench`, `python`, `regen`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -15,6 +15,7 @@ mod package;
 mod programs;
 mod python;
 mod rust;
+mod service;
 mod steps;
 mod tally;
 mod tree;
@@ -42,7 +43,7 @@ enum Task {
         #[arg(long, default_value_t = DEMO_SCALE, value_parser = scale_factor)]
         scale: f64,
     },
-    /// Run every check: format, lints, docs, Rust tests, a guest, Python tests, examples, demo
+    /// Run every check: format, lints, docs, Rust tests, a guest, the package, Python tests, examples, demo
     Test,
     /// Run under Miri what it can run of the Rust tests
     Miri,
@@ -50,6 +51,8 @@ enum Task {
     Guest,
     /// Make the Debian package: agent, command, systemd units, man pages, completions
     Package,
+    /// Test the package under a real systemd: a Debian system, made once by debootstrap, in a container. Needs root
+    Service,
     /// Let readers, writers and killers loose on one region, and see that nothing is lost, changed, or left held
     Soak {
         /// How long
@@ -93,6 +96,7 @@ const TEST: &[Step] = &[
     Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
+    Step { title: "the package under a real systemd", run: service::tests_if_possible },
     Step { title: "Python tests", run: programs::python_tests },
     Step { title: "examples", run: programs::examples },
     Step { title: "demo", run: programs::demo },
@@ -104,6 +108,12 @@ const GUEST: &[Step] = &[
 ];
 
 const PACKAGE: &[Step] = &[Step { title: "Debian package", run: package::make }];
+
+const SERVICE: &[Step] = &[
+    Step { title: "Rust programs and tests, built", run: rust::build_tests },
+    Step { title: "release programs and the Python module, built", run: programs::build_release },
+    Step { title: "the package under a real systemd", run: service::tests },
+];
 
 const DEMO: &[Step] = &[
     Step { title: "Python environment", run: python::environment },
@@ -136,6 +146,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         Task::Miri => checks(MIRI),
         Task::Guest => checks(GUEST),
         Task::Package => run(PACKAGE, &Tree::find(DEMO_SCALE)?).result,
+        Task::Service => checks(SERVICE),
         Task::Demo { scale } => run(DEMO, &Tree::find(scale)?).result,
         Task::Python => {
             let tree = Tree::find(DEMO_SCALE)?;
