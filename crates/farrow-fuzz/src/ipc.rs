@@ -66,6 +66,11 @@ impl Source for Still<'_> {
     }
 }
 
+/// Four rows with a column of each kind of layout.
+pub fn batch_of_every_type() -> RecordBatch {
+    batch(&columns())
+}
+
 pub(crate) fn segment_seeds() -> Vec<Vec<u8>> {
     let options = RecordBatchOptions::new().with_row_count(Some(3));
     let no_columns = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), vec![], &options)

@@ -7,7 +7,7 @@ mod ipc;
 mod store;
 
 pub use famfs::{entry, log_header, replay, superblock};
-pub use ipc::segment;
+pub use ipc::{batch_of_every_type, segment};
 pub use store::{catalog, region};
 
 /// One decoder under test.

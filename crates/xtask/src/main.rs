@@ -1,4 +1,4 @@
-//! Tasks of the repository: `cargo xtask demo`, `test`, `miri`, `guest`, `package`, `service`, `soak`, `bench`, `python`, `regen`.
+//! Tasks of the repository: see `cargo xtask --help`.
 //!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
@@ -62,6 +62,15 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Let a client loose on an agent that sends whatever it likes
+    Hostile {
+        /// How long
+        #[arg(long, default_value_t = HOSTILE_SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
+        seconds: u64,
+        /// Where random choices begin [default: another each time, which is printed]
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
     #[command(disable_help_flag = true)]
     Bench {
@@ -77,6 +86,7 @@ enum Task {
 
 const DEMO_SCALE: f64 = 0.1;
 const SOAK_SECONDS: u64 = 120;
+const HOSTILE_SECONDS: u64 = 60;
 
 fn scale_factor(text: &str) -> Result<f64, String> {
     match text.parse() {
@@ -92,7 +102,11 @@ const TEST: &[Step] = &[
     Step { title: "Rust programs and tests, built", run: rust::build_tests },
     Step { title: "Rust tests", run: rust::tests },
     Step { title: "Rust tests under Miri", run: rust::miri },
-    Step { title: "soak", run: |tree, tally| rust::soak(tree, tally, SOAK_SECONDS, None) },
+    Step { title: "soak", run: |tree, tally| rust::at_random(tree, tally, "soak", SOAK_SECONDS, None) },
+    Step {
+        title: "hostile clients",
+        run: |tree, tally| rust::at_random(tree, tally, "hostile", HOSTILE_SECONDS, None),
+    },
     Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
@@ -154,14 +168,18 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             python::print_usage(&tree);
             Ok(())
         }
-        Task::Soak { seconds, seed } => {
-            let (tree, mut tally) = (Tree::find(DEMO_SCALE)?, Tally::default());
-            rust::build_tests(&tree, &mut tally)?;
-            rust::soak(&tree, &mut tally, seconds, seed)
-        }
+        Task::Soak { seconds, seed } => at_random("soak", seconds, seed),
+        Task::Hostile { seconds, seed } => at_random("hostile", seconds, seed),
         Task::Bench { arguments } => programs::bench(&Tree::find(DEMO_SCALE)?, &arguments),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
+}
+
+/// Builds what a random test needs, and runs it.
+fn at_random(program: &str, seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
+    let (tree, mut tally) = (Tree::find(DEMO_SCALE)?, Tally::default());
+    rust::build_tests(&tree, &mut tally)?;
+    rust::at_random(&tree, &mut tally, program, seconds, seed)
 }
 
 /// Runs steps that count what they check.

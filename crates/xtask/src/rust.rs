@@ -27,12 +27,18 @@ pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     tally.tests(test, Tally::read_cargo)
 }
 
-/// Lets readers, writers and killers loose on one region. Counts as one test.
-pub(crate) fn soak(tree: &Tree, tally: &mut Tally, seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
+/// Runs a program of the integration tests that makes random choices (`soak`, `hostile`) for so long. Counts as one test.
+pub(crate) fn at_random(
+    tree: &Tree,
+    tally: &mut Tally,
+    program: &str,
+    seconds: u64,
+    seed: Option<u64>,
+) -> anyhow::Result<()> {
     let programs = tree.target.join("debug");
-    let soak = tree.shell.cmd(programs.join("soak")).args(["--seconds", &seconds.to_string()]);
-    let soak = soak.args(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
-    tally.tests(soak.env("FARROW_BIN_DIR", programs), Tally::read_cargo)?;
+    let run = tree.shell.cmd(programs.join(program)).args(["--seconds", &seconds.to_string()]);
+    let run = run.args(seed.iter().flat_map(|seed| ["--seed".to_owned(), seed.to_string()]));
+    tally.tests(run.env("FARROW_BIN_DIR", programs), Tally::read_cargo)?;
     tally.passed += 1;
     Ok(())
 }

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use arrow_flight::decode::FlightRecordBatchStream;
+use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightDescriptor, Ticket};
 use farrow_client::{Address, Client, ClientError, Frame, Reason};
 use fastrand::Rng;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use tonic::transport::Endpoint;
 use tonic::{Code, Status};
 
@@ -27,13 +28,16 @@ pub(crate) enum Role {
     Reader,
     /// Takes the rows as a client does that knows nothing of farrow.
     Streamer,
+    /// Publishes rows as such a client does.
+    Putter,
     /// Removes frames and versions, so that there is room.
     Dropper,
 }
 
 impl Role {
     /// Each of them.
-    pub(crate) const ALL: [Self; 4] = [Self::Writer, Self::Reader, Self::Streamer, Self::Dropper];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Writer, Self::Reader, Self::Streamer, Self::Putter, Self::Dropper];
 }
 
 /// Works until the process is killed. Ends it with a panic if anything is found wrong.
@@ -46,6 +50,7 @@ pub(crate) async fn work(socket: &str, role: Role, seed: u64) {
                 Role::Writer => write(&client, &mut rng).await,
                 Role::Reader => read(&client, &mut rng).await,
                 Role::Streamer => stream(socket, &mut rng).await,
+                Role::Putter => put_rows(socket, &mut rng).await,
                 Role::Dropper => remove(&client, &mut rng).await,
             },
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -59,11 +64,15 @@ async fn write(client: &Client, rng: &mut Rng) {
         // As many small frames as large ones: 2^0 to 2^17 rows.
         let most = 1 << rng.u32(..18);
         let rows = frames::rows(index, rng.u16(..), rng.u32(1..=most));
-        let put = client.put(&frames::name(index), rows.schema(), vec![rows]).await;
+        let name = frames::name(index);
+        let (word, put) = match rng.u8(..4) {
+            0 => ("append", client.append(&name, rows.schema(), vec![rows]).await),
+            _ => ("put", client.put(&name, rows.schema(), vec![rows]).await),
+        };
         match put {
             Ok(info) => {
                 assert!(info.version > 0, "a version has a number");
-                say("put");
+                say(word);
             }
             Err(error) => match expected(&error) {
                 Some(Expected::Away) => return,
@@ -150,6 +159,33 @@ async fn stream(socket: &str, rng: &mut Rng) {
             Err(status) if status.code() == Code::NotFound => say("missing"),
             Err(status) if away(&status) => return,
             Err(status) => panic!("DoGet: {status}"),
+        }
+    }
+}
+
+async fn put_rows(socket: &str, rng: &mut Rng) {
+    let Ok(endpoint) = Endpoint::from_shared(format!("unix://{socket}")) else { panic!("a socket's path") };
+    let Ok(channel) = endpoint.connect().await else { return };
+    let mut flight = FlightServiceClient::new(channel);
+    loop {
+        let index = rng.u64(..FRAMES);
+        let most = 1 << rng.u32(..18);
+        let rows = frames::rows(index, rng.u16(..), rng.u32(1..=most));
+        let path = frames::name(index).split('/').map(str::to_owned).collect();
+        let messages = FlightDataEncoderBuilder::new()
+            .with_flight_descriptor(Some(FlightDescriptor::new_path(path)))
+            .build(futures::stream::iter([Ok(rows)]))
+            .map(|message| message.expect("rows that can be sent"));
+        let answer = async { flight.do_put(messages).await?.into_inner().try_collect::<Vec<_>>().await };
+        match answer.await {
+            Ok(results) => {
+                assert_eq!(results.len(), 1, "one answer to a put");
+                say("put rows");
+            }
+            Err(status) if away(&status) => return,
+            // There is no room, or the agent stops and cuts it off.
+            Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Aborted) => say("full"),
+            Err(status) => panic!("DoPut: {status}"),
         }
     }
 }
