@@ -39,6 +39,11 @@ impl Latency {
         Ok(Self { times: histogram })
     }
 
+    /// Median and, in brackets, 99th percentile.
+    pub(crate) fn text(&self) -> String {
+        format!("{} ({})", text(self.median()), text(self.p99()))
+    }
+
     /// Half of the times are shorter.
     pub(crate) fn median(&self) -> Duration {
         Duration::from_nanos(self.times.value_at_quantile(0.5))

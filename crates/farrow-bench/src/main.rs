@@ -7,10 +7,14 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures, and how far they are")]
 
+mod agent;
+mod gets;
 mod latency;
 mod memory;
 mod store;
+mod streams;
 mod table;
+mod verbs;
 
 use std::process::ExitCode;
 
@@ -28,11 +32,23 @@ struct Arguments {
 enum What {
     /// Commit, append, look-up, drop, compaction, start, and following, by the number of versions there are
     Store(store::Arguments),
+    /// Each verb of an agent, asked for from Rust and from Python
+    Verbs(verbs::Arguments),
+    /// DoGet and DoPut by an agent and by pyarrow's own Flight server, in turns
+    Streams(streams::Arguments),
+    /// Gets a second, by the number of processes that get
+    Gets(gets::Arguments),
+    #[command(hide = true)]
+    GetAgain { socket: String, seconds: u64 },
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().what {
         What::Store(arguments) => store::run(&arguments),
+        What::Verbs(arguments) => verbs::run(&arguments),
+        What::Streams(arguments) => streams::run(&arguments),
+        What::Gets(arguments) => gets::run(&arguments),
+        What::GetAgain { socket, seconds } => gets::work(&socket, seconds),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -11,7 +11,7 @@ use farrow_store::{
 };
 use uuid::Uuid;
 
-use crate::latency::{self, Latency};
+use crate::latency::Latency;
 use crate::{memory, table};
 
 const MIB: u64 = 1 << 20;
@@ -67,9 +67,7 @@ fn rows(versions: &[u64], columns: &[Figures]) -> Vec<Vec<String>> {
         let latencies: Vec<&Latency> =
             columns.iter().map(|figures| &figures.operations[operation].1).collect();
         let mut row = vec![columns[0].operations[operation].0.to_owned()];
-        row.extend(latencies.iter().map(|latency| {
-            format!("{} ({})", latency::text(latency.median()), latency::text(latency.p99()))
-        }));
+        row.extend(latencies.iter().map(|latency| latency.text()));
         if let [first, .., last] = latencies[..] {
             row.push(format!("{:.1} x", last.median().as_secs_f64() / first.median().as_secs_f64()));
         }

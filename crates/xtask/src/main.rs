@@ -170,7 +170,13 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         }
         Task::Soak { seconds, seed } => at_random("soak", seconds, seed),
         Task::Hostile { seconds, seed } => at_random("hostile", seconds, seed),
-        Task::Bench { arguments } => programs::bench(&Tree::find(DEMO_SCALE)?, &arguments),
+        Task::Bench { arguments } => {
+            let tree = Tree::find(DEMO_SCALE)?;
+            if arguments.first().is_some_and(|what| ["verbs", "streams", "gets"].contains(&what.as_str())) {
+                run(PYTHON, &tree).result?;
+            }
+            programs::bench(&tree, &arguments)
+        }
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
 }
