@@ -7,9 +7,15 @@
 use std::path::PathBuf;
 use std::pin::Pin;
 
+use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{Action as Call, Criteria, Empty, FlightDescriptor, Ticket};
-use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, v1};
+use arrow_flight::{
+    Action as Call, CancelFlightInfoRequest, Criteria, Empty, FlightData, FlightDescriptor,
+    RenewFlightEndpointRequest, Ticket,
+};
+use farrow_integration_tests::batch;
+use farrow_proto::v1::session_request::Request as SessionRequest;
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, SESSION_COMMAND, SESSION_VERSION, v1};
 use futures::TryStreamExt;
 use prost::Message;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -79,6 +85,37 @@ const VERBS: &[Verb] = &[
             act(&mut flight, Action::Verify, &v1::VerifyRequest { name: frame }).await.map(drop)
         })
     }),
+    ("DoPut", |mut flight, _| {
+        Box::pin(async move {
+            // What is cut off anywhere, and the whole, must come to nothing.
+            let messages = futures::stream::iter(messages().await);
+            let answers = flight.do_put(messages).await?.into_inner();
+            match all(answers).await {
+                Err(status) if status.metadata().contains_key(farrow_proto::REASON_HEADER) => Ok(()),
+                other => other,
+            }
+        })
+    }),
+    ("DoExchange", |mut flight, frame| {
+        Box::pin(async move {
+            let answers = flight.do_exchange(futures::stream::iter(session(&frame))).await?.into_inner();
+            all(answers).await
+        })
+    }),
+    ("Map, CancelFlightInfo", |mut flight, frame| {
+        Box::pin(async move {
+            act(&mut flight, Action::Map, &v1::MapRequest { names: vec![frame.clone(); 3] }).await?;
+            let info = flight.get_flight_info(announced(path(&frame))).await?.into_inner();
+            act(&mut flight, Action::CancelFlightInfo, &CancelFlightInfoRequest::new(info)).await.map(drop)
+        })
+    }),
+    ("RenewFlightEndpoint", |mut flight, frame| {
+        Box::pin(async move {
+            let info = flight.get_flight_info(announced(path(&frame))).await?.into_inner();
+            let request = RenewFlightEndpointRequest { endpoint: info.endpoint.into_iter().next() };
+            act(&mut flight, Action::RenewFlightEndpoint, &request).await.map(drop)
+        })
+    }),
     ("List", |mut flight, _| {
         Box::pin(async move { act(&mut flight, Action::List, &v1::ListRequest::default()).await.map(drop) })
     }),
@@ -110,6 +147,35 @@ async fn main() {
     let mut out = std::io::stdout().lock();
     std::io::Write::write_all(&mut out, format!("{} verbs, {cuts} cuts\n", VERBS.len()).as_bytes())
         .expect("stdout");
+}
+
+/// Messages of a DoPut that is refused at its end: the last one is no Arrow.
+async fn messages() -> Vec<FlightData> {
+    let rows = batch(0, 100).project(&[0]).expect("a column");
+    let encoder = FlightDataEncoderBuilder::new()
+        .with_flight_descriptor(Some(path("cut/off")))
+        .build(futures::stream::iter([Ok(rows.slice(0, 50)), Ok(rows.slice(50, 50))]));
+    let mut messages: Vec<FlightData> = encoder.try_collect().await.expect("rows that can be sent");
+    // Whoever reads this far has read everything before it.
+    messages.push(FlightData { data_header: vec![1, 2, 3].into(), ..Default::default() });
+    messages
+}
+
+/// Messages of a session that takes leases and a reservation, and watches.
+fn session(frame: &str) -> Vec<FlightData> {
+    let requests = [
+        SessionRequest::Hello(v1::Hello { versions: vec![SESSION_VERSION], client: "cut-off".to_owned() }),
+        SessionRequest::Watch(v1::Watch { what: None, from: None }),
+        SessionRequest::Map(v1::MapRequest { names: vec![frame.to_owned(); 2] }),
+        SessionRequest::Reserve(v1::ReserveRequest { len: 5000 }),
+        SessionRequest::Unwatch(v1::Unwatch { watch: 2 }),
+    ];
+    let begin = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(SESSION_COMMAND));
+    let messages = (1..).zip(requests).map(|(seq, request)| {
+        let request = v1::SessionRequest { seq, request: Some(request) };
+        FlightData::new().with_app_metadata(request.encode_to_vec())
+    });
+    std::iter::once(begin).chain(messages).collect()
 }
 
 /// Stands between this process's clients and the agent.
