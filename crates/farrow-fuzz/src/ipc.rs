@@ -12,10 +12,14 @@ use arrow_array::{
     RecordBatch, RecordBatchOptions, RunArray, StringArray, StructArray,
 };
 use arrow_buffer::Buffer;
+use arrow_ipc::writer::{DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_schema::{DataType, Field, Fields, Schema};
 use farrow_ipc::{
-    CopyingReader, IpcError, Layout, Plan, SegmentReader, Source, Trust, logical_bytes, slices, write,
+    CopyingReader, IpcError, Layout, Plan, SegmentReader, Source, StreamDecoder, Trust, logical_bytes,
+    slices, write,
 };
+
+use crate::bytes::u32_at;
 
 /// [`Layout::verify`], `validate_values`, and reading what is left; as a file of another program too, in place and
 /// from copies.
@@ -64,6 +68,73 @@ impl Source for Still<'_> {
         out.copy_from_slice(self.0.get(start..start + out.len()).ok_or("past the end")?);
         Ok(())
     }
+}
+
+/// [`StreamDecoder`]: messages one after another, each as two lengths (u32), metadata and body, cut to what there is.
+pub fn stream(bytes: &[u8]) {
+    let Some((metadata, _, mut rest)) = message(bytes) else { return };
+    let mut decoder = match StreamDecoder::new(metadata, MOST_DICTIONARY_BYTES) {
+        Ok(decoder) => decoder,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    while let Some((metadata, body, behind)) = message(rest) {
+        rest = behind;
+        let decoded = decoder.message(metadata, Buffer::from(body));
+        if let Err(error @ IpcError::DecoderPanicked { .. }) = &decoded {
+            panic!("{error}");
+        }
+        // After an error it is of no further use.
+        let Ok(batch) = decoded else { return };
+        if let Some(batch) = batch {
+            assert_eq!(&batch, &batch.slice(0, batch.num_rows()));
+            let schema = batch.schema();
+            let prepared = farrow_ipc::prepare(&schema, vec![batch.clone()], 64).expect("a valid batch");
+            assert_eq!(prepared.iter().map(RecordBatch::num_rows).sum::<usize>(), batch.num_rows());
+        }
+    }
+}
+
+/// Dictionaries of more bytes than this are refused.
+const MOST_DICTIONARY_BYTES: u64 = 1 << 16;
+
+/// Metadata and body of the first message, and what is behind it.
+fn message(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (lengths, rest) = bytes.split_at_checked(8)?;
+    let len = |at| u32_at(lengths, at).and_then(|len| usize::try_from(len).ok()).unwrap_or(usize::MAX);
+    let (metadata, rest) = rest.split_at(len(0).min(rest.len()));
+    let (body, rest) = rest.split_at(len(4).min(rest.len()));
+    Some((metadata, body, rest))
+}
+
+pub(crate) fn stream_seeds() -> Vec<Vec<u8>> {
+    let all = batch_of_every_type();
+    let columns = (0..all.num_columns()).map(|column| all.project(&[column]).expect("a column"));
+    std::iter::once(all.clone()).chain(columns).map(|batch| messages(&batch)).collect()
+}
+
+/// A batch as a stream sends it, in two parts.
+fn messages(batch: &RecordBatch) -> Vec<u8> {
+    let (generator, options) = (IpcDataGenerator::default(), IpcWriteOptions::default());
+    let (mut dictionaries, mut context) = (DictionaryTracker::new(false), IpcWriteContext::default());
+    let schema = batch.schema();
+    let mut messages =
+        vec![generator.schema_to_bytes_with_dictionary_tracker(&schema, &mut dictionaries, &options)];
+    for part in [batch.slice(0, 2), batch.slice(2, 2)] {
+        let (before, part) = generator
+            .encode(&part, &mut dictionaries, &options, &mut context)
+            .expect("a batch that can be sent");
+        messages.extend(before);
+        messages.push(part);
+    }
+    let mut bytes = Vec::new();
+    for EncodedData { ipc_message, arrow_data } in messages {
+        for part in [&ipc_message, &arrow_data] {
+            bytes.extend(u32::try_from(part.len()).expect("a few bytes").to_le_bytes());
+        }
+        bytes.extend(ipc_message);
+        bytes.extend(arrow_data);
+    }
+    bytes
 }
 
 /// Four rows with a column of each kind of layout.

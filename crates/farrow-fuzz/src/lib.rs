@@ -7,7 +7,7 @@ mod ipc;
 mod store;
 
 pub use famfs::{entry, log_header, replay, superblock};
-pub use ipc::{batch_of_every_type, segment};
+pub use ipc::{batch_of_every_type, segment, stream};
 pub use store::{catalog, region};
 
 /// One decoder under test.
@@ -22,7 +22,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 8] = [
     Target { name: "superblock", run: superblock, seeds: famfs::superblock_seeds },
     Target { name: "log_header", run: log_header, seeds: famfs::log_header_seeds },
     Target { name: "entry", run: entry, seeds: famfs::entry_seeds },
@@ -30,4 +30,5 @@ pub const TARGETS: [Target; 7] = [
     Target { name: "region", run: region, seeds: store::region_seeds },
     Target { name: "catalog", run: catalog, seeds: store::catalog_seeds },
     Target { name: "segment", run: segment, seeds: ipc::segment_seeds },
+    Target { name: "stream", run: stream, seeds: ipc::stream_seeds },
 ];

@@ -45,3 +45,8 @@ fn catalog() {
 fn segment() {
     fuzz("segment");
 }
+
+#[test]
+fn stream() {
+    fuzz("stream");
+}
