@@ -158,7 +158,10 @@ impl Seeds {
                     let more = store.reserve(owner, 4096).expect("room in the pool");
                     let mut both = version(reservation.id, turn);
                     both.segments.push(segment(more.id, 0));
-                    store.append(both).expect("a schema of its own");
+                    if let Ok(latest) = store.get(&both.name, None) {
+                        both.schema_fingerprint = latest.schema_fingerprint;
+                    }
+                    store.append(both).expect("the schema of the latest version");
                 }
                 3 => store.abort(reservation.id).expect("a reservation"),
                 7 if turn < 20 => {} // is left
