@@ -168,3 +168,19 @@ fn code(reason: Reason) -> Code {
         Reason::Unimplemented => Code::Unimplemented,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_protocol_page_has_the_same_codes() {
+        let page = include_str!("../../../proto/README.md");
+        for reason in Reason::ALL {
+            let row = page.lines().find_map(|line| line.strip_prefix(&format!("| `{}` | ", reason.as_str())));
+            let told = row.and_then(|row| row.split(" | ").next()).expect("a row of the table");
+            let code = format!("{:?}", code(reason));
+            assert_eq!(told.replace('_', "").to_lowercase(), code.to_lowercase(), "{reason:?}");
+        }
+    }
+}

@@ -19,7 +19,7 @@ pub use framing::{
     encode_batch_descriptor, encode_list_request, encode_map_descriptor, encode_ticket,
 };
 pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
-pub use reason::{REASON_HEADER, Reason};
+pub use reason::{REASON_HEADER, Reason, Retry};
 pub use session::{SESSION_COMMAND, SESSION_VERSION};
 pub use size::{Size, SizeFault};
 

@@ -42,6 +42,17 @@ pub enum Reason {
     CutOff,
 }
 
+/// Whether the same request may succeed when it is made again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// It is refused again, until the request is another.
+    No,
+    /// Once something has changed that the caller has no part in.
+    Later,
+    /// At once.
+    Yes,
+}
+
 impl Reason {
     /// Every reason, in the order of `proto/README.md`.
     pub const ALL: [Self; 17] = [
@@ -87,6 +98,25 @@ impl Reason {
         }
     }
 
+    /// Whether it makes sense to ask again.
+    pub fn retry(self) -> Retry {
+        match self {
+            Self::Stalled | Self::CutOff => Retry::Yes,
+            Self::NotFound | Self::RegionFull | Self::Quota | Self::Denied | Self::Failed | Self::Busy => {
+                Retry::Later
+            }
+            Self::InvalidName
+            | Self::InvalidData
+            | Self::NotHeld
+            | Self::ReadOnly
+            | Self::NeedsUnixSocket
+            | Self::Unauthenticated
+            | Self::Fenced
+            | Self::Corrupt
+            | Self::Unimplemented => Retry::No,
+        }
+    }
+
     /// The reason that a word names; `None` for a word of a later release.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.as_str() == word)
@@ -96,6 +126,30 @@ impl Reason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The page that clients are written by says the same.
+    #[test]
+    fn the_protocol_page_lists_every_reason_and_whether_to_retry() {
+        let page = include_str!("../../../proto/README.md");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.strip_suffix(" |"))
+            .map(|row| row.split(" | ").collect())
+            .filter(|row: &Vec<&str>| row.len() == 4)
+            .collect();
+        for reason in Reason::ALL {
+            let word = format!("{}`", reason.as_str());
+            let found: Vec<&Vec<&str>> = rows.iter().filter(|row| row[0] == word).collect();
+            let [row] = found[..] else { panic!("{word} has {} rows in proto/README.md", found.len()) };
+            let said = match row[3].split([' ', ',', ';']).next() {
+                Some("yes") => Retry::Yes,
+                Some("once" | "perhaps" | "later") => Retry::Later,
+                _ => Retry::No,
+            };
+            assert_eq!(said, reason.retry(), "{word}: {:?}", row[3]);
+        }
+        assert_eq!(rows.len(), Reason::ALL.len(), "{rows:?}");
+    }
 
     #[test]
     fn every_word_names_its_reason() {
