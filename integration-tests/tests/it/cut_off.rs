@@ -1,4 +1,4 @@
-//! Peers that die at any byte of any verb.
+//! Peers that die in the middle of every verb.
 
 use std::process::Command;
 
