@@ -151,7 +151,7 @@ may = ["read", "drop"]
     alice.refused(&["rm", "sales/orders"], "may not drop \"sales/orders\"");
     alice.refused(&["rm", "--prefix", "sales/"], "may not drop all frames whose names begin with \"sales/\"");
     alice.refused(&["expire", "--older-than", "1s"], "may not drop every frame");
-    alice.refused(&["retain", "sales/orders", "--last", "1"], "may not publish \"sales/orders\"");
+    alice.refused(&["retain", "sales/orders", "--last", "1"], "may not drop \"sales/orders\"");
     alice.refused(&["grow"], "may not admin every frame");
     assert_eq!(alice.done(&["leases", "--json"]), "", "the lease of another user");
     assert!(alice.done(&["df"]).contains("free"));

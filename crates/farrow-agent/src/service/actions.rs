@@ -53,7 +53,8 @@ impl Service {
             }
             Action::Retain => {
                 let request: v1::RetainRequest = decode(action, &body)?;
-                let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
+                // It removes versions, now and with later commits.
+                let name = caller.allow(Right::Drop, FrameName::parse(&request.name)?)?;
                 let last = NonZeroU64::new(request.last);
                 let retain = move |service: &Self| Ok(service.region.store().retain(&name, last)?);
                 vec![encode(&drop_result(self.blocking(retain).await?))]
