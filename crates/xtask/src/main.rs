@@ -12,6 +12,7 @@
 mod debian;
 mod guest;
 mod package;
+mod pages;
 mod programs;
 mod python;
 mod rust;
@@ -112,6 +113,7 @@ const TEST: &[Step] = &[
     Step { title: "release programs and the Python module, built", run: programs::build },
     Step { title: "the package under a real systemd", run: service::tests_if_possible },
     Step { title: "Python tests", run: programs::python_tests },
+    Step { title: "the pages' commands and links", run: pages::tests },
     Step { title: "examples", run: programs::examples },
     Step { title: "demo", run: programs::demo },
 ];
