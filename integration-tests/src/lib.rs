@@ -1,4 +1,6 @@
 //! Harness: regions in shared memory, and real agents, clients and commands as processes around them.
+//!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 #![forbid(unsafe_code)]
 
 mod agent;

@@ -1,5 +1,7 @@
 //! The daemon of one host: an Arrow Flight control plane over one region.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! [`Config`] says what to serve, [`App::build`] opens and binds it, [`App::run`] serves until it is told to stop.
 //! Below them: `service` speaks Flight, `leases` keeps what processes hold, `region` joins the store and the mapped
 //! bytes, `medium` is what those lie in, `memory` reads them there, `listen` accepts connections and asks the kernel

@@ -1,5 +1,7 @@
 //! How long farrow's operations take, and how that grows: `cargo xtask bench`.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! Each operation is timed by itself, on a region in memory; what is printed are medians and 99th percentiles. The
 //! sizes that are compared are measured in one run, one after another, so that only their ratios mean much on another
 //! machine. README.md says what is timed.

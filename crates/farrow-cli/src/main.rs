@@ -1,5 +1,7 @@
 //! `farrow`: data frames in shared memory, from the command line.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (or, for fsck and log,
 //! problems found), 2 not understood (or, for fsck and log, cannot be read).
 #![forbid(unsafe_code)]

@@ -1,5 +1,7 @@
 //! Arrow IPC files written once into place, checked, and opened without copies.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! A farrow segment is a complete [Arrow IPC file]: uncompressed, every buffer on a 64-byte boundary, one
 //! dictionary per column. This crate makes such files, decides whether given bytes are one, and turns mapped
 //! ones into record batches whose buffers point into the mapping. It knows nothing of regions, agents and

@@ -1,5 +1,7 @@
 //! Protobuf messages of farrow's Flight control plane, and the framing they travel in.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! The messages are specified in `proto/farrow/v1`; the generated code is committed under `src/gen`, so that nobody
 //! needs a protobuf compiler, and a test keeps the two the same. `proto/README.md` says who sends what, in order.
 #![forbid(unsafe_code)]

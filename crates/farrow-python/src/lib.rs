@@ -1,5 +1,7 @@
 //! The native module of the `farrow` Python package: a thin layer over `farrow-client`.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! It adds nothing but Python's shapes: exceptions, named tuples, and the Arrow C stream interface, which lends
 //! mapped memory to any Arrow library in the process. pyarrow makes the streams and tables.
 

@@ -1,5 +1,7 @@
 //! Sharable memory: opening and mapping media, shared and sealed bytes, persist and refresh.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! This crate holds all the unsafe code of farrow, in five files, and knows neither what the bytes
 //! mean nor who asks for them.
 //!

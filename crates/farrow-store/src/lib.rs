@@ -1,5 +1,7 @@
 //! The store of data frames in a famfs region: catalog, allocator, reservations, commit, replay, reclaim, check.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! A [`Store`] is the one writer of a region's catalog: the master host's agent has one. It is synchronous,
 //! knows neither Flight nor Arrow, and takes the time from its callers. Everything goes through
 //! [`farrow_region::Media`].

@@ -1,5 +1,7 @@
 //! Tasks of the repository: see `cargo xtask --help`.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
 
 #![forbid(unsafe_code)]
