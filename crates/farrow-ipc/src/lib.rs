@@ -9,7 +9,8 @@
 //! keeps its owner (a mapping, a lease) alive with it.
 //!
 //! - Writing: [`prepare`] joins small batches and unifies dictionaries, [`Plan`] tells the exact size,
-//!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once.
+//!   [`write`](fn@write) puts exactly that many bytes into place, each buffer copied once. [`SegmentWriter`] does
+//!   so batch by batch, where nobody knows how many there will be.
 //! - Checking: [`Layout::verify`] reads the metadata alone and proves that every buffer lies where and is as
 //!   long as the schema needs it; [`Layout::validate_values`] reads everything.
 //! - Checking again: [`Layout::checksums`] is what a commit records beside the metadata's digest, and
@@ -50,6 +51,7 @@ mod prepare;
 mod problem;
 mod reader;
 mod schema;
+mod segment_writer;
 mod slices;
 mod stream;
 
@@ -64,5 +66,6 @@ pub use prepare::{DEFAULT_TARGET_BYTES, prepare};
 pub use problem::{ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, Part, Place, TypeProblem};
 pub use reader::{SegmentReader, Trust};
 pub use schema::{MAX_ARRAY_LEN, MAX_NESTING, schema_fingerprint};
+pub use segment_writer::SegmentWriter;
 pub use slices::slices;
 pub use stream::StreamDecoder;

@@ -2,12 +2,11 @@
 
 use std::io::{self, Write};
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
-use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
+use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 
 use crate::error::IpcError;
-use crate::schema::check_types;
+use crate::segment_writer::SegmentWriter;
 
 /// What [`write`](fn@write) will put into place for the same schema and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,44 +46,7 @@ impl Plan {
 /// As [`Plan::new`], and [`IpcError::Write`] with what `out` reported. Then `out` holds a part of the file,
 /// which no reader takes for one: its end is missing.
 pub fn write(schema: &SchemaRef, batches: &[RecordBatch], out: impl Write) -> Result<u64, IpcError> {
-    check_types(schema)?;
-    let failed = |source| IpcError::Write { source };
-    let out = Counting { out, written: 0 };
-    let mut writer =
-        FileWriter::try_new_with_options(out, schema, IpcWriteOptions::default()).map_err(failed)?;
-    for (index, batch) in batches.iter().enumerate() {
-        writer.write(&with_schema(schema, batch, index)?).map_err(failed)?;
-    }
-    Ok(writer.into_inner().map_err(failed)?.written)
-}
-
-/// The batch under the schema of the file: the writer would take any columns for its own.
-pub(crate) fn with_schema(
-    schema: &SchemaRef,
-    batch: &RecordBatch,
-    index: usize,
-) -> Result<RecordBatch, IpcError> {
-    if batch.schema_ref() == schema {
-        return Ok(batch.clone());
-    }
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(SchemaRef::clone(schema), batch.columns().to_vec(), &rows)
-        .map_err(|source| IpcError::BatchSchema { batch: index, source })
-}
-
-struct Counting<W> {
-    out: W,
-    written: u64,
-}
-
-impl<W: Write> Write for Counting<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.out.write(bytes)?;
-        self.written += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
+    let mut writer = SegmentWriter::new(schema, out)?;
+    batches.iter().try_for_each(|batch| writer.write(batch))?;
+    writer.finish().map(|(_, len)| len)
 }

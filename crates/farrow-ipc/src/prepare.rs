@@ -12,8 +12,8 @@ use arrow_select::concat::concat;
 use crate::compact::compact;
 use crate::error::IpcError;
 use crate::logical::logical_bytes;
-use crate::plan::with_schema;
 use crate::schema::{MAX_ARRAY_LEN, check_types};
+use crate::segment_writer::with_schema;
 
 /// Bytes of values to which [`prepare`] joins batches unless told otherwise. Getting a frame costs about
 /// 0.35 us for each column of each batch, however long.
@@ -161,15 +161,18 @@ fn has_dictionary(data_type: &DataType) -> bool {
     }
 }
 
+/// The values of every dictionary in some columns, in their order.
+pub(crate) fn dictionaries(columns: &[ArrayRef]) -> Vec<ArrayData> {
+    let mut dictionaries = Vec::new();
+    for column in columns.iter().filter(|column| has_dictionary(column.data_type())) {
+        collect_dictionaries(&column.to_data(), &mut dictionaries);
+    }
+    dictionaries
+}
+
 /// Whether every array has the very same dictionaries, by address.
 fn one_dictionary(arrays: &[ArrayRef]) -> bool {
-    let mut each = arrays.iter().map(|array| {
-        let mut dictionaries = Vec::new();
-        if has_dictionary(array.data_type()) {
-            collect_dictionaries(&array.to_data(), &mut dictionaries);
-        }
-        dictionaries
-    });
+    let mut each = arrays.iter().map(|array| dictionaries(std::slice::from_ref(array)));
     let Some(first) = each.next() else { return true };
     each.all(|other| first.len() == other.len() && first.iter().zip(&other).all(|(a, b)| a.ptr_eq(b)))
 }

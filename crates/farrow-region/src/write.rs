@@ -1,5 +1,6 @@
 //! Ranges of a medium, mapped to be written: what a reservation gives its writer.
 
+use std::borrow::Borrow;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 
@@ -83,7 +84,12 @@ impl WriteMapping {
     }
 
     /// A writer that begins with the first byte.
-    pub fn writer(&self) -> MappingWriter<'_> {
+    pub fn writer(&self) -> MappingWriter<&Self> {
+        MappingWriter { mapping: self, position: 0 }
+    }
+
+    /// The same, which keeps the mapping.
+    pub fn into_writer(self) -> MappingWriter<Self> {
         MappingWriter { mapping: self, position: 0 }
     }
 
@@ -98,21 +104,26 @@ impl WriteMapping {
 /// What does not fit is an error of kind [`StorageFull`](io::ErrorKind::StorageFull) and is not written,
 /// not even in part. Lost memory is one of kind [`Other`](io::ErrorKind::Other).
 #[derive(Debug)]
-pub struct MappingWriter<'a> {
-    mapping: &'a WriteMapping,
+pub struct MappingWriter<M> {
+    mapping: M,
     position: usize,
 }
 
-impl MappingWriter<'_> {
+impl<M: Borrow<WriteMapping>> MappingWriter<M> {
+    /// Where it writes.
+    pub fn mapping(&self) -> &WriteMapping {
+        self.mapping.borrow()
+    }
+
     /// Bytes written so far.
     pub fn position(&self) -> usize {
         self.position
     }
 }
 
-impl Write for MappingWriter<'_> {
+impl<M: Borrow<WriteMapping>> Write for MappingWriter<M> {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        self.mapping.write_at(self.position, data).map_err(|error| match error {
+        self.mapping().write_at(self.position, data).map_err(|error| match error {
             RegionError::OutOfBounds { .. } => io::Error::new(io::ErrorKind::StorageFull, error),
             lost => io::Error::other(lost),
         })?;

@@ -12,6 +12,7 @@ mod limits;
 mod prepare;
 mod round_trip;
 mod samples;
+mod segment_writer;
 mod sending;
 mod stream;
 mod zero_copy;
