@@ -233,6 +233,33 @@ pub(crate) enum AgentError {
         /// Bytes reserved.
         reserved: u64,
     },
+    /// A commit that names its segments in both ways.
+    #[error(
+        "a commit names the reservation {reservation} and a list of {segments} segments: put all of them into the \
+         list, or the only one into `reservation` and `len`"
+    )]
+    CommittedTwofold {
+        /// The one outside the list; 0 if only its length is there.
+        reservation: u64,
+        /// Segments in the list.
+        segments: usize,
+    },
+    /// A commit that names a reservation twice.
+    #[error("reservation {id} is in this commit twice: each segment has a reservation of its own")]
+    SameReservation {
+        /// The reservation.
+        id: u64,
+    },
+    /// Segments of one commit that are not of one schema.
+    #[error(
+        "segment {segment} of this commit has another schema than the first: {difference}. A version has one schema"
+    )]
+    MixedSchemas {
+        /// Its place in the request, from 0.
+        segment: usize,
+        /// The first difference, in words.
+        difference: String,
+    },
     /// Something is appended to a frame of another schema.
     #[error(
         "appended to `{name}@{version}`, which has another schema{difference}. Publish it as a frame of its own"

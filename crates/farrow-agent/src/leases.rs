@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use farrow_store::{FrameName, Owner, Quota, Reservation, Store, StoreError, Version};
+use farrow_store::{FrameName, FrameRef, Owner, Quota, Reservation, Store, StoreError, Version};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -41,6 +41,9 @@ pub(crate) struct LeaseView {
     /// When it was granted.
     pub(crate) granted: Instant,
 }
+
+/// A lease's number, and what it keeps.
+type Granted = (u64, Arc<Version>);
 
 struct Table {
     next_lease: u64,
@@ -124,17 +127,25 @@ impl Leases {
         process: &Arc<Process>,
         name: &FrameName,
         version: Option<u64>,
-    ) -> Result<(u64, Arc<Version>), AgentError> {
+    ) -> Result<Granted, AgentError> {
         let mut table = self.table();
         // The process is on record before it is told where anything is.
         self.register(&mut table, process)?;
         let version = self.store.acquire(name, version)?;
-        let id = table.next_lease;
-        table.next_lease += 1;
-        if let Some(held) = table.held.get_mut(&process.id()) {
-            held.leases.insert(id, Lease { version: version.clone(), granted: Instant::now() });
-        }
-        Ok((id, version))
+        Ok((table.grant(process, &version), version))
+    }
+
+    /// Leases on several versions as of one moment, and the sequence number of the last change before it.
+    pub(crate) fn grant_all(
+        &self,
+        process: &Arc<Process>,
+        frames: &[FrameRef],
+    ) -> Result<(Vec<Result<Granted, StoreError>>, u64), AgentError> {
+        let mut table = self.table();
+        self.register(&mut table, process)?;
+        let (versions, as_of) = self.store.acquire_all(frames)?;
+        let mut grant = |version: Arc<Version>| (table.grant(process, &version), version);
+        Ok((versions.into_iter().map(|version| version.map(&mut grant)).collect(), as_of))
     }
 
     /// Ends leases of `process`; ids that are not its own are ignored. Returns how many ended.
@@ -337,6 +348,18 @@ impl Leases {
     fn table(&self) -> MutexGuard<'_, Table> {
         // No invariant spans a panic: each change to the table is one insert or remove.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    /// The number of a new lease, of a process that is registered.
+    fn grant(&mut self, process: &Process, version: &Arc<Version>) -> u64 {
+        let id = self.next_lease;
+        self.next_lease += 1;
+        if let Some(held) = self.held.get_mut(&process.id()) {
+            held.leases.insert(id, Lease { version: version.clone(), granted: Instant::now() });
+        }
+        id
     }
 }
 

@@ -51,6 +51,9 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::ForeignTicket { .. }
         | AgentError::OtherRegion { .. }
         | AgentError::MapRequest { .. }
+        | AgentError::CommittedTwofold { .. }
+        | AgentError::SameReservation { .. }
+        | AgentError::MixedSchemas { .. }
         | AgentError::OtherSchema { .. }
         | AgentError::PutHeader { .. }
         | AgentError::NoTicket

@@ -131,7 +131,12 @@ fn from_rust(bench: &Bench, way: &str, times: u64) -> anyhow::Result<Vec<(&'stat
         add("DoGet of 1 KiB, to map", Latency::of(times, ready, mapped))?;
         let reserve = |flight: Flight| {
             on.block_on(async {
-                let results = act(flight.clone(), Action::Reserve, &v1::ReserveRequest { len: 4096 }).await?;
+                let results = act(
+                    flight.clone(),
+                    Action::Reserve,
+                    &v1::ReserveRequest { len: 4096, ..Default::default() },
+                )
+                .await?;
                 let reservation =
                     v1::Reservation::decode(results.first().context("a result")?.as_slice())?.id;
                 act(flight, Action::Abort, &v1::AbortRequest { reservation }).await

@@ -129,13 +129,15 @@ struct Reserved {
 
 impl Reserved {
     async fn take(connection: &Connection, len: u64) -> Result<Self, ClientError> {
-        let reservation = connection.action_result(Action::Reserve, &v1::ReserveRequest { len }).await?;
+        let request = v1::ReserveRequest { len, ..Default::default() };
+        let reservation = connection.action_result(Action::Reserve, &request).await?;
         Ok(Self { reservation, connection: connection.clone(), ended: false })
     }
 
     async fn commit(mut self, name: &str, len: u64, mode: Mode) -> Result<Info, ClientError> {
         let (reservation, append) = (self.reservation.id, mode == Mode::Append);
-        let request = v1::CommitRequest { reservation, name: name.to_owned(), len, append };
+        let name = name.to_owned();
+        let request = v1::CommitRequest { reservation, name, len, append, ..Default::default() };
         let info: v1::FrameInfo = self.connection.action_result(Action::Commit, &request).await?;
         self.ended = true;
         Ok(info.into())

@@ -15,6 +15,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 fn requests_of_a_session() {
     let reserved = v1::CommitRequest { reservation: 77, ..Default::default() };
+    let segments = vec![v1::WrittenSegment { reservation: 77, len: 9 }];
     let name = Some(watch::What::Name("a".into()));
     let all = Some(watch::What::Prefix(String::new()));
     let requests = [
@@ -24,10 +25,15 @@ fn requests_of_a_session() {
             "08021a0a0a03612f620a03634037",
         ),
         (Request::Release(v1::ReleaseRequest { leases: vec![5, 300] }), "080322050a0305ac02"),
-        (Request::Reserve(v1::ReserveRequest { len: 4096 }), "08042a03088020"),
+        (Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() }), "08042a03088020"),
+        (Request::Reserve(v1::ReserveRequest { len: 4096, name: "a".into() }), "08042a06088020120161"),
         (
             Request::Commit(v1::CommitRequest { name: "a".into(), len: 9, ..reserved }),
             "0805320e094d000000000000001201611809",
+        ),
+        (
+            Request::Commit(v1::CommitRequest { name: "a".into(), segments, ..Default::default() }),
+            "080532101201612a0b094d000000000000001009",
         ),
         (Request::Abort(v1::AbortRequest { reservation: 77 }), "08063a09094d00000000000000"),
         (Request::Watch(v1::Watch { what: name, from: Some(watch::From::Version(8)) }), "080742050a01611808"),
@@ -59,8 +65,9 @@ fn answers_of_a_session() {
         (
             Answer::Mapped(v1::Mapped {
                 results: vec![v1::MapResult { result: Some(map) }, v1::MapResult { result: Some(no) }],
+                as_of: 4,
             }),
-            "08071a260a090a07120161180230050a1912170a096e6f742d666f756e6412086e6f206672616d651805",
+            "08071a2f0a090a07120161180230050a1912170a096e6f742d666f756e6412086e6f206672616d651805110400000000000000",
         ),
         (
             Answer::Reservation(v1::Reservation { id: 77, len: 9, ..Default::default() }),

@@ -68,8 +68,13 @@ const VERBS: &[Verb] = &[
     ("Reserve, Commit of nothing", |mut flight, _| {
         Box::pin(async move {
             let reservation = reserve(&mut flight, 5000).await?;
-            let request =
-                v1::CommitRequest { reservation, name: "never".to_owned(), len: 5000, append: false };
+            let request = v1::CommitRequest {
+                reservation,
+                name: "never".to_owned(),
+                len: 5000,
+                append: false,
+                ..Default::default()
+            };
             let refused = act(&mut flight, Action::Commit, &request).await;
             // It reaches its end only if nothing was cut.
             match refused {
@@ -167,7 +172,7 @@ fn session(frame: &str) -> Vec<FlightData> {
         SessionRequest::Hello(v1::Hello { versions: vec![SESSION_VERSION], client: "cut-off".to_owned() }),
         SessionRequest::Watch(v1::Watch { what: None, from: None }),
         SessionRequest::Map(v1::MapRequest { names: vec![frame.to_owned(); 2] }),
-        SessionRequest::Reserve(v1::ReserveRequest { len: 5000 }),
+        SessionRequest::Reserve(v1::ReserveRequest { len: 5000, ..Default::default() }),
         SessionRequest::Unwatch(v1::Unwatch { watch: 2 }),
     ];
     let begin = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(SESSION_COMMAND));
@@ -285,6 +290,6 @@ async fn act(flight: &mut Flight, action: Action, body: &impl Message) -> Result
 }
 
 async fn reserve(flight: &mut Flight, len: u64) -> Result<u64, Status> {
-    let results = act(flight, Action::Reserve, &v1::ReserveRequest { len }).await?;
+    let results = act(flight, Action::Reserve, &v1::ReserveRequest { len, ..Default::default() }).await?;
     Ok(v1::Reservation::decode(results[0].as_slice()).expect("a reservation").id)
 }

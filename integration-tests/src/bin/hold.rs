@@ -36,7 +36,7 @@ async fn main() {
             hold(socket, Action::Map, request.encode_to_vec()).await;
         }
         "reserve" => {
-            let request = v1::ReserveRequest { len: what.parse().expect("bytes") };
+            let request = v1::ReserveRequest { len: what.parse().expect("bytes"), ..Default::default() };
             hold(socket, Action::Reserve, request.encode_to_vec()).await;
         }
         other => panic!("unknown verb {other}"),

@@ -18,19 +18,23 @@ async fn flight(agent: &Agent) -> Flight {
     FlightServiceClient::new(endpoint.connect().await.unwrap())
 }
 
-async fn act<M: Message + Default>(flight: &mut Flight, action: &str, body: Vec<u8>) -> Result<M, Status> {
+pub(crate) async fn act<M: Message + Default>(
+    flight: &mut Flight,
+    action: &str,
+    body: Vec<u8>,
+) -> Result<M, Status> {
     let results = flight.do_action(Call::new(action, body)).await?.into_inner();
     let results: Vec<_> = results.try_collect().await?;
     Ok(results.first().map(|result| M::decode(result.body.clone()).unwrap()).unwrap_or_default())
 }
 
-fn reason(status: &Status) -> &str {
+pub(crate) fn reason(status: &Status) -> &str {
     status.metadata().get("x-farrow-reason").expect("every refusal has its reason").to_str().unwrap()
 }
 
 /// Reserves what `bytes` needs and writes them there.
-async fn reserve_and_write(flight: &mut Flight, bytes: &[u8]) -> v1::Reservation {
-    let request = v1::ReserveRequest { len: bytes.len() as u64 };
+pub(crate) async fn reserve_and_write(flight: &mut Flight, bytes: &[u8]) -> v1::Reservation {
+    let request = v1::ReserveRequest { len: bytes.len() as u64, ..Default::default() };
     let reservation: v1::Reservation =
         act(flight, Action::Reserve.as_str(), request.encode_to_vec()).await.unwrap();
     let [pool] = reservation.pools.as_slice() else { panic!("one pool") };
@@ -91,7 +95,7 @@ async fn a_commit_of_what_is_no_arrow_file() {
             reservation: reservation.id,
             name: "bad".into(),
             len: bytes.len() as u64,
-            append: false,
+            ..Default::default()
         };
         let status =
             act::<v1::FrameInfo>(&mut flight, Action::Commit.as_str(), request.encode_to_vec()).await;
@@ -111,7 +115,8 @@ async fn reservations_are_their_owners_and_used_once() {
     let agent = region.agent();
     let mut flight = flight(&agent).await;
     let commit = |reservation, len| {
-        v1::CommitRequest { reservation, name: "a".into(), len, append: false }.encode_to_vec()
+        v1::CommitRequest { reservation, name: "a".into(), len, append: false, ..Default::default() }
+            .encode_to_vec()
     };
 
     let stolen =
@@ -185,12 +190,12 @@ async fn tickets_actions_and_descriptors_of_any_bytes() {
     );
     let command = FlightDescriptor::new_cmd("SELECT 1");
     assert_eq!(reason(&flight.get_flight_info(command).await.unwrap_err()), "invalid-name");
-    let huge = v1::ReserveRequest { len: u64::MAX }.encode_to_vec();
+    let huge = v1::ReserveRequest { len: u64::MAX, ..Default::default() }.encode_to_vec();
     assert_eq!(
         reason(&act::<()>(&mut flight, Action::Reserve.as_str(), huge).await.unwrap_err()),
         "region-full"
     );
-    let nothing = v1::ReserveRequest { len: 0 }.encode_to_vec();
+    let nothing = v1::ReserveRequest { len: 0, ..Default::default() }.encode_to_vec();
     assert_eq!(
         reason(&act::<()>(&mut flight, Action::Reserve.as_str(), nothing).await.unwrap_err()),
         "invalid-data"
@@ -204,7 +209,7 @@ async fn over_tcp_nothing_is_given_to_a_process() {
     let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
     let mut flight =
         FlightServiceClient::new(Endpoint::from_shared(agent.tcp()).unwrap().connect().await.unwrap());
-    let request = v1::ReserveRequest { len: 10 }.encode_to_vec();
+    let request = v1::ReserveRequest { len: 10, ..Default::default() }.encode_to_vec();
     let refused = act::<()>(&mut flight, Action::Reserve.as_str(), request).await.unwrap_err();
     assert_eq!(reason(&refused), "needs-unix-socket");
     assert!(refused.message().contains("connect to the unix socket"), "{refused}");

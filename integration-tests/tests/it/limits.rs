@@ -47,7 +47,7 @@ pub(crate) async fn stuck(agent: &Agent, name: &str) -> Streaming<FlightData> {
 }
 
 async fn reserve(flight: &mut Flight, len: u64) -> Result<v1::Reservation, Status> {
-    let body = v1::ReserveRequest { len }.encode_to_vec();
+    let body = v1::ReserveRequest { len, ..Default::default() }.encode_to_vec();
     let results = flight.do_action(Call::new(Action::Reserve.as_str(), body)).await?.into_inner();
     let results: Vec<_> = results.try_collect().await?;
     Ok(v1::Reservation::decode(results[0].body.clone()).unwrap())

@@ -7,6 +7,7 @@ mod bad_input;
 mod bad_media;
 mod cat;
 mod cli;
+mod commit;
 mod config;
 mod cut_off;
 mod device;

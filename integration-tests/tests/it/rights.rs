@@ -225,11 +225,15 @@ async fn who_may_nothing_is_refused_by_every_verb() {
         ];
         for action in Action::ALL {
             let body = match action {
-                Action::Reserve => v1::ReserveRequest { len: 4096 }.encode_to_vec(),
-                Action::Commit => {
-                    v1::CommitRequest { reservation: 1, name: name.to_owned(), len: 1, append: false }
-                        .encode_to_vec()
+                Action::Reserve => v1::ReserveRequest { len: 4096, ..Default::default() }.encode_to_vec(),
+                Action::Commit => v1::CommitRequest {
+                    reservation: 1,
+                    name: name.to_owned(),
+                    len: 1,
+                    append: false,
+                    ..Default::default()
                 }
+                .encode_to_vec(),
                 Action::Drop => {
                     v1::DropRequest { name: name.to_owned(), ..Default::default() }.encode_to_vec()
                 }

@@ -165,13 +165,14 @@ async fn leases_and_reservations_over_a_session() {
     // Not answered: the next answer is the next request's.
     session.send(Request::Release(v1::ReleaseRequest { leases: vec![first.lease, 77] }));
     let (_, answer) = session.ask(map(&["a", "nope"])).await;
-    let Answer::Mapped(v1::Mapped { results }) = answer else { panic!("{answer:?}") };
+    let Answer::Mapped(v1::Mapped { results, .. }) = answer else { panic!("{answer:?}") };
     assert!(matches!(&results[0].result, Some(map_result::Result::Map(_))));
     let Some(map_result::Result::Refusal(refusal)) = &results[1].result else { panic!("{results:?}") };
     assert_eq!(refusal.reason, "not-found");
     until("one of three is released", async || (held().await.len() == 2).then_some(())).await;
 
-    let (_, answer) = session.ask(Request::Reserve(v1::ReserveRequest { len: 5000 })).await;
+    let (_, answer) =
+        session.ask(Request::Reserve(v1::ReserveRequest { len: 5000, ..Default::default() })).await;
     let Answer::Reservation(reservation) = answer else { panic!("{answer:?}") };
     let reserved = v1::CommitRequest { reservation: reservation.id, ..Default::default() };
     let commit = v1::CommitRequest { name: "b".into(), len: 5000, ..reserved };
@@ -184,7 +185,7 @@ async fn leases_and_reservations_over_a_session() {
     assert!(matches!(&again, Answer::Refusal(refusal) if refusal.reason == "not-held"), "{again:?}");
 
     // The end of the stream ends nothing that is mapped.
-    let _ = session.ask(Request::Reserve(v1::ReserveRequest { len: 5000 })).await;
+    let _ = session.ask(Request::Reserve(v1::ReserveRequest { len: 5000, ..Default::default() })).await;
     drop(session);
     let mut other = Session::open(&agent).await;
     other.map("a").await;

@@ -31,7 +31,7 @@ async fn a_session_asks_the_rules_each_time() {
     let mut session = Session::open(&agent).await;
 
     let (_, answer) = session.ask(map(&["mine/a", "other/b", "other/c"])).await;
-    let Answer::Mapped(v1::Mapped { results }) = answer else { panic!("{answer:?}") };
+    let Answer::Mapped(v1::Mapped { results, .. }) = answer else { panic!("{answer:?}") };
     let results: Vec<Mapped> = results.into_iter().filter_map(|result| result.result).collect();
     let [Mapped::Map(map_a), Mapped::Refusal(there), Mapped::Refusal(missing)] = &results[..] else {
         panic!("{results:?}")
@@ -40,9 +40,16 @@ async fn a_session_asks_the_rules_each_time() {
     assert_eq!((there.reason.as_str(), missing.reason.as_str()), ("denied", "denied"));
     assert_eq!(there.message.replace("other/b", "…"), missing.message.replace("other/c", "…"));
 
-    let (_, answer) = session.ask(Request::Reserve(v1::ReserveRequest { len: 4096 })).await;
+    let (_, answer) =
+        session.ask(Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() })).await;
     let Answer::Reservation(v1::Reservation { id: reservation, .. }) = answer else { panic!("{answer:?}") };
-    let commit = v1::CommitRequest { reservation, name: "other/b".to_owned(), len: 1, append: true };
+    let commit = v1::CommitRequest {
+        reservation,
+        name: "other/b".to_owned(),
+        len: 1,
+        append: true,
+        ..Default::default()
+    };
     denied(session.ask(Request::Commit(commit)).await.1);
     session.ask(Request::Abort(v1::AbortRequest { reservation })).await;
 
@@ -57,11 +64,11 @@ async fn a_session_asks_the_rules_each_time() {
     let mut all = etl.watch("").await.unwrap();
     region.config(&everything);
     agent.reload();
-    denied(session.ask(Request::Reserve(v1::ReserveRequest { len: 4096 })).await.1);
+    denied(session.ask(Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() })).await.1);
     for _ in 0..20 {
         put(&etl, "mine/e").await;
         // Who may is told; an event for the session would come before the answer.
         all.next().await.unwrap();
-        denied(session.ask(Request::Reserve(v1::ReserveRequest { len: 4096 })).await.1);
+        denied(session.ask(Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() })).await.1);
     }
 }

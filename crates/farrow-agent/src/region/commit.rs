@@ -39,16 +39,26 @@ pub(crate) struct Commits {
 }
 
 impl Region {
-    /// Checks what a writer left in its reservation and publishes it as the next version of `name`.
+    /// Checks what a writer left in its reservations, as many bytes in each as it says, and publishes it as the next
+    /// version of `name`.
     pub(crate) fn commit(
         &self,
-        reservation: &Reservation,
+        reservations: &[(Reservation, u64)],
         name: FrameName,
-        len: u64,
         onto: Onto,
     ) -> Result<Arc<Version>, AgentError> {
-        let written = self.check_written(reservation, len, Trusted::Nobody)?;
-        self.publish(name, vec![written], onto)
+        let mut written: Vec<Written> = Vec::with_capacity(reservations.len());
+        for (segment, (reservation, len)) in reservations.iter().enumerate() {
+            let next = self.check_written(reservation, *len, Trusted::Nobody)?;
+            if let Some(first) = written.first()
+                && first.schema_fingerprint != next.schema_fingerprint
+            {
+                let difference = difference(&first.schema, &next.schema, ["in the first", "in this one"]);
+                return Err(AgentError::MixedSchemas { segment, difference });
+            }
+            written.push(next);
+        }
+        self.publish(name, written, onto)
     }
 
     /// Publishes what lies in one or more reservations of one owner as one version.
@@ -105,7 +115,7 @@ impl Region {
     fn other_schema(&self, name: &FrameName, number: u64, found: &Schema) -> AgentError {
         let there = self.hold(name, Some(number)).and_then(|version| self.schema(&version));
         let difference = match there {
-            Ok(there) => format!(": {}", difference(&there, found)),
+            Ok(there) => format!(": {}", difference(&there, found, ["there", "in what is appended"])),
             Err(error) => format!(", which cannot be read now ({error})"),
         };
         AgentError::OtherSchema { name: name.clone(), version: number, difference }
@@ -166,14 +176,14 @@ pub(super) enum Trusted {
 }
 
 /// The first difference between two schemas.
-fn difference(there: &Schema, found: &Schema) -> String {
+fn difference(there: &Schema, found: &Schema, [where_there, where_found]: [&str; 2]) -> String {
     let columns = there.fields().iter().zip(found.fields());
     if let Some((index, (there, found))) = columns.enumerate().find(|(_, (there, found))| there != found) {
-        return format!("column {index} is `{there}` there and `{found}` in what is appended");
+        return format!("column {index} is `{there}` {where_there} and `{found}` {where_found}");
     }
     let (columns, more) = (there.fields().len(), found.fields().len());
     if columns != more {
-        return format!("{columns} columns there and {more} in what is appended");
+        return format!("{columns} columns {where_there} and {more} {where_found}");
     }
     let mut keys: Vec<_> = there.metadata().keys().chain(found.metadata().keys()).collect();
     keys.sort_unstable();

@@ -35,7 +35,7 @@ impl Made {
 
     fn publish(&self, name: &str) -> Result<Arc<Version>, AgentError> {
         let (reservation, len) = self.reserve();
-        self.region.commit(&reservation, FrameName::parse(name).unwrap(), len, Onto::Nothing)
+        self.region.commit(&[(reservation, len)], FrameName::parse(name).unwrap(), Onto::Nothing)
     }
 
     fn rows(&self, version: &Version) -> Result<usize, AgentError> {
@@ -78,7 +78,10 @@ fn what_was_lost_is_not_published() {
     let (reservation, len) = made.reserve();
     let place = made.lose(&reservation.extents);
     let name = FrameName::parse("a").unwrap();
-    assert_eq!(lost(made.region.commit(&reservation, name.clone(), len, Onto::Nothing).unwrap_err()), place);
+    assert_eq!(
+        lost(made.region.commit(&[(reservation.clone(), len)], name.clone(), Onto::Nothing).unwrap_err()),
+        place
+    );
     assert!(matches!(made.region.store.get(&name, None), Err(StoreError::FrameNotFound { .. })));
     assert_eq!(made.region.store.reservations().len(), 1, "it can be aborted");
 }

@@ -111,9 +111,9 @@ impl Service {
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
             Action::Map => {
                 let (process, request) = (process?, decode(action, &body)?);
-                let (results, untold) = self.map_each(caller, &process, &request).await?;
+                let (mapped, untold) = self.map_each(caller, &process, &request).await?;
                 untold.told();
-                results.iter().map(encode).collect()
+                mapped.results.iter().map(encode).collect()
             }
             Action::RenewFlightEndpoint => {
                 vec![encode(&self.renew(caller, process, decode(action, &body)?)?)]

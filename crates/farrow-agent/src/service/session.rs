@@ -183,8 +183,8 @@ impl Session {
         match request {
             Some(Request::Map(request)) => {
                 self.work(seq, async move {
-                    let (results, untold) = service.map_each(&caller, &process, &request).await?;
-                    Ok(Some((Answer::Mapped(v1::Mapped { results }), Some(untold))))
+                    let (mapped, untold) = service.map_each(&caller, &process, &request).await?;
+                    Ok(Some((Answer::Mapped(mapped), Some(untold))))
                 })
                 .await;
             }

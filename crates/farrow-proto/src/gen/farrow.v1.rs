@@ -192,13 +192,17 @@ impl Coherency {
 }
 /// "farrow.Reserve": space for a version that is about to be written in place. Unix socket only: the reservation
 /// belongs to the calling process and ends with it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReserveRequest {
-    /// Exact bytes of the Arrow IPC file, from a dry run.
+    /// At least as many bytes as the Arrow IPC file will have: what a commit leaves of them is free again.
     #[prost(uint64, tag = "1")]
     pub len: u64,
+    /// The frame that it will be part of. A name that no commit of the caller's would take (invalid-name, denied, read-only)
+    /// is refused here, before anything is written. Empty: not said.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
 }
-/// Result of "farrow.Reserve". The caller maps the extents writable, writes `len` bytes, and commits.
+/// Result of "farrow.Reserve". The caller maps the extents writable, writes up to `len` bytes, and commits.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Reservation {
     #[prost(bytes = "bytes", tag = "1")]
@@ -215,9 +219,10 @@ pub struct Reservation {
     pub len: u64,
 }
 /// "farrow.Commit": checks what was written and publishes it as the next version of a frame, atomically. On an error
-/// nothing is published and the reservation stands until it is committed, aborted, or its process ends.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+/// nothing is published and the reservations stand until they are committed, aborted, or their process ends.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CommitRequest {
+    /// Of a version with one new segment: where it was written.
     #[prost(fixed64, tag = "1")]
     pub reservation: u64,
     #[prost(string, tag = "2")]
@@ -229,6 +234,19 @@ pub struct CommitRequest {
     /// same; a frame that does not exist yet begins with these rows.
     #[prost(bool, tag = "4")]
     pub append: bool,
+    /// Of a version with several new segments: each of them, in row order, all of one schema, each in a reservation of its
+    /// own. `reservation` and `len` are 0 then; an agent that does not know this field refuses that (not-held).
+    #[prost(message, repeated, tag = "5")]
+    pub segments: ::prost::alloc::vec::Vec<WrittenSegment>,
+}
+/// One complete Arrow IPC file in a reservation.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WrittenSegment {
+    #[prost(fixed64, tag = "1")]
+    pub reservation: u64,
+    /// Exact bytes written, at most the reservation's len.
+    #[prost(uint64, tag = "2")]
+    pub len: u64,
 }
 /// Result of "farrow.Commit" and of "farrow.Stat"; element of "farrow.List"; the app_metadata of a DoPut's PutResult.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -281,6 +299,8 @@ pub struct ReleaseResult {
 }
 /// "farrow.Map": where many versions lie, each under a lease of its own, in one call. Unix socket only. Answered with one
 /// MapResult for each name, in order; more than 4,096 names are INVALID_ARGUMENT, and then nothing is granted.
+///
+/// The versions are those that there were at one moment: no commit or drop lies between any two of them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct MapRequest {
     /// Each a name, or name@version.
@@ -504,7 +524,7 @@ pub struct Usage {
     pub log_capacity: u64,
 }
 /// From the client. The agent works at 64 requests at a time, and reads no further before one of them is done.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SessionRequest {
     /// Chosen by the client, from 1, each greater than the one before: the answer has it. Answers come as they are ready, in
     /// any order.
@@ -517,7 +537,7 @@ pub struct SessionRequest {
 /// Nested message and enum types in `SessionRequest`.
 pub mod session_request {
     /// A kind that the agent does not know is answered with the Refusal `unimplemented`.
-    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
     pub enum Request {
         #[prost(message, tag = "2")]
         Hello(super::Hello),
@@ -611,6 +631,9 @@ pub struct Mapped {
     /// One for each name, in order.
     #[prost(message, repeated, tag = "1")]
     pub results: ::prost::alloc::vec::Vec<MapResult>,
+    /// The moment: sequence number of the last change before it. 0 from an agent that looks up each name by itself.
+    #[prost(fixed64, tag = "2")]
+    pub as_of: u64,
 }
 /// Answer to AbortRequest.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

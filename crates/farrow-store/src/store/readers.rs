@@ -8,7 +8,7 @@ use super::Store;
 use crate::changes::{Change, Changes};
 use crate::error::{Result, StoreError};
 use crate::frame::Version;
-use crate::name::FrameName;
+use crate::name::{FrameName, FrameRef};
 use crate::state::State;
 
 /// How many names a message suggests.
@@ -34,6 +34,19 @@ impl Store {
         let version = find(&state, name, version)?;
         self.holds().acquire(&version);
         Ok(version)
+    }
+
+    /// As [`acquire`](Self::acquire), of several frames as of one moment; and the sequence number of the last change
+    /// before it.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`]; of each frame those of [`get`](Self::get).
+    pub fn acquire_all(&self, frames: &[FrameRef]) -> Result<(Vec<Result<Arc<Version>>>, u64)> {
+        let state = self.view.state()?;
+        let found: Vec<_> = frames.iter().map(|frame| find(&state, &frame.name, frame.version)).collect();
+        let mut holds = self.holds();
+        found.iter().flatten().for_each(|version| holds.acquire(version));
+        Ok((found, state.seq()))
     }
 
     /// Takes back one hold. If the version was dropped and this was the last one, its extents are free: at once, or

@@ -193,10 +193,11 @@ fn request(rng: &mut Rng) -> Request {
         1 => {
             Request::Release(v1::ReleaseRequest { leases: (0..rng.u64(..40)).map(|n| 1 << 32 | n).collect() })
         }
-        2 => Request::Reserve(v1::ReserveRequest { len: u64::MAX >> rng.u8(..8) }),
+        2 => Request::Reserve(v1::ReserveRequest { len: u64::MAX >> rng.u8(..8), ..Default::default() }),
         3 => {
             let (reservation, len, append) = (rng.u64(..100), rng.u64(..9000), rng.bool());
-            Request::Commit(v1::CommitRequest { reservation, name: name(), len, append })
+            let segments = segments(rng);
+            Request::Commit(v1::CommitRequest { reservation, name: name(), len, append, segments })
         }
         4 => Request::Abort(v1::AbortRequest { reservation: rng.u64(..200) }),
         5 => {
@@ -208,14 +209,24 @@ fn request(rng: &mut Rng) -> Request {
     }
 }
 
+/// Mostly none, as most commits have.
+fn segments(rng: &mut Rng) -> Vec<v1::WrittenSegment> {
+    let count = if rng.bool() { 0 } else { rng.usize(..40) };
+    let mut segment = || v1::WrittenSegment { reservation: rng.u64(..100), len: rng.u64(..9000) };
+    (0..count).map(|_| segment()).collect()
+}
+
 fn action(rng: &mut Rng) -> Action {
     let name = || "a/b".to_owned();
     // What is reserved here is given back with this process, but would fill the region before: a few pages at a time.
     let bodies: [(&str, Vec<u8>); 17] = [
         (
             "farrow.Reserve",
-            v1::ReserveRequest { len: if rng.u8(..20) == 0 { 100 } else { u64::MAX >> rng.u8(..8) } }
-                .encode_to_vec(),
+            v1::ReserveRequest {
+                len: if rng.u8(..20) == 0 { 100 } else { u64::MAX >> rng.u8(..8) },
+                ..Default::default()
+            }
+            .encode_to_vec(),
         ),
         (
             "farrow.Commit",
@@ -224,6 +235,7 @@ fn action(rng: &mut Rng) -> Action {
                 append: rng.bool(),
                 name: name(),
                 len: rng.u64(..9000),
+                segments: segments(rng),
             }
             .encode_to_vec(),
         ),
