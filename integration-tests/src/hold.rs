@@ -45,6 +45,14 @@ impl Holder {
         Self::start(Command::new(program("hold")), &[socket, "reserve", &len.to_string()])
     }
 
+    /// A process that has written a part of a version of `frame`, in place.
+    ///
+    /// # Panics
+    /// If it cannot write it.
+    pub fn of_writer(socket: &str, frame: &str) -> Self {
+        Self::start(Command::new(program("hold")), &[socket, "write", frame])
+    }
+
     /// The same by a command that runs its arguments.
     ///
     /// # Panics

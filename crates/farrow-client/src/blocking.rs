@@ -3,11 +3,14 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
 use tokio::runtime::Runtime;
 
-use crate::{Address, ClientError, Credentials, Dropped, Event, Frame, Info, LeaseInfo, Usage, Verified};
+use crate::{
+    Address, ClientError, Credentials, Dropped, Event, Frame, Health, Info, LeaseInfo, Mode, Usage, Verified,
+    Written,
+};
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
 #[derive(Debug, Clone)]
@@ -27,6 +30,11 @@ impl Client {
     /// See [`crate::Client::get`].
     pub fn get(&self, name: &str) -> Result<Frame, ClientError> {
         runtime().block_on(self.0.get(name))
+    }
+
+    /// See [`crate::Client::snapshot`].
+    pub fn snapshot(&self, names: &[&str]) -> Result<Vec<Frame>, ClientError> {
+        runtime().block_on(self.0.snapshot(names))
     }
 
     /// See [`crate::Client::wait_for`].
@@ -52,6 +60,40 @@ impl Client {
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
         runtime().block_on(self.0.append(name, schema, batches))
+    }
+
+    /// See [`crate::Client::put_reader`].
+    pub fn put_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+    ) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.put_reader(name, reader))
+    }
+
+    /// See [`crate::Client::append_reader`].
+    pub fn append_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+    ) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.append_reader(name, reader))
+    }
+
+    /// See [`crate::Client::write_reader`].
+    pub fn write_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+        mode: Mode,
+        progress: impl FnMut(Written),
+    ) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.write_reader(name, reader, mode, progress))
+    }
+
+    /// See [`crate::Client::writer`].
+    pub fn writer(&self, name: &str, schema: SchemaRef, mode: Mode) -> Result<Writer, ClientError> {
+        self.0.writer(name, schema, mode).map(Writer)
     }
 
     /// See [`crate::Client::list`].
@@ -102,6 +144,32 @@ impl Client {
     /// See [`crate::Client::usage`].
     pub fn usage(&self) -> Result<Usage, ClientError> {
         runtime().block_on(self.0.usage())
+    }
+
+    /// See [`crate::Client::health`].
+    pub fn health(&self) -> Result<Health, ClientError> {
+        runtime().block_on(self.0.health())
+    }
+}
+
+/// A version that is being written; see [`crate::Writer`].
+#[derive(Debug)]
+pub struct Writer(crate::Writer);
+
+impl Writer {
+    /// See [`crate::Writer::write`].
+    pub fn write(&mut self, batch: RecordBatch) -> Result<(), ClientError> {
+        runtime().block_on(self.0.write(batch))
+    }
+
+    /// See [`crate::Writer::written`].
+    pub fn written(&self) -> Written {
+        self.0.written()
+    }
+
+    /// See [`crate::Writer::finish`].
+    pub fn finish(self) -> Result<Info, ClientError> {
+        runtime().block_on(self.0.finish())
     }
 }
 

@@ -3,20 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
 use farrow_proto::{Action, v1};
+use prost::Message;
 
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::credentials::Credentials;
 use crate::error::ClientError;
 use crate::frame::Frame;
+use crate::info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
 use crate::lease::Releases;
-use crate::put::Mode;
 use crate::regions::Regions;
+use crate::retry::retried;
 use crate::session::Sessions;
 use crate::watch::Watch;
+use crate::writer::{Mode, Writer, Written, write_all};
 
 /// A connection to an agent. Clones share it, and what it maps.
 #[derive(Debug, Clone)]
@@ -25,113 +29,6 @@ pub struct Client {
     pub(crate) regions: Arc<Regions>,
     pub(crate) releases: Releases,
     pub(crate) sessions: Sessions,
-}
-
-/// A version of a frame, as a listing tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// The frame's name, without version.
-    pub name: String,
-    /// The version's number, from 1.
-    pub version: u64,
-    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and [`Client::stat`]
-    /// finds none in bytes that are no Arrow file, or not yet.
-    pub rows: Option<u64>,
-    /// Bytes of its Arrow IPC files.
-    pub bytes: u64,
-    /// Segments: one for each put or append that it consists of.
-    pub segments: u32,
-    /// Microseconds since the Unix epoch, by the agent's clock; 0 for a foreign file.
-    pub committed_at_micros: i64,
-    /// How far the agent has checked it.
-    pub validation: v1::Validation,
-    /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
-    /// replaced nor removed.
-    pub foreign: bool,
-    /// How many of its latest versions the frame keeps; 0: all.
-    pub retention: u64,
-    /// Of a put: why its rows were streamed to the agent and not written in place, if they were.
-    pub why: Option<String>,
-}
-
-/// What dropping did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dropped {
-    /// Frames that have no version left.
-    pub frames: u64,
-    /// Versions removed.
-    pub versions: u64,
-    /// Bytes free again.
-    pub bytes_freed: u64,
-    /// Bytes that somebody still maps; they are free with the last lease.
-    pub bytes_held: u64,
-}
-
-/// How far the agent has compared a version with what was recorded at its commit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Verified {
-    /// The frame's name, without version.
-    pub name: String,
-    /// The version's number.
-    pub version: u64,
-    /// Bytes of its Arrow IPC files.
-    pub bytes: u64,
-    /// Bytes done.
-    pub bytes_done: u64,
-    /// Record and dictionary batches that were found as they were committed.
-    pub batches: u64,
-    /// Segments that were committed without checksums, of which only the metadata could be compared.
-    pub without_checksums: u32,
-}
-
-/// A lease of some process on a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeaseInfo {
-    /// Its number.
-    pub lease: u64,
-    /// The process that holds it, as the agent's host numbers it.
-    pub pid: u32,
-    /// That process's user.
-    pub uid: u32,
-    /// The frame.
-    pub name: String,
-    /// The version.
-    pub version: u64,
-    /// Bytes of the version.
-    pub bytes: u64,
-    /// Time since the grant.
-    pub age: Duration,
-}
-
-/// What holds the space of the region; bytes of its pool files, where nothing else is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Usage {
-    /// All pool files.
-    pub pool_bytes: u64,
-    /// Live versions.
-    pub used: u64,
-    /// Dropped versions that somebody still maps.
-    pub held: u64,
-    /// Reservations of writers.
-    pub reserved: u64,
-    /// Free.
-    pub free: u64,
-    /// The longest free extent.
-    pub largest_free: u64,
-    /// Frames (a count).
-    pub frames: u64,
-    /// Versions (a count).
-    pub versions: u64,
-    /// Leases (a count).
-    pub leases: u64,
-    /// Room in one half of the catalog.
-    pub catalog_bytes: u64,
-    /// Of which is taken.
-    pub catalog_committed: u64,
-    /// Entries in the famfs log (a count).
-    pub log_entries: u64,
-    /// Entries that the famfs log can hold (a count).
-    pub log_capacity: u64,
 }
 
 impl Client {
@@ -158,7 +55,17 @@ impl Client {
 
     /// A frame by its name, or one version of it by `name@version`: mapped where that is possible, else streamed.
     pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
-        crate::get::get(self, name).await
+        retried(|| crate::get::get(self, name)).await
+    }
+
+    /// Several frames, each by its name or `name@version`, as of one moment: nothing was committed or dropped between
+    /// any two of them. In the order of `names`.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), for the first frame of which there is none; and
+    /// [`Reason::NeedsUnixSocket`](crate::Reason::NeedsUnixSocket) over TCP.
+    pub async fn snapshot(&self, names: &[&str]) -> Result<Vec<Frame>, ClientError> {
+        retried(|| crate::get::snapshot(self, names)).await
     }
 
     /// A frame as soon as it is there: at once, or when somebody puts it. What other programs put into famfs is only
@@ -212,7 +119,7 @@ impl Client {
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        crate::put::put(self, name, schema, batches, Mode::Replace).await
+        self.publish(name, schema, batches, Mode::Replace).await
     }
 
     /// As [`put`](Self::put), but the next version begins with the rows of the latest one, which are not copied. A frame
@@ -227,7 +134,67 @@ impl Client {
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        crate::put::put(self, name, schema, batches, Mode::Append).await
+        self.publish(name, schema, batches, Mode::Append).await
+    }
+
+    /// As [`put`](Self::put), of as many batches as `reader` gives, one after another: no more than about 64 MiB of them,
+    /// and one batch, are in memory at a time. It is read on a thread of its own.
+    ///
+    /// # Errors
+    /// As [`put`](Self::put), and [`ClientError::Reader`] with the reader's first error. Nothing is published then.
+    pub async fn put_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+    ) -> Result<Info, ClientError> {
+        self.write_reader(name, reader, Mode::Replace, |_| {}).await
+    }
+
+    /// As [`append`](Self::append), of as many batches as `reader` gives: see [`put_reader`](Self::put_reader).
+    pub async fn append_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+    ) -> Result<Info, ClientError> {
+        self.write_reader(name, reader, Mode::Append, |_| {}).await
+    }
+
+    /// [`put_reader`](Self::put_reader) or [`append_reader`](Self::append_reader), which tells `progress` after each
+    /// batch how much was read.
+    pub async fn write_reader(
+        &self,
+        name: &str,
+        reader: impl RecordBatchReader + Send + 'static,
+        mode: Mode,
+        progress: impl FnMut(Written),
+    ) -> Result<Info, ClientError> {
+        let writer = self.writer(name, reader.schema(), mode)?;
+        write_all(writer, reader, progress).await
+    }
+
+    /// A version of the frame `name` that is written batch by batch, and published as a whole when it is finished.
+    /// Batches go straight into the shared memory, into segments of up to 1 GiB, with bounded memory of this process;
+    /// where it cannot write there, they are streamed to the agent, as [`put`](Self::put) does. A writer that is dropped
+    /// before has published nothing, and its space is given back.
+    ///
+    /// # Errors
+    /// [`ClientError::Ipc`] for a schema that farrow does not store.
+    pub fn writer(&self, name: &str, schema: SchemaRef, mode: Mode) -> Result<Writer, ClientError> {
+        Writer::new(self, name, schema, mode)
+    }
+
+    async fn publish(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        mode: Mode,
+    ) -> Result<Info, ClientError> {
+        let mut writer = self.writer(name, schema, mode)?.of_all();
+        for batch in batches {
+            writer.write(batch).await?;
+        }
+        writer.finish().await
     }
 
     /// The latest version of each frame whose name begins with `prefix`, by name.
@@ -261,9 +228,10 @@ impl Client {
         mut progress: impl FnMut(&Verified),
     ) -> Result<Verified, ClientError> {
         let request = v1::VerifyRequest { name: name.to_owned() };
+        let body = Bytes::from(request.encode_to_vec());
         let mut last = None;
         let each = |result: v1::VerifyProgress| progress(last.insert(result.into()));
-        self.connection.action_each(Action::Verify, &request, each).await?;
+        self.connection.action_once(Action::Verify, body, each).await?;
         last.filter(|last| last.bytes_done == last.bytes)
             .ok_or_else(|| ClientError::Answer { what: "farrow.Verify ended before the version did".into() })
     }
@@ -313,67 +281,16 @@ impl Client {
     /// Who maps what, oldest lease first.
     pub async fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
         let leases: Vec<v1::LeaseInfo> = self.connection.action(Action::Leases, &()).await?;
-        let leases = leases.into_iter().map(|lease| LeaseInfo {
-            lease: lease.lease,
-            pid: lease.pid,
-            uid: lease.uid,
-            name: lease.name,
-            version: lease.version,
-            bytes: lease.bytes,
-            age: Duration::from_millis(lease.age_millis),
-        });
-        Ok(leases.collect())
+        Ok(leases.into_iter().map(LeaseInfo::from).collect())
     }
 
     /// What holds the region's space.
     pub async fn usage(&self) -> Result<Usage, ClientError> {
-        let usage: v1::Usage = self.connection.action_result(Action::Usage, &()).await?;
-        Ok(Usage {
-            pool_bytes: usage.pool_bytes,
-            used: usage.used,
-            held: usage.held,
-            reserved: usage.reserved,
-            free: usage.free,
-            largest_free: usage.largest_free,
-            frames: usage.frames,
-            versions: usage.versions,
-            leases: usage.leases,
-            catalog_bytes: usage.catalog_bytes,
-            catalog_committed: usage.catalog_committed,
-            log_entries: usage.log_entries,
-            log_capacity: usage.log_capacity,
-        })
+        Ok(self.connection.action_result::<v1::Usage>(Action::Usage, &()).await?.into())
     }
-}
 
-impl From<v1::DropResult> for Dropped {
-    fn from(result: v1::DropResult) -> Self {
-        let v1::DropResult { versions, bytes_freed, bytes_held, frames } = result;
-        Self { frames, versions, bytes_freed, bytes_held }
-    }
-}
-
-impl From<v1::VerifyProgress> for Verified {
-    fn from(progress: v1::VerifyProgress) -> Self {
-        let v1::VerifyProgress { name, version, bytes, bytes_done, batches, without_checksums } = progress;
-        Self { name, version, bytes, bytes_done, batches, without_checksums }
-    }
-}
-
-impl From<v1::FrameInfo> for Info {
-    fn from(info: v1::FrameInfo) -> Self {
-        let validation = info.validation();
-        Self {
-            name: info.name,
-            version: info.version,
-            rows: info.rows,
-            bytes: info.bytes,
-            segments: info.segments,
-            committed_at_micros: info.committed_at_micros,
-            validation,
-            foreign: info.foreign,
-            retention: info.retention,
-            why: None,
-        }
+    /// Whether the agent serves, or why it does not. An agent that does not answer is an error.
+    pub async fn health(&self) -> Result<Health, ClientError> {
+        Ok(self.connection.action_result::<v1::HealthInfo>(Action::Health, &()).await?.into())
     }
 }

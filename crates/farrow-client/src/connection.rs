@@ -17,6 +17,7 @@ use tonic::{Request, Status, Streaming};
 use crate::address::Address;
 use crate::credentials::{Bearer, Credentials};
 use crate::error::ClientError;
+use crate::retry::retried;
 
 /// Requests with the client's token in them.
 type Flight = FlightServiceClient<InterceptedService<Channel, Bearer>>;
@@ -108,12 +109,11 @@ impl Connection {
     ) -> Result<v1::FrameInfo, ClientError> {
         let mut request = Request::new(messages);
         request.metadata_mut().insert(PUT_HEADER, MetadataValue::from_static(mode));
-        let answer = self.flight()?.do_put(request).await;
-        let mut results = answer.map_err(|status| self.error(&status))?.into_inner();
+        let lost = |status| self.error(&status).not_asked_again();
+        let mut results = self.flight()?.do_put(request).await.map_err(lost)?.into_inner();
         let result =
             results.next().await.ok_or_else(|| ClientError::Answer { what: "DoPut: no result".into() })?;
-        let result = result.map_err(|status| self.error(&status))?;
-        v1::FrameInfo::decode(result.app_metadata)
+        v1::FrameInfo::decode(result.map_err(lost)?.app_metadata)
             .map_err(|error| ClientError::Answer { what: format!("DoPut: {error}") })
     }
 
@@ -127,26 +127,33 @@ impl Connection {
         format!("{} is not the unix socket of an agent on this host", self.address)
     }
 
-    /// All results of an action.
+    /// All results of an action, which is asked for again if that can do no harm.
     pub(crate) async fn action<M: Message + Default>(
         &self,
         action: Action,
         body: &impl Message,
     ) -> Result<Vec<M>, ClientError> {
-        let mut results = Vec::new();
-        self.action_each(action, body, |result| results.push(result)).await?;
-        Ok(results)
+        let body = Bytes::from(body.encode_to_vec());
+        let ask = || async {
+            let mut results = Vec::new();
+            self.action_once(action, body.clone(), |result| results.push(result)).await?;
+            Ok(results)
+        };
+        if action.is_idempotent() {
+            retried(ask).await
+        } else {
+            ask().await.map_err(ClientError::not_asked_again)
+        }
     }
 
     /// Gives each result of an action to `each` as it comes.
-    pub(crate) async fn action_each<M: Message + Default>(
+    pub(crate) async fn action_once<M: Message + Default>(
         &self,
         action: Action,
-        body: &impl Message,
+        body: Bytes,
         mut each: impl FnMut(M),
     ) -> Result<(), ClientError> {
-        let call = Call::new(action.as_str(), Bytes::from(body.encode_to_vec()));
-        let results = self.flight()?.do_action(call).await;
+        let results = self.flight()?.do_action(Call::new(action.as_str(), body)).await;
         let mut results = results.map_err(|status| self.error(&status))?.into_inner();
         while let Some(result) = results.next().await {
             let result = result.map_err(|status| self.error(&status))?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use arrow_schema::ArrowError;
 use farrow_ipc::IpcError;
-use farrow_proto::{FramingError, REASON_HEADER, Reason};
+use farrow_proto::{FramingError, REASON_HEADER, Reason, Retry};
 use farrow_region::RegionError;
 use tonic::{Code, Status};
 
@@ -142,6 +142,28 @@ pub enum ClientError {
     /// Arrow could not decode what was streamed.
     #[error("decode the streamed rows: {0}")]
     Arrow(#[source] ArrowError),
+    /// What was to be published could not be read to its end.
+    #[error("the data's reader failed, and nothing was published: {0}")]
+    Reader(#[source] ArrowError),
+    /// A writer was used after one of its writes had failed, or was given up.
+    #[error(
+        "`{name}`: a write failed before, or was given up, and nothing of it can be published: begin again with a new \
+         writer"
+    )]
+    Aborted {
+        /// The frame's name.
+        name: String,
+    },
+    /// A column that a frame does not have.
+    #[error("`{frame}` has no column `{column}`; it has {columns}")]
+    NoColumn {
+        /// Name and version.
+        frame: String,
+        /// What was asked for.
+        column: String,
+        /// The names of the columns that there are, or of the first of them.
+        columns: String,
+    },
     /// A frame was waited for, and is not there yet.
     #[error(
         "`{name}` is not there after {waited:?}: nobody has put it yet. Wait longer, or look for its writer"
@@ -182,6 +204,25 @@ impl ClientError {
             Self::Refused { reason, .. } => *reason,
             _ => None,
         }
+    }
+
+    /// Whether the same request may succeed when it is made again at once: the connection broke, or the agent's reason
+    /// [says so](Reason::retry). The client has done that by itself where it can do no harm (see the crate's page).
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unavailable { .. } => true,
+            _ => self.reason().is_some_and(|reason| reason.retry() == Retry::Yes),
+        }
+    }
+
+    /// Of a request that changes something, and is made only once.
+    pub(crate) fn not_asked_again(mut self) -> Self {
+        if let Self::Unavailable { message, .. } = &mut self {
+            message.push_str(
+                ". What was asked for may have been done or not, and was not asked for again: look before you do",
+            );
+        }
+        self
     }
 
     /// What a status from the agent at `address` means.

@@ -1,21 +1,28 @@
 //! A frame as an application has it.
 
-use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use farrow_ipc::SegmentReader;
 
 use crate::error::ClientError;
 
+/// Column names in an error.
+const NAMES: usize = 20;
+
 /// One version of a frame: mapped, or, where that was not possible, streamed into this process's memory. What a frame
-/// that is a file of another program may do while it is mapped, the crate's page says.
-#[derive(Debug)]
+/// that is a file of another program may do while it is mapped, the crate's page says. Clones share it.
+#[derive(Debug, Clone)]
 pub struct Frame {
     pub(crate) name: String,
     pub(crate) version: u64,
     pub(crate) schema: SchemaRef,
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
-    pub(crate) source: Source,
+    /// Those that were selected, as indexes into what is stored; `None`: all.
+    pub(crate) columns: Option<Arc<[usize]>>,
+    pub(crate) source: Arc<Source>,
 }
 
 #[derive(Debug)]
@@ -38,7 +45,7 @@ impl Frame {
         self.version
     }
 
-    /// The schema of all batches.
+    /// The schema of all batches: of the columns that are selected.
     pub fn schema(&self) -> SchemaRef {
         self.schema.clone()
     }
@@ -48,19 +55,19 @@ impl Frame {
         self.rows
     }
 
-    /// Bytes of the version's Arrow IPC files.
+    /// Bytes of the version's Arrow IPC files, of all columns.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Whether the batches' buffers lie in the shared memory.
     pub fn zero_copy(&self) -> bool {
-        matches!(self.source, Source::Mapped { .. })
+        matches!(*self.source, Source::Mapped { .. })
     }
 
     /// Why the frame is not mapped, if it is not.
     pub fn why(&self) -> Option<&str> {
-        match &self.source {
+        match &*self.source {
             Source::Mapped { .. } => None,
             Source::Streamed { why, .. } => Some(why),
         }
@@ -68,7 +75,7 @@ impl Frame {
 
     /// Where this process has the frame's segments mapped: address and length in bytes of each. Empty if streamed.
     pub fn mappings(&self) -> &[(usize, usize)] {
-        match &self.source {
+        match &*self.source {
             Source::Mapped { mappings, .. } => mappings,
             Source::Streamed { .. } => &[],
         }
@@ -76,7 +83,7 @@ impl Frame {
 
     /// Record batches.
     pub fn num_batches(&self) -> usize {
-        match &self.source {
+        match &*self.source {
             Source::Mapped { readers, .. } => readers.iter().map(SegmentReader::num_batches).sum(),
             Source::Streamed { batches, .. } => batches.len(),
         }
@@ -90,8 +97,11 @@ impl Frame {
     /// # Panics
     /// If there is no such batch, as indexing a slice does.
     pub fn batch(&self, index: usize) -> Result<RecordBatch, ClientError> {
-        match &self.source {
-            Source::Streamed { batches, .. } => Ok(batches[index].clone()),
+        match &*self.source {
+            Source::Streamed { batches, .. } => match &self.columns {
+                None => Ok(batches[index].clone()),
+                Some(columns) => batches[index].project(columns).map_err(ClientError::Arrow),
+            },
             Source::Mapped { process, .. } if *process != std::process::id() => {
                 Err(ClientError::ForkedFrame { parent: *process, child: std::process::id() })
             }
@@ -99,7 +109,10 @@ impl Frame {
                 let mut within = index;
                 for reader in readers {
                     if within < reader.num_batches() {
-                        return Ok(reader.batch(within)?);
+                        return Ok(match &self.columns {
+                            None => reader.batch(within)?,
+                            Some(columns) => reader.batch_columns(within, columns)?,
+                        });
                     }
                     within -= reader.num_batches();
                 }
@@ -111,5 +124,71 @@ impl Frame {
     /// All batches in row order, each decoded when it is asked for.
     pub fn batches(&self) -> impl ExactSizeIterator<Item = Result<RecordBatch, ClientError>> + '_ {
         (0..self.num_batches()).map(|index| self.batch(index))
+    }
+
+    /// All batches in row order, each decoded when it is read, for whoever takes a reader. It keeps the frame.
+    pub fn reader(&self) -> impl RecordBatchReader + Send + use<> {
+        FrameReader { frame: self.clone(), next: 0 }
+    }
+
+    /// The same rows with these columns only, in this order. Nothing is copied, and no other column is decoded or
+    /// validated. Of columns with the same name it is the first.
+    ///
+    /// # Errors
+    /// [`ClientError::NoColumn`].
+    pub fn select<S: AsRef<str>>(&self, names: &[S]) -> Result<Self, ClientError> {
+        let index = |name: &S| {
+            self.schema.index_of(name.as_ref()).map_err(|_| ClientError::NoColumn {
+                frame: format!("{}@{}", self.name, self.version),
+                column: name.as_ref().to_owned(),
+                columns: some_names(&self.schema),
+            })
+        };
+        let columns = names.iter().map(index).collect::<Result<Vec<usize>, ClientError>>()?;
+        let schema = Arc::new(self.schema.project(&columns).map_err(ClientError::Arrow)?);
+        let stored = |&column: &usize| self.columns.as_ref().map_or(column, |selected| selected[column]);
+        let columns = Some(columns.iter().map(stored).collect());
+        Ok(Self { schema, columns, ..self.clone() })
+    }
+}
+
+/// The batches of a frame, one after another.
+struct FrameReader {
+    frame: Frame,
+    next: usize,
+}
+
+impl Iterator for FrameReader {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next == self.frame.num_batches() {
+            return None;
+        }
+        let batch = self.frame.batch(self.next);
+        self.next += 1;
+        Some(batch.map_err(|error| ArrowError::ExternalError(Box::new(error))))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.frame.num_batches() - self.next;
+        (left, Some(left))
+    }
+}
+
+impl RecordBatchReader for FrameReader {
+    fn schema(&self) -> SchemaRef {
+        self.frame.schema()
+    }
+}
+
+/// The names of columns, as far as they fit a message.
+fn some_names(schema: &Schema) -> String {
+    let names: Vec<String> =
+        schema.fields().iter().take(NAMES).map(|field| format!("`{}`", field.name())).collect();
+    match schema.fields().len() {
+        0 => "none".to_owned(),
+        count if count > NAMES => format!("{} and {} more", names.join(", "), count - NAMES),
+        _ => names.join(", "),
     }
 }

@@ -7,13 +7,15 @@ use arrow_flight::error::FlightError;
 use arrow_flight::{FlightEndpoint, Ticket};
 use bytes::Bytes;
 use farrow_ipc::{SegmentReader, Trust};
-use farrow_proto::v1;
+use farrow_proto::{Reason, v1};
 use futures::TryStreamExt;
+use tonic::Code;
 
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::frame::{Frame, Source};
 use crate::lease::Lease;
+use crate::session::{Mapped, MappedAll};
 
 pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientError> {
     if client.connection.is_local()
@@ -39,6 +41,37 @@ pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientErro
     };
     tracing::debug!(frame = name, why, "not mapped");
     stream(client, &endpoint, why).await
+}
+
+/// Frames as of one moment.
+pub(crate) async fn snapshot(client: &Client, names: &[&str]) -> Result<Vec<Frame>, ClientError> {
+    if !client.connection.is_local() {
+        return Err(ClientError::Refused {
+            reason: Some(Reason::NeedsUnixSocket),
+            code: Code::FailedPrecondition,
+            message: format!(
+                "a snapshot is taken under leases, which the agent gives over its unix socket: {}",
+                client.connection.why_not_local()
+            ),
+        });
+    }
+    let MappedAll { results, as_of } = client.sessions.map_all(names, &client.releases).await?;
+    let mapped = results.into_iter().collect::<Result<Vec<Mapped>, ClientError>>()?;
+    if mapped.len() != names.len() || (as_of == 0 && names.len() > 1) {
+        let what = format!("{} versions for {} names, as of change {as_of}", mapped.len(), names.len());
+        return Err(ClientError::Answer { what });
+    }
+    let mut frames = Vec::with_capacity(mapped.len());
+    for (descriptor, lease) in mapped {
+        let version = format!("{}@{}", descriptor.name, descriptor.version);
+        // As long as there is the lease, the version keeps its bytes.
+        let lease = Arc::new(lease);
+        frames.push(match open(client, descriptor, &lease) {
+            Ok(frame) => frame,
+            Err(_) => get(client, &version).await?,
+        });
+    }
+    Ok(frames)
 }
 
 /// The frame mapped, or why it is not.
@@ -90,7 +123,8 @@ fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> R
         schema: first.schema().clone(),
         rows: descriptor.rows,
         bytes: descriptor.bytes,
-        source: Source::Mapped { readers, mappings, process: std::process::id() },
+        columns: None,
+        source: Arc::new(Source::Mapped { readers, mappings, process: std::process::id() }),
     })
 }
 
@@ -124,6 +158,7 @@ async fn stream(client: &Client, endpoint: &FlightEndpoint, why: String) -> Resu
         schema,
         rows: u64::try_from(rows).unwrap_or(u64::MAX),
         bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        source: Source::Streamed { batches, why },
+        columns: None,
+        source: Arc::new(Source::Streamed { batches, why }),
     })
 }

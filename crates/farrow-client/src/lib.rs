@@ -30,6 +30,15 @@
 //! A child that a process forks inherits neither connection nor leases nor what is mapped: it connects and gets again.
 //! Clients and frames of the parent are errors there; arrays of the parent must not be touched, their memory is gone.
 //!
+//! # Asking again
+//!
+//! Calls that change nothing are made again when the connection breaks or a stream is cut off, up to five times within
+//! about three seconds: [`get`](Client::get), [`snapshot`](Client::snapshot), [`list`](Client::list),
+//! [`stat`](Client::stat), [`leases`](Client::leases), [`usage`](Client::usage) and [`health`](Client::health). So they
+//! go on over a restart of the agent; a [`Watch`] does, too, by itself. All others are made once: if the connection
+//! breaks before their answer is there, the error says that they may have been carried out.
+//! [`ClientError::is_transient`] tells which errors may pass.
+//!
 //! [`blocking`] offers the same to programs that are not async.
 #![forbid(unsafe_code)]
 
@@ -41,19 +50,25 @@ mod credentials;
 mod error;
 mod frame;
 mod get;
+mod in_place;
+mod info;
 mod lease;
 mod map_socket;
-mod put;
+mod put_stream;
 mod regions;
+mod retry;
 mod session;
 mod watch;
+mod writer;
 
 pub use address::Address;
-pub use client::{Client, Dropped, Info, LeaseInfo, Usage, Verified};
+pub use client::Client;
 pub use credentials::Credentials;
 pub use error::{ClientError, chain};
 pub use farrow_proto::Reason;
 pub use farrow_proto::v1::Validation;
 pub use frame::Frame;
+pub use info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
 pub use map_socket::MapSocketError;
 pub use watch::{Event, Watch};
+pub use writer::{Mode, Writer, Written};

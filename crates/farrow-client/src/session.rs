@@ -50,8 +50,17 @@ struct Requests {
 /// Who asked to map something.
 #[derive(Debug)]
 struct Waiting {
-    answer: oneshot::Sender<Result<Mapped, ClientError>>,
+    answer: oneshot::Sender<Result<MappedAll, ClientError>>,
     releases: Releases,
+}
+
+/// What came of each name in a request to map.
+#[derive(Debug)]
+pub(crate) struct MappedAll {
+    /// In the order of the names.
+    pub(crate) results: Vec<Result<Mapped, ClientError>>,
+    /// The last change before the moment of which all of them are; 0 if each is of another.
+    pub(crate) as_of: u64,
 }
 
 /// The client's half of a stream.
@@ -71,10 +80,36 @@ impl Sessions {
     /// # Errors
     /// The agent's refusal.
     pub(crate) async fn map(&self, name: &str, releases: &Releases) -> Result<Option<Mapped>, ClientError> {
+        let Some(answer) = self.map_over_session(&[name], releases).await? else { return Ok(None) };
+        answer.results.into_iter().next().transpose()
+    }
+
+    /// Several versions mapped.
+    ///
+    /// # Errors
+    /// The agent's refusal of the whole; why there is no session.
+    pub(crate) async fn map_all(
+        &self,
+        names: &[&str],
+        releases: &Releases,
+    ) -> Result<MappedAll, ClientError> {
+        if let Some(answer) = self.map_over_session(names, releases).await? {
+            return Ok(answer);
+        }
+        begin(&self.connection).await?;
+        let address = self.connection.address().to_string();
+        Err(ClientError::Unavailable { address, message: "the session breaks again and again".to_owned() })
+    }
+
+    async fn map_over_session(
+        &self,
+        names: &[&str],
+        releases: &Releases,
+    ) -> Result<Option<MappedAll>, ClientError> {
         // The agent may have been restarted since the last get: then the session breaks, and there is another.
         for _ in 0..2 {
             let Some(session) = self.open().await? else { return Ok(None) };
-            if let Some(answer) = session.map(name, releases).await {
+            if let Some(answer) = session.map(names, releases).await {
                 return answer.map(Some);
             }
         }
@@ -128,10 +163,10 @@ impl Session {
     }
 
     /// `None` if the session ended before it answered.
-    async fn map(&self, name: &str, releases: &Releases) -> Option<Result<Mapped, ClientError>> {
+    async fn map(&self, names: &[&str], releases: &Releases) -> Option<Result<MappedAll, ClientError>> {
         let answer = {
             let mut requests = lock(&self.requests);
-            let names = vec![name.to_owned()];
+            let names = names.iter().map(|&name| name.to_owned()).collect();
             let seq = requests.sender.as_mut()?.send(Request::Map(v1::MapRequest { names }));
             let (sender, answer) = oneshot::channel();
             requests.waiting.insert(seq, Waiting { answer: sender, releases: releases.clone() });
@@ -241,14 +276,19 @@ fn hand_over(requests: &Mutex<Requests>, answer: v1::SessionAnswer) {
         return;
     };
     let answer = match answer.answer {
-        Some(Answer::Mapped(mut mapped)) => match mapped.results.pop().and_then(|result| result.result) {
-            Some(map_result::Result::Map(map)) => {
-                let lease = Lease::new(map.lease, releases);
-                Ok((map, lease))
-            }
-            Some(map_result::Result::Refusal(refusal)) => Err(refused(refusal)),
-            None => Err(ClientError::Answer { what: "nothing is mapped, and nothing refused".to_owned() }),
-        },
+        Some(Answer::Mapped(v1::Mapped { results, as_of })) => {
+            let each = |result: v1::MapResult| match result.result {
+                Some(map_result::Result::Map(map)) => {
+                    let lease = Lease::new(map.lease, releases.clone());
+                    Ok((map, lease))
+                }
+                Some(map_result::Result::Refusal(refusal)) => Err(refused(refusal)),
+                None => {
+                    Err(ClientError::Answer { what: "nothing is mapped, and nothing refused".to_owned() })
+                }
+            };
+            Ok(MappedAll { results: results.into_iter().map(each).collect(), as_of })
+        }
         Some(Answer::Refusal(refusal)) => Err(refused(refusal)),
         other => Err(ClientError::Answer { what: format!("a request to map was answered with {other:?}") }),
     };

@@ -10,10 +10,11 @@ use farrow_proto::v1::watch::{From, What};
 use tonic::Streaming;
 
 use crate::Reason;
-use crate::client::{Client, Info};
+use crate::client::Client;
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::frame::Frame;
+use crate::info::Info;
 use crate::session::{self, Sender};
 
 /// How long an agent that was stopped may take to come back before a watch gives up.

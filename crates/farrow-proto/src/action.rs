@@ -109,6 +109,29 @@ impl Action {
         }
     }
 
+    /// Whether it may be asked for again when its answer is lost: it changes nothing, or nothing more the second time.
+    pub fn is_idempotent(self) -> bool {
+        match self {
+            Self::Release
+            | Self::List
+            | Self::Stat
+            | Self::Verify
+            | Self::Leases
+            | Self::Usage
+            | Self::Health
+            | Self::Map
+            | Self::RenewFlightEndpoint => true,
+            Self::Reserve
+            | Self::Commit
+            | Self::Abort
+            | Self::Drop
+            | Self::Retain
+            | Self::Expire
+            | Self::Grow
+            | Self::CancelFlightInfo => false,
+        }
+    }
+
     /// The action of that type.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|action| action.as_str() == name)

@@ -1,5 +1,5 @@
-//! Holds a frame mapped, or space reserved, until it is killed: `hold SOCKET get FRAME`, `hold SOCKET map FRAME`,
-//! `hold SOCKET reserve BYTES`.
+//! Holds a frame mapped, or space reserved or half written, until it is killed: `hold SOCKET get FRAME`,
+//! `hold SOCKET map FRAME`, `hold SOCKET reserve BYTES`, `hold SOCKET write FRAME`.
 //!
 //! Says `held` once it does, and answers each line `sum` on stdin with the sum of the frame's numbers.
 #![forbid(unsafe_code)]
@@ -8,8 +8,8 @@ use std::io::{BufRead, Write};
 
 use arrow_flight::Action as Call;
 use arrow_flight::flight_service_client::FlightServiceClient;
-use farrow_client::{Address, Client};
-use farrow_integration_tests::sum;
+use farrow_client::{Address, Client, Mode};
+use farrow_integration_tests::{batch, sum};
 use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
@@ -18,7 +18,7 @@ use prost::Message;
 async fn main() {
     let args: Vec<String> = std::env::args().collect();
     let [_, socket, verb, what] = args.as_slice() else {
-        panic!("usage: hold SOCKET get|map|reserve FRAME|BYTES")
+        panic!("usage: hold SOCKET get|map|reserve|write FRAME|BYTES")
     };
     match verb.as_str() {
         "get" => {
@@ -38,6 +38,15 @@ async fn main() {
         "reserve" => {
             let request = v1::ReserveRequest { len: what.parse().expect("bytes"), ..Default::default() };
             hold(socket, Action::Reserve, request.encode_to_vec()).await;
+        }
+        "write" => {
+            let client = Client::connect(Address::Unix(socket.into())).await.expect("an agent");
+            // More than a writer gathers before it writes.
+            let rows = batch(0, 4_000_000);
+            let mut writer = client.writer(what, rows.schema(), Mode::Replace).expect("a schema");
+            writer.write(rows).await.expect("room");
+            say("held");
+            std::io::stdin().lock().lines().for_each(drop);
         }
         other => panic!("unknown verb {other}"),
     }

@@ -339,7 +339,7 @@ async fn an_agent_that_is_killed_in_the_middle_aborts_at_its_next_start() {
 }
 
 /// Lets callers over TCP publish, who by default may only read.
-const ANYONE: &str =
+pub(crate) const ANYONE: &str =
     "[[rights]]\nwho = [\"anyone\"]\nnames = [\"\"]\nmay = [\"read\", \"publish\", \"drop\"]\n";
 
 fn config(region: &Region, text: &str) -> String {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent;
+mod asking_again;
 mod bad_input;
 mod bad_media;
 mod cat;
@@ -29,4 +30,6 @@ mod publish_get;
 mod rights;
 mod session;
 mod session_rights;
+mod snapshot;
 mod tls;
+mod writer;

@@ -1,0 +1,200 @@
+//! What the agent tells of frames, leases, space and itself.
+
+use std::time::Duration;
+
+use farrow_proto::v1;
+
+/// A version of a frame, as a listing tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// The frame's name, without version.
+    pub name: String,
+    /// The version's number, from 1.
+    pub version: u64,
+    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and [`Client::stat`]
+    /// finds none in bytes that are no Arrow file, or not yet.
+    pub rows: Option<u64>,
+    /// Bytes of its Arrow IPC files.
+    pub bytes: u64,
+    /// Segments: one for each put or append that it consists of.
+    pub segments: u32,
+    /// Microseconds since the Unix epoch, by the agent's clock; 0 for a foreign file.
+    pub committed_at_micros: i64,
+    /// How far the agent has checked it.
+    pub validation: v1::Validation,
+    /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
+    /// replaced nor removed.
+    pub foreign: bool,
+    /// How many of its latest versions the frame keeps; 0: all.
+    pub retention: u64,
+    /// Of a put: why its rows were streamed to the agent and not written in place, if they were.
+    pub why: Option<String>,
+}
+
+/// What dropping did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropped {
+    /// Frames that have no version left.
+    pub frames: u64,
+    /// Versions removed.
+    pub versions: u64,
+    /// Bytes free again.
+    pub bytes_freed: u64,
+    /// Bytes that somebody still maps; they are free with the last lease.
+    pub bytes_held: u64,
+}
+
+/// How far the agent has compared a version with what was recorded at its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// The frame's name, without version.
+    pub name: String,
+    /// The version's number.
+    pub version: u64,
+    /// Bytes of its Arrow IPC files.
+    pub bytes: u64,
+    /// Bytes done.
+    pub bytes_done: u64,
+    /// Record and dictionary batches that were found as they were committed.
+    pub batches: u64,
+    /// Segments that were committed without checksums, of which only the metadata could be compared.
+    pub without_checksums: u32,
+}
+
+/// A lease of some process on a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseInfo {
+    /// Its number.
+    pub lease: u64,
+    /// The process that holds it, as the agent's host numbers it.
+    pub pid: u32,
+    /// That process's user.
+    pub uid: u32,
+    /// The frame.
+    pub name: String,
+    /// The version.
+    pub version: u64,
+    /// Bytes of the version.
+    pub bytes: u64,
+    /// Time since the grant.
+    pub age: Duration,
+}
+
+/// What holds the space of the region; bytes of its pool files, where nothing else is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// All pool files.
+    pub pool_bytes: u64,
+    /// Live versions.
+    pub used: u64,
+    /// Dropped versions that somebody still maps.
+    pub held: u64,
+    /// Reservations of writers.
+    pub reserved: u64,
+    /// Free.
+    pub free: u64,
+    /// The longest free extent.
+    pub largest_free: u64,
+    /// Frames (a count).
+    pub frames: u64,
+    /// Versions (a count).
+    pub versions: u64,
+    /// Leases (a count).
+    pub leases: u64,
+    /// Room in one half of the catalog.
+    pub catalog_bytes: u64,
+    /// Of which is taken.
+    pub catalog_committed: u64,
+    /// Entries in the famfs log (a count).
+    pub log_entries: u64,
+    /// Entries that the famfs log can hold (a count).
+    pub log_capacity: u64,
+}
+
+/// How an agent is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Health {
+    /// Whether it answers requests for frames.
+    pub serving: bool,
+    /// If not, what stands in the way.
+    pub why: Option<String>,
+    /// The agent's release.
+    pub version: String,
+    /// UUID of its region.
+    pub region: String,
+    /// Time since it began to serve.
+    pub uptime: Duration,
+}
+
+impl From<v1::DropResult> for Dropped {
+    fn from(result: v1::DropResult) -> Self {
+        let v1::DropResult { versions, bytes_freed, bytes_held, frames } = result;
+        Self { frames, versions, bytes_freed, bytes_held }
+    }
+}
+
+impl From<v1::VerifyProgress> for Verified {
+    fn from(progress: v1::VerifyProgress) -> Self {
+        let v1::VerifyProgress { name, version, bytes, bytes_done, batches, without_checksums } = progress;
+        Self { name, version, bytes, bytes_done, batches, without_checksums }
+    }
+}
+
+impl From<v1::FrameInfo> for Info {
+    fn from(info: v1::FrameInfo) -> Self {
+        let validation = info.validation();
+        Self {
+            name: info.name,
+            version: info.version,
+            rows: info.rows,
+            bytes: info.bytes,
+            segments: info.segments,
+            committed_at_micros: info.committed_at_micros,
+            validation,
+            foreign: info.foreign,
+            retention: info.retention,
+            why: None,
+        }
+    }
+}
+
+impl From<v1::LeaseInfo> for LeaseInfo {
+    fn from(lease: v1::LeaseInfo) -> Self {
+        let v1::LeaseInfo { lease, pid, uid, name, version, bytes, age_millis } = lease;
+        Self { lease, pid, uid, name, version, bytes, age: Duration::from_millis(age_millis) }
+    }
+}
+
+impl From<v1::Usage> for Usage {
+    fn from(usage: v1::Usage) -> Self {
+        Self {
+            pool_bytes: usage.pool_bytes,
+            used: usage.used,
+            held: usage.held,
+            reserved: usage.reserved,
+            free: usage.free,
+            largest_free: usage.largest_free,
+            frames: usage.frames,
+            versions: usage.versions,
+            leases: usage.leases,
+            catalog_bytes: usage.catalog_bytes,
+            catalog_committed: usage.catalog_committed,
+            log_entries: usage.log_entries,
+            log_capacity: usage.log_capacity,
+        }
+    }
+}
+
+impl From<v1::HealthInfo> for Health {
+    fn from(info: v1::HealthInfo) -> Self {
+        let v1::HealthInfo { serving, why, agent_version, region_uuid, uptime_millis, .. } = info;
+        Self {
+            serving,
+            why: (!serving).then_some(why),
+            version: agent_version,
+            region: uuid::Uuid::from_slice(&region_uuid)
+                .map_or_else(|_| String::new(), |uuid| uuid.to_string()),
+            uptime: Duration::from_millis(uptime_millis),
+        }
+    }
+}
