@@ -1,5 +1,7 @@
 //! The Rust client of farrow: data frames published into, and mapped out of, memory that processes share.
 //!
+//! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
+//!
 //! ```no_run
 //! # async fn example(schema: arrow_schema::SchemaRef, batch: arrow_array::RecordBatch)
 //! # -> Result<(), farrow_client::ClientError> {
@@ -72,3 +74,8 @@ pub use info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
 pub use map_socket::MapSocketError;
 pub use watch::{Event, Watch};
 pub use writer::{Mode, Writer, Written};
+
+// The guide's Rust is this crate's: its blocks are doc-tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../GUIDE.md")]
+struct Guide;
