@@ -1,6 +1,6 @@
 //! The programs under test, built by the same cargo in the same profile as the tests.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
@@ -26,9 +26,10 @@ fn build() -> PathBuf {
     if let Some(built) = std::env::var_os("FARROW_BIN_DIR") {
         return built.into();
     }
-    // Tests run from TARGET/PROFILE/deps.
+    // Tests run from TARGET/PROFILE/deps; the examples of the documentation, which rustdoc builds, from elsewhere.
     let test = std::env::current_exe().expect("the test knows its own path");
-    let directory = test.parent().and_then(|deps| deps.parent()).expect("a test lies in TARGET/PROFILE/deps");
+    let profile = test.parent().filter(|deps| deps.ends_with("deps")).and_then(Path::parent);
+    let directory = profile.map_or_else(|| target().join("debug"), Path::to_owned);
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args([
         "build",
@@ -46,5 +47,11 @@ fn build() -> PathBuf {
     }
     cargo.arg("--target-dir").arg(directory.parent().expect("a profile lies in a target directory"));
     assert!(cargo.status().expect("cargo can be started").success(), "the programs under test do not build");
-    directory.to_owned()
+    directory
+}
+
+/// Where cargo builds, unless its configuration says otherwise.
+fn target() -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)
 }

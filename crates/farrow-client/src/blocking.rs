@@ -1,4 +1,20 @@
 //! The client for programs that are not async: the same calls, each waiting for its answer.
+//!
+//! ```
+//! # use farrow_integration_tests::{Example, orders};
+//! # let example = Example::new();
+//! # let (address, batch) = (example.address(), orders());
+//! use farrow_client::{Mode, blocking::Client};
+//!
+//! let client = Client::connect(address)?;
+//! let mut writer = client.writer("sales/new", batch.schema(), Mode::Replace)?;
+//! writer.write(batch)?;
+//! let info = writer.finish()?;
+//!
+//! let frame = client.get("sales/new")?;
+//! assert_eq!((frame.version(), Some(frame.rows())), (info.version, info.rows));
+//! # Ok::<(), farrow_client::ClientError>(())
+//! ```
 
 use std::sync::OnceLock;
 use std::time::Duration;

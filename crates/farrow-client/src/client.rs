@@ -5,16 +5,13 @@ use std::time::Duration;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
-use bytes::Bytes;
-use farrow_proto::{Action, v1};
-use prost::Message;
 
 use crate::address::Address;
 use crate::connection::Connection;
 use crate::credentials::Credentials;
 use crate::error::ClientError;
 use crate::frame::Frame;
-use crate::info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
+use crate::info::Info;
 use crate::lease::Releases;
 use crate::regions::Regions;
 use crate::retry::retried;
@@ -54,12 +51,29 @@ impl Client {
     }
 
     /// A frame by its name, or one version of it by `name@version`: mapped where that is possible, else streamed.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let frame = client.get("sales/orders").await?;
+    /// assert!(frame.zero_copy(), "streamed: {:?}", frame.why());
+    /// for batch in frame.batches() {
+    ///     println!("{} rows of version {}", batch?.num_rows(), frame.version());
+    /// }
+    /// # Ok(()) });
+    /// ```
     pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
         retried(|| crate::get::get(self, name)).await
     }
 
     /// Several frames, each by its name or `name@version`, as of one moment: nothing was committed or dropped between
     /// any two of them. In the order of `names`.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let frames = client.snapshot(&["sales/orders", "sales/orders@1"]).await?;
+    /// assert_eq!([frames[0].version(), frames[1].version()], [2, 1]);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get), for the first frame of which there is none; and
@@ -71,11 +85,11 @@ impl Client {
     /// A frame as soon as it is there: at once, or when somebody puts it. What other programs put into famfs is only
     /// found if it is there at the first look.
     ///
-    /// ```no_run
-    /// # async fn example(client: farrow_client::Client) -> Result<(), farrow_client::ClientError> {
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
     /// let frame = client.wait_for("sales/orders", std::time::Duration::from_secs(60)).await?;
-    /// # Ok(())
-    /// # }
+    /// assert_eq!(frame.name(), "sales/orders");
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -88,15 +102,15 @@ impl Client {
     /// Watches the frames whose names begin with `prefix`: what is committed and dropped from now on. Over the unix
     /// socket only, and each watch has a connection of its own.
     ///
-    /// ```no_run
-    /// # async fn example(client: farrow_client::Client) -> Result<(), farrow_client::ClientError> {
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// use farrow_client::Event;
+    ///
     /// let mut watch = client.watch("sales/").await?;
-    /// loop {
-    ///     if let farrow_client::Event::Committed(info) = watch.next().await? {
-    ///         println!("{}@{}", info.name, info.version);
-    ///     }
-    /// }
-    /// # }
+    /// client.drop("sales/orders@2").await?;
+    /// let event = watch.next().await?;
+    /// assert_eq!(event, Event::Dropped { name: "sales/orders".to_owned(), latest: Some(1) });
+    /// # Ok(()) });
     /// ```
     ///
     /// # Errors
@@ -109,6 +123,14 @@ impl Client {
     /// Publishes `batches` as the next version of the frame `name`. The buffers are copied once, straight into the
     /// shared memory; nobody sees any of it before all of it is there. Where this process cannot write there, the rows
     /// are streamed to the agent, which does, and [`Info::why`] says so.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// # let batch = farrow_integration_tests::orders();
+    /// let info = client.put("sales/new", batch.schema(), vec![batch]).await?;
+    /// assert_eq!((info.version, info.rows, info.why), (1, Some(3), None));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Refused`], with [`Reason::RegionFull`](crate::Reason::RegionFull) where there is no room;
@@ -125,6 +147,14 @@ impl Client {
     /// As [`put`](Self::put), but the next version begins with the rows of the latest one, which are not copied. A frame
     /// that does not exist yet begins with `batches`.
     ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// # let batch = farrow_integration_tests::orders();
+    /// let info = client.append("sales/orders", batch.schema(), vec![batch]).await?;
+    /// assert_eq!((info.version, info.rows), (3, Some(6)));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`put`](Self::put), and [`Reason::InvalidData`](crate::Reason::InvalidData) unless the schemas are the same,
     /// metadata included.
@@ -140,6 +170,16 @@ impl Client {
     /// As [`put`](Self::put), of as many batches as `reader` gives, one after another: no more than about 64 MiB of them,
     /// and one batch, are in memory at a time. It is read on a thread of its own.
     ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let orders = client.get("sales/orders").await?;
+    /// let ids = orders.select(&["id"])?;
+    /// // Whatever is a RecordBatchReader: of a Parquet file, of a CSV file, of another frame.
+    /// let info = client.put_reader("sales/ids", ids.reader()).await?;
+    /// assert_eq!(info.rows, Some(3));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`put`](Self::put), and [`ClientError::Reader`] with the reader's first error. Nothing is published then.
     pub async fn put_reader(
@@ -151,6 +191,14 @@ impl Client {
     }
 
     /// As [`append`](Self::append), of as many batches as `reader` gives: see [`put_reader`](Self::put_reader).
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let orders = client.get("sales/orders").await?;
+    /// let info = client.append_reader("sales/orders", orders.reader()).await?;
+    /// assert_eq!(info.rows, Some(6));
+    /// # Ok(()) });
+    /// ```
     pub async fn append_reader(
         &self,
         name: &str,
@@ -161,6 +209,16 @@ impl Client {
 
     /// [`put_reader`](Self::put_reader) or [`append_reader`](Self::append_reader), which tells `progress` after each
     /// batch how much was read.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// use farrow_client::Mode;
+    ///
+    /// let reader = client.get("sales/orders").await?.reader();
+    /// let tell = |written: farrow_client::Written| println!("{} rows, {} bytes", written.rows, written.bytes);
+    /// client.write_reader("sales/copy", reader, Mode::Replace, tell).await?;
+    /// # Ok(()) });
+    /// ```
     pub async fn write_reader(
         &self,
         name: &str,
@@ -176,6 +234,20 @@ impl Client {
     /// Batches go straight into the shared memory, into segments of up to 1 GiB, with bounded memory of this process;
     /// where it cannot write there, they are streamed to the agent, as [`put`](Self::put) does. A writer that is dropped
     /// before has published nothing, and its space is given back.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// use farrow_client::Mode;
+    ///
+    /// # let batch = farrow_integration_tests::orders();
+    /// let mut writer = client.writer("sales/new", batch.schema(), Mode::Replace)?;
+    /// for _ in 0..1000 {
+    ///     writer.write(batch.clone()).await?;
+    /// }
+    /// let info = writer.finish().await?;
+    /// assert_eq!((info.rows, info.segments), (Some(3000), 1));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Ipc`] for a schema that farrow does not store.
@@ -195,102 +267,5 @@ impl Client {
             writer.write(batch).await?;
         }
         writer.finish().await
-    }
-
-    /// The latest version of each frame whose name begins with `prefix`, by name.
-    pub async fn list(&self, prefix: &str) -> Result<Vec<Info>, ClientError> {
-        let mut infos: Vec<Info> = Vec::new();
-        loop {
-            let after = infos.last().map(|info| info.name.clone()).unwrap_or_default();
-            let request = v1::ListRequest { prefix: prefix.to_owned(), after, limit: 0 };
-            let page: Vec<v1::FrameInfo> = self.connection.action(Action::List, &request).await?;
-            if page.is_empty() {
-                return Ok(infos);
-            }
-            infos.extend(page.into_iter().map(Info::from));
-        }
-    }
-
-    /// What is known of a frame's latest version, or of `name@version`, without mapping it.
-    pub async fn stat(&self, name: &str) -> Result<Info, ClientError> {
-        let request = v1::StatRequest { name: name.to_owned(), version: 0 };
-        Ok(self.connection.action_result::<v1::FrameInfo>(Action::Stat, &request).await?.into())
-    }
-
-    /// Has the agent read a frame's latest version, or `name@version`, and compare every batch with the checksum
-    /// recorded at its commit. `progress` is told now and then how far it is.
-    ///
-    /// # Errors
-    /// [`ClientError::Refused`], with [`Reason::Corrupt`](crate::Reason::Corrupt) and the first batch that differs.
-    pub async fn verify(
-        &self,
-        name: &str,
-        mut progress: impl FnMut(&Verified),
-    ) -> Result<Verified, ClientError> {
-        let request = v1::VerifyRequest { name: name.to_owned() };
-        let body = Bytes::from(request.encode_to_vec());
-        let mut last = None;
-        let each = |result: v1::VerifyProgress| progress(last.insert(result.into()));
-        self.connection.action_once(Action::Verify, body, each).await?;
-        last.filter(|last| last.bytes_done == last.bytes)
-            .ok_or_else(|| ClientError::Answer { what: "farrow.Verify ended before the version did".into() })
-    }
-
-    /// Removes a frame, or one version of it (`name@version`), from all look-ups at once. Who has it mapped keeps it.
-    pub async fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
-        // The agent parses names; only the version has to be told apart here.
-        let (name, version) = match name.rsplit_once('@') {
-            Some((frame, version)) => match version.parse::<u64>() {
-                Ok(version @ 1..) => (frame, version),
-                _ => (name, 0),
-            },
-            None => (name, 0),
-        };
-        let request = v1::DropRequest { name: name.to_owned(), version, prefix: String::new() };
-        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
-    }
-
-    /// Removes all frames whose names begin with `prefix`, which must not be empty: all of them at once, or none.
-    pub async fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
-        let request = v1::DropRequest { prefix: prefix.to_owned(), ..Default::default() };
-        self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
-    }
-
-    /// Keeps the `last` latest versions of a frame from now on (0: all of them); older ones are removed.
-    pub async fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
-        let request = v1::RetainRequest { name: name.to_owned(), last };
-        self.connection.action_result::<v1::DropResult>(Action::Retain, &request).await.map(Dropped::from)
-    }
-
-    /// Removes the versions of all frames whose names begin with `prefix` that are older than `age`, by the agent's
-    /// clock; the latest version of each stays unless `latest` is set.
-    pub async fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
-        let older_than_micros = u64::try_from(age.as_micros()).unwrap_or(u64::MAX);
-        let request = v1::ExpireRequest { prefix: prefix.to_owned(), older_than_micros, latest };
-        self.connection.action_result::<v1::DropResult>(Action::Expire, &request).await.map(Dropped::from)
-    }
-
-    /// Has the agent make one more pool file, out of space that is in no famfs file: of `len` bytes, or with `None`
-    /// of the largest range there is. Returns its bytes.
-    pub async fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
-        let request = v1::GrowRequest { len: len.unwrap_or(0) };
-        let grown: v1::GrowResult = self.connection.action_result(Action::Grow, &request).await?;
-        Ok(grown.len)
-    }
-
-    /// Who maps what, oldest lease first.
-    pub async fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
-        let leases: Vec<v1::LeaseInfo> = self.connection.action(Action::Leases, &()).await?;
-        Ok(leases.into_iter().map(LeaseInfo::from).collect())
-    }
-
-    /// What holds the region's space.
-    pub async fn usage(&self) -> Result<Usage, ClientError> {
-        Ok(self.connection.action_result::<v1::Usage>(Action::Usage, &()).await?.into())
-    }
-
-    /// Whether the agent serves, or why it does not. An agent that does not answer is an error.
-    pub async fn health(&self) -> Result<Health, ClientError> {
-        Ok(self.connection.action_result::<v1::HealthInfo>(Action::Health, &()).await?.into())
     }
 }

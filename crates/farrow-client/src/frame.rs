@@ -127,12 +127,30 @@ impl Frame {
     }
 
     /// All batches in row order, each decoded when it is read, for whoever takes a reader. It keeps the frame.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let frame = client.get("sales/orders").await?;
+    /// let mut rows = 0;
+    /// for batch in frame.reader() {
+    ///     rows += batch.expect("sealed batches decode").num_rows();
+    /// }
+    /// assert_eq!(rows, 3);
+    /// # Ok(()) });
+    /// ```
     pub fn reader(&self) -> impl RecordBatchReader + Send + use<> {
         FrameReader { frame: self.clone(), next: 0 }
     }
 
     /// The same rows with these columns only, in this order. Nothing is copied, and no other column is decoded or
     /// validated. Of columns with the same name it is the first.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let amounts = client.get("sales/orders").await?.select(&["amount"])?;
+    /// assert_eq!(amounts.batch(0)?.num_columns(), 1);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::NoColumn`].

@@ -2,20 +2,22 @@
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
-//! ```no_run
-//! # async fn example(schema: arrow_schema::SchemaRef, batch: arrow_array::RecordBatch)
-//! # -> Result<(), farrow_client::ClientError> {
-//! use farrow_client::{Address, Client};
+//! ```
+//! # use farrow_integration_tests::{Example, orders};
+//! # let example = Example::new();
+//! # let (address, schema, batch) = (example.address(), orders().schema(), orders());
+//! # example.run(async |_| {
+//! use farrow_client::Client;
 //!
-//! let client = Client::connect(Address::find(None)?).await?;
+//! // Address::find(None) finds this host's agent.
+//! let client = Client::connect(address).await?;
 //! client.put("sales/orders", schema, vec![batch]).await?;
 //!
 //! let frame = client.get("sales/orders").await?;
 //! for batch in frame.batches() {
 //!     println!("{} rows, mapped: {}", batch?.num_rows(), frame.zero_copy());
 //! }
-//! # Ok(())
-//! # }
+//! # Ok(()) });
 //! ```
 //!
 //! A [`Frame`] got over the agent's unix socket is mapped: its batches' buffers lie in the shared memory itself. They
@@ -60,6 +62,7 @@ mod put_stream;
 mod regions;
 mod retry;
 mod session;
+mod upkeep;
 mod watch;
 mod writer;
 
