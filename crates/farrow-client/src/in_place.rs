@@ -40,6 +40,8 @@ pub(crate) struct InPlace {
     bytes: u64,
     /// Bytes of the next reservation, about.
     next: u64,
+    /// Whether the last batches had other dictionaries than those before.
+    other_dictionaries: bool,
 }
 
 /// A reservation that is being written.
@@ -62,8 +64,14 @@ impl InPlace {
             return Ok(Err(connection.why_not_local()));
         }
         let need = Plan::new(&target.schema, batches)?.len;
-        let mut in_place =
-            Self { target: target.clone(), open: None, complete: Vec::new(), bytes: 0, next: FIRST };
+        let mut in_place = Self {
+            target: target.clone(),
+            open: None,
+            complete: Vec::new(),
+            bytes: 0,
+            next: FIRST,
+            other_dictionaries: false,
+        };
         let reserved = match in_place.reserve(need, room).await {
             Err(error) if error.reason() == Some(Reason::NeedsUnixSocket) => {
                 return Ok(Err(error.to_string()));
@@ -91,10 +99,12 @@ impl InPlace {
         let (batches, need) = match blocking(move || add_or_complete(open, batches, &schema)).await? {
             Added::All(open) => {
                 self.open = Some(open);
+                self.other_dictionaries = false;
                 return Ok(());
             }
-            Added::Nothing { complete, batches, need } => {
+            Added::Nothing { complete, batches, need, other_dictionaries } => {
                 self.add_complete(complete);
+                self.other_dictionaries = other_dictionaries;
                 (batches, need)
             }
         };
@@ -104,6 +114,11 @@ impl InPlace {
         self.open =
             Some(blocking(move || OpenSegment::new(reserved, mapping, &schema)?.write(&batches)).await?);
         Ok(())
+    }
+
+    /// Whether a segment had to be ended because the last batches have other dictionaries.
+    pub(crate) fn other_dictionaries(&self) -> bool {
+        self.other_dictionaries
     }
 
     /// Publishes everything as one version.
@@ -157,7 +172,7 @@ enum Added {
     /// They are in the segment.
     All(Box<OpenSegment>),
     /// There is none, or no room for them in it, or it has other dictionaries: if there was one, it is complete.
-    Nothing { complete: Vec<(Reserved, u64)>, batches: Vec<RecordBatch>, need: u64 },
+    Nothing { complete: Vec<(Reserved, u64)>, batches: Vec<RecordBatch>, need: u64, other_dictionaries: bool },
 }
 
 fn add_or_complete(
@@ -165,13 +180,16 @@ fn add_or_complete(
     batches: Vec<RecordBatch>,
     schema: &SchemaRef,
 ) -> Result<Added, ClientError> {
+    let other_dictionaries = open.as_ref().is_some_and(|open| !open.file.takes(&batches));
     let complete = match open {
-        Some(open) if open.has_room_for(&batches)? => return Ok(Added::All(open.write(&batches)?)),
+        Some(open) if !other_dictionaries && open.has_room_for(&batches)? => {
+            return Ok(Added::All(open.write(&batches)?));
+        }
         Some(open) => vec![open.complete()?],
         None => Vec::new(),
     };
     let need = Plan::new(schema, &batches)?.len;
-    Ok(Added::Nothing { complete, batches, need })
+    Ok(Added::Nothing { complete, batches, need, other_dictionaries })
 }
 
 impl OpenSegment {
@@ -184,7 +202,7 @@ impl OpenSegment {
         if self.file.batches() == 0 {
             return Ok(true);
         }
-        Ok(self.file.takes(batches) && self.file.len_with(batches)? <= self.reserved.reservation.len)
+        Ok(self.file.len_with(batches)? <= self.reserved.reservation.len)
     }
 
     fn write(mut self: Box<Self>, batches: &[RecordBatch]) -> Result<Box<Self>, ClientError> {

@@ -11,12 +11,12 @@ pub struct Info {
     pub name: String,
     /// The version's number, from 1.
     pub version: u64,
-    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and [`Client::stat`]
-    /// finds none in bytes that are no Arrow file, or not yet.
+    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and
+    /// [`stat`](crate::Client::stat) finds none in bytes that are no Arrow file, or not yet.
     pub rows: Option<u64>,
     /// Bytes of its Arrow IPC files.
     pub bytes: u64,
-    /// Segments: one for each put or append that it consists of.
+    /// Segments: one for each put or append that it consists of, or more if that was long.
     pub segments: u32,
     /// Microseconds since the Unix epoch, by the agent's clock; 0 for a foreign file.
     pub committed_at_micros: i64,

@@ -13,6 +13,10 @@ use crate::put_stream::PutStream;
 /// Smaller batches are joined up to about this: a get costs time for each batch and column, not for bytes.
 const BATCH_BYTES: u64 = 64 << 20;
 
+/// The most that is gathered where dictionaries change all the time, as each change takes a reservation, and an agent gives
+/// a process 64.
+const MOST_GATHERED: u64 = 512 << 20;
+
 /// What a batch counts for beside its values while it waits, for each column and once more.
 const BYTES_PER_ARRAY: u64 = 256;
 
@@ -94,7 +98,8 @@ impl Writer {
     }
 
     /// Adds the rows of a batch. Small ones wait until about 64 MiB of them can be joined; so much, and the batch
-    /// itself, is what the writer keeps in memory. Returns once the batch is in the region, or waits to be joined.
+    /// itself, is what the writer keeps in memory (up to 512 MiB where dictionaries change all the time: each of its
+    /// segments has one dictionary for each column). Returns once the batch is in the region, or waits to be joined.
     ///
     /// # Errors
     /// As [`Client::put`]. After an error, and after a call that was given up, nothing can be added or published any
@@ -149,7 +154,12 @@ impl Writer {
             sink => sink,
         };
         match &mut sink {
-            Sink::InPlace(in_place) => in_place.write(batches, room).await?,
+            Sink::InPlace(in_place) => {
+                in_place.write(batches, room).await?;
+                if in_place.other_dictionaries() {
+                    self.gather = self.gather.saturating_mul(2).min(MOST_GATHERED);
+                }
+            }
             Sink::Streamed(stream) => stream.write(batches).await?,
             Sink::Unknown | Sink::Broken => return Err(self.aborted()),
         }

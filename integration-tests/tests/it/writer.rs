@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, RecordBatchIterator};
+use arrow_array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use farrow_client::{Client, ClientError, Mode, Reason, Written, blocking};
@@ -97,24 +98,34 @@ async fn appended_rows_follow_those_that_are_there() {
 
 #[tokio::test]
 async fn another_dictionary_begins_another_segment() {
-    let region = Region::new("400MiB");
+    let region = Region::new("800MiB");
     let agent = region.agent();
     let client = agent.client().await;
     let words = |word: &str| {
         let keys = arrow_array::Int32Array::from(vec![0; 17 << 20]);
-        let values = Arc::new(arrow_array::StringArray::from(vec![word]));
+        let values = Arc::new(StringArray::from(vec![word]));
         let column: DictionaryArray<Int32Type> = DictionaryArray::new(keys, values);
         RecordBatch::try_from_iter([("word", Arc::new(column) as ArrayRef)]).unwrap()
     };
-    let batches = [words("a"), words("a"), words("b")];
+    // Each is more than a writer gathers; after `b` it gathers twice as much, so `c` and `d` come together.
+    let batches = ["a", "a", "b", "c", "d"].map(words);
     let mut writer = client.writer("a", batches[0].schema(), Mode::Replace).unwrap();
     for rows in &batches {
         writer.write(rows.clone()).await.unwrap();
     }
-    assert_eq!(writer.finish().await.unwrap().segments, 2);
+    assert_eq!(writer.finish().await.unwrap().segments, 3);
     let frame = client.get("a").await.unwrap();
     let found: Vec<RecordBatch> = frame.batches().map(Result::unwrap).collect();
-    assert_eq!(found, batches);
+    assert_eq!(found.iter().map(word).collect::<Vec<_>>(), ["a", "a", "b", "c", "d"]);
+}
+
+/// The word that a batch is full of.
+fn word(batch: &RecordBatch) -> String {
+    let words = batch.column(0).as_dictionary::<Int32Type>().downcast_dict::<StringArray>().unwrap();
+    let mut each = words.into_iter();
+    let first = each.next().flatten().unwrap();
+    assert!(each.all(|word| word == Some(first)));
+    first.to_owned()
 }
 
 #[tokio::test]
@@ -171,6 +182,29 @@ async fn a_writer_that_is_killed_leaves_nothing() {
     assert!(client.usage().await.unwrap().reserved > 64 * MIB);
     writer.kill();
     nothing_is_left(&client, "a").await;
+    drop(agent);
+    region.assert_clean();
+}
+
+#[tokio::test]
+async fn a_writer_outlives_its_agent() {
+    let region = Region::new("400MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = mebibytes(0, 70);
+    let mut writer = client.writer("a", rows.schema(), Mode::Replace).unwrap();
+    for _ in 0..2 {
+        writer.write(rows.clone()).await.unwrap();
+    }
+    agent.kill();
+    let agent = region.agent();
+    // What is asked again finds the new agent; what a writer asks for is not asked again.
+    assert!(client.list("").await.unwrap().is_empty());
+    writer.write(rows.clone()).await.unwrap();
+    let info = writer.finish().await.unwrap();
+    assert_eq!(info.rows, Some((3 * 70) << 17));
+    assert_eq!(sum(&client.get("a").await.unwrap()).unwrap(), 3 * numbers(&rows).iter().sum::<i64>());
+    assert_eq!(client.usage().await.unwrap().reserved, 0);
     drop(agent);
     region.assert_clean();
 }
