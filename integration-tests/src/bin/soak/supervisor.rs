@@ -149,7 +149,9 @@ impl Soak {
         self.count();
         let counts: Vec<String> = self.counts.iter().map(|(what, count)| format!("{what} {count}")).collect();
         println!("counted: soak: {}", counts.join(", "));
-        for needed in ["put", "append", "put rows", "map", "again", "stream", "drop", "worker killed"] {
+        for needed in
+            ["put", "append", "put rows", "map", "snapshot", "again", "stream", "drop", "worker killed"]
+        {
             assert!(self.counts.contains_key(needed), "no {needed}: a soak of nothing");
         }
     }

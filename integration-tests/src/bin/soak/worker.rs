@@ -99,11 +99,30 @@ async fn write(client: &Client, rng: &mut Rng) {
 async fn read(client: &Client, rng: &mut Rng) {
     let mut kept: Vec<(u64, Frame, i64)> = Vec::new();
     loop {
-        if kept.len() == KEPT || (!kept.is_empty() && rng.bool()) {
+        if kept.len() >= KEPT || (!kept.is_empty() && rng.bool()) {
             let (index, frame, sum) = kept.swap_remove(rng.usize(..kept.len()));
             // As long as it is mapped nobody may have written there, whoever dropped it and whatever died meanwhile.
             assert_eq!(check_all(index, &frame), sum, "frame {index} changed while it was mapped");
             say("again");
+            continue;
+        }
+        if rng.u8(..6) == 0 {
+            let indexes = [(); 2].map(|()| rng.u64(..FRAMES));
+            let [first, second] = indexes.map(frames::name);
+            match client.snapshot(&[&first, &second]).await {
+                Ok(taken) => {
+                    for (index, frame) in indexes.into_iter().zip(taken) {
+                        let sum = check_all(index, &frame);
+                        kept.push((index, frame, sum));
+                    }
+                    say("snapshot");
+                }
+                Err(error) => match expected(&error) {
+                    Some(Expected::Away) => return,
+                    Some(Expected::Missing) => say("missing"),
+                    other => panic!("snapshot: {other:?}: {error}"),
+                },
+            }
             continue;
         }
         let index = rng.u64(..FRAMES);
