@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import subprocess
 import zipfile
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+
+from sandbox import Failed
 
 TPCH_TABLES = ("region", "nation", "supplier", "customer", "part", "partsupp", "orders", "lineitem")
 
@@ -27,15 +30,14 @@ def flights() -> pa.Table:
 
 def tpch(sandbox, scale: float) -> dict:
     """The tables of TPC-H by name, generated anew by a Rust program that knows nothing of farrow."""
-    directory = sandbox.directory / "copy"
-    directory.mkdir()
-    sandbox.run("demo_tpch_files", str(scale), str(directory))
-    tables = {}
-    for table in TPCH_TABLES:
-        path = directory / f"{table}.arrow"
-        with pa.OSFile(str(path)) as file, pa.ipc.open_file(file) as reader:
-            tables[f"tpch/{table}"] = reader.read_all()
-        path.unlink()
+    command = [str(sandbox.programs / "demo_tpch"), str(scale)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as generator:
+        tables = {}
+        for table in TPCH_TABLES:
+            with pa.ipc.open_stream(generator.stdout) as reader:
+                tables[f"tpch/{table}"] = reader.read_all()
+    if generator.returncode != 0:
+        raise Failed(f"expected `demo_tpch {scale}` to succeed; exit {generator.returncode}")
     return tables
 
 

@@ -37,18 +37,18 @@ class Reader:
         if line != word:
             raise Failed(f"expected reader {self.pid} to say `{word}`; it said `{line}` (see its error above)")
 
-    def go_on(self):
-        self.process.stdin.write("\n")
+    def tell(self, word: str):
+        self.process.stdin.write(word + "\n")
         self.process.stdin.flush()
 
     def map_everything(self):
         """From the start to having read every byte."""
         self.expect("connected")
-        self.go_on()
+        self.tell("get")
         self.expect("ready")
 
     def let_go(self):
-        self.go_on()
+        self.tell("release")
         self.expect("released")
 
     def kill(self):

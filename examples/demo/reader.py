@@ -1,8 +1,8 @@
 """A process of its own that reads frames, step by step as its parent says: `reader.py mapped|streamed NAME...`.
 
-It prints `connected`, waits for a line, gets the frames and reads every byte of them, prints `ready`, waits for a
-line, lets go of them, prints `released`, waits for a line and ends. `sums` instead of a mode prints the sums of the
-mapped frames' columns, as the Rust program demo_sums does, and ends.
+It prints `connected`. At each line `get` it gets the frames, reads every byte of them and prints `ready`; at each line
+`release` it lets go of them and prints `released`; at the end of its input it ends. `sums` instead of a mode prints the
+sums of the mapped frames' columns, as the Rust program demo_sums does, and ends.
 """
 
 from __future__ import annotations
@@ -20,25 +20,19 @@ def mapped(names: list):
     import farrow
 
     client = farrow.connect()
-    tell("connected")
-    return [client.get(name).to_arrow() for name in names]
+    client.usage()
+    return lambda: [client.get(name).to_arrow() for name in names]
 
 
 def streamed(names: list):
     client = flight.connect("grpc+unix://" + os.environ["FARROW_ADDRESS"])
     client.list_actions()
-    tell("connected")
-    return [stream(client, name) for name in names]
+    return lambda: [stream(client, name) for name in names]
 
 
 def stream(client: flight.FlightClient, name: str):
     info = client.get_flight_info(flight.FlightDescriptor.for_path(*name.split("/")))
     return client.do_get(info.endpoints[0].ticket).read_all()
-
-
-def tell(word: str):
-    print(word, flush=True)
-    sys.stdin.readline()
 
 
 def print_sums(names: list):
@@ -58,14 +52,20 @@ def main():
     if mode == "sums":
         print_sums(names)
         return
-    tables = {"mapped": mapped, "streamed": streamed}[mode](names)
-    for table in tables:
-        sum_of_bytes(table)
-    tell("ready")
-    # Loop variables hold arrays too.
-    tables.clear()
-    del table
-    tell("released")
+    get = {"mapped": mapped, "streamed": streamed}[mode](names)
+    print("connected", flush=True)
+    tables = []
+    for word in sys.stdin:
+        if word == "get\n":
+            tables = get()
+            for table in tables:
+                sum_of_bytes(table)
+            print("ready", flush=True)
+        else:
+            # The loop's variable holds arrays too.
+            table = None
+            tables.clear()
+            print("released", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ async fn main() -> anyhow::Result<()> {
     let client = Client::connect(Address::find(None)?).await?;
     for (table, reader) in tpch::tables(scale) {
         let schema = reader.schema();
-        let batches = tpch::collect(reader)?;
+        let batches = reader.collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
         let info = client.put(&format!("tpch/{table}"), schema, batches).await?;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;

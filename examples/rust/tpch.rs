@@ -1,7 +1,6 @@
 //! The eight tables of TPC-H as Arrow batches, generated the same for the same scale factor.
 
-use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_schema::ArrowError;
+use arrow_array::RecordBatchReader;
 use tpchgen::generators::{
     CustomerGenerator, LineItemGenerator, NationGenerator, OrderGenerator, PartGenerator, PartSuppGenerator,
     RegionGenerator, SupplierGenerator,
@@ -34,11 +33,6 @@ pub(crate) fn tables(scale: f64) -> Vec<Table> {
         ("orders", table!(OrderArrow, OrderGenerator)),
         ("lineitem", table!(LineItemArrow, LineItemGenerator)),
     ]
-}
-
-/// The batches of a table, all in memory.
-pub(crate) fn collect(table: Box<dyn RecordBatchReader + Send>) -> Result<Vec<RecordBatch>, ArrowError> {
-    table.collect()
 }
 
 /// The scale factor from the command line's first argument; 0.1 when there is none.

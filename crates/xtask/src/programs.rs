@@ -32,9 +32,9 @@ pub(crate) fn examples(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 pub(crate) fn demo(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
-    let scale = tree.demo_scale.to_string();
+    let demo = tree.python().args(["examples/demo/demo.py", "--scale", &tree.demo_scale.to_string()]);
     tally
-        .check(&tree.python().args(["examples/demo/demo.py", "--scale", &scale]).quiet())
+        .check(&demo.arg("--plot").arg(tree.target.join("demo.svg")).quiet())
         .context("the demo found something wrong; its last lines say what")
 }
 
