@@ -16,6 +16,7 @@ mod mount;
 mod programs;
 mod python;
 mod skipped;
+mod terminal;
 mod user;
 
 pub use agent::{Agent, Region};
@@ -31,4 +32,5 @@ pub use mount::famfs;
 pub use programs::{farrow, program};
 pub use python::pyarrow;
 pub use skipped::skipped;
+pub use terminal::Terminal;
 pub use user::User;

@@ -1,20 +1,22 @@
 //! The command line.
 
-use std::num::NonZeroU64;
-use std::path::PathBuf;
+mod agent;
+mod medium;
+mod rows;
 
-use clap::{Args as Group, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
-use famfs_format::FormatVersion;
+use clap::{Args as Group, Parser, Subcommand};
 use farrow_client::blocking::Client;
 use farrow_client::{Address, ClientError};
 
-use crate::age::Age;
-use farrow_proto::Size;
+use crate::exit;
+
+pub(crate) use self::agent::{Completions, Expire, Leases, Ls, Man, Retain, Rm, Stat, Verify, Watch};
+pub(crate) use self::medium::{Cat, Df, Export, Fsck, Grow, Log, Mkfs};
+pub(crate) use self::rows::{Append, Csv, Get, Head, Put, Schema, Source};
 
 /// Data frames in memory that processes and hosts share.
 #[derive(Debug, Parser)]
-#[command(name = "farrow", version, arg_required_else_help = true)]
+#[command(name = "farrow", version, arg_required_else_help = true, after_help = exit::TABLE)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,41 +25,117 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a region: a famfs file system with farrow's files in it, or farrow's files on a mounted famfs
+    #[command(after_help = "Examples:
+  farrow mkfs --size 1GiB /dev/shm/farrow
+  farrow mkfs --reserve 1GiB /dev/dax0.0
+  farrow mkfs /mnt/famfs")]
     Mkfs(Mkfs),
     /// Check a region or famfs image; nothing is written. Exit 0: clean, 1: problems found, 2: cannot be read
+    #[command(after_help = "Example:
+  farrow fsck /dev/shm/farrow")]
     Fsck(Fsck),
     /// Show superblock and log of a region or famfs image. Exit 0: all read, 1: problems found, 2: cannot be read
+    #[command(after_help = "Example:
+  farrow log --json /dev/dax0.0")]
     Log(Log),
     /// Write a file of a region or famfs image to stdout
+    #[command(after_help = "Example:
+  farrow cat /dev/dax0.0 days/1.arrow > 1.arrow")]
     Cat(Cat),
     /// Copy a version of a frame into a famfs file of its own, for programs that know nothing of farrow
+    #[command(after_help = "Example:
+  farrow export --file sales/orders days/orders.arrow /dev/shm/farrow")]
     Export(Export),
-    /// Publish an Arrow IPC file or stream as the next version of a frame
+    /// Publish the rows of a Parquet, CSV or Arrow IPC file as the next version of a frame
+    ///
+    /// The rows are read piece by piece: the memory it takes does not grow with the file. Nobody sees any of them
+    /// before all of them are there.
+    #[command(after_help = "Examples:
+  farrow put sales/orders orders.parquet
+  farrow put sales/orders --delimiter ';' orders.csv
+  zcat orders.csv.gz | farrow put sales/orders - --format csv")]
     Put(Put),
-    /// Write a frame out as an Arrow IPC stream, or a file
+    /// Publish a version that is the latest one's rows, which are not copied, and those of a file behind them
+    #[command(after_help = "Examples:
+  farrow append sales/orders monday.parquet
+  farrow get sales/orders@7 | farrow append sales/all -")]
+    Append(Append),
+    /// Write a frame's rows as Arrow IPC, Parquet or CSV, to stdout or into a file
+    ///
+    /// A file is there complete or not at all: the rows are written beside it, and it is replaced at the end.
+    #[command(after_help = "Examples:
+  farrow get sales/orders -o orders.parquet
+  farrow get sales/orders@7 --format csv | cut -d, -f1
+  farrow get sales/orders | python -c 'import sys, pyarrow as pa; print(pa.ipc.open_stream(sys.stdin.buffer).read_all())'")]
     Get(Get),
+    /// Show a frame's first rows as a table, or as CSV
+    #[command(after_help = "Examples:
+  farrow head sales/orders
+  farrow head -n 3 --columns id,amount sales/orders@7
+  farrow head -n 1000 --csv sales/orders > sample.csv")]
+    Head(Head),
+    /// Show a frame's columns and their types
+    #[command(after_help = "Example:
+  farrow schema sales/orders")]
+    Schema(Schema),
+    /// Show what is known of a frame: version, rows, bytes, when it was committed, how far it was checked
+    #[command(after_help = "Examples:
+  farrow stat sales/orders
+  farrow stat --json sales/orders@7")]
+    Stat(Stat),
     /// List frames: the latest version of each
+    #[command(after_help = "Examples:
+  farrow ls
+  farrow ls -l sales/
+  farrow ls --json | jq 'select(.bytes > 1e9) | .name'")]
     Ls(Ls),
-    /// Compare every batch of a frame with the checksum recorded at its commit. Exit 0: as committed, 1: not
+    /// Compare every batch of a frame with the checksum recorded at its commit. Exit 0: as committed, 7: not
+    #[command(after_help = "Example:
+  farrow verify sales/orders@7")]
     Verify(Verify),
     /// Remove a frame, one version of it, or all frames whose names begin alike; who has them mapped keeps them
+    #[command(after_help = "Examples:
+  farrow rm sales/orders@7
+  farrow rm --dry-run --prefix sales/
+  farrow rm --prefix sales/")]
     Rm(Rm),
     /// Keep the last versions of a frame from now on, and remove older ones
+    #[command(after_help = "Example:
+  farrow retain sales/orders --last 3")]
     Retain(Retain),
     /// Remove versions that are older than something
+    #[command(after_help = "Example:
+  farrow expire sales/ --older-than 30d")]
     Expire(Expire),
     /// Add a pool file, out of space that mkfs --reserve left outside the pool; it is never given back
+    #[command(after_help = "Examples:
+  farrow grow --by 1GiB
+  farrow grow /dev/shm/farrow")]
     Grow(Grow),
     /// Show who maps what
+    #[command(after_help = "Examples:
+  farrow leases
+  farrow leases --json | jq 'select(.age_seconds > 3600) | .pid'")]
     Leases(Leases),
     /// Tell what is committed and dropped from now on, a line each, until it is interrupted
+    #[command(after_help = "Example:
+  farrow watch --json sales/")]
     Watch(Watch),
     /// Show what holds the region's space: by the agent, or by a region or famfs image itself
+    #[command(after_help = "Examples:
+  farrow df
+  farrow df --json /dev/dax0.0")]
     Df(Df),
     /// Write what makes a shell complete this command's verbs and options to stdout
+    #[command(after_help = "Example:
+  source <(farrow completions bash)")]
     Completions(Completions),
     /// Write a man page for this command and each of its verbs, for packages
-    #[command(hide = true)]
+    #[command(
+        hide = true,
+        after_help = "Example:
+  farrow man /usr/share/man/man1"
+    )]
     Man(Man),
 }
 
@@ -71,253 +149,37 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
+    /// Where the agent is looked for.
+    pub(crate) fn address(&self) -> Result<Address, ClientError> {
+        Address::find(self.address.as_deref())
+    }
+
     pub(crate) fn connect(&self) -> Result<Client, ClientError> {
-        Client::connect(Address::find(self.address.as_deref())?)
+        Client::connect(self.address()?)
     }
 }
 
-#[derive(Debug, Group)]
-pub(crate) struct Mkfs {
-    /// Where: a file, made or replaced (in a tmpfs such as /dev/shm it is memory), a device, or the mount point of a
-    /// famfs, where farrow's files are made by the famfs program
-    pub(crate) path: PathBuf,
-    /// Bytes of the region: 4G, 64MiB; K, M, G and T are powers of 1024. famfs's own tools take no device under 4G,
-    /// farrow does [default: the file's size, if it is there]. On a mounted famfs bytes of the pool [default: all that
-    /// is free]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) size: Option<Size>,
-    /// Bytes of the famfs log: a power of two of at least 8M, which has room for 15420 files [default: 8M]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) log_len: Option<Size>,
-    /// Version of the famfs format; a famfs tool reads exactly the one that it was built for [default: 2.2]
-    #[arg(long, value_enum)]
-    pub(crate) omf: Option<Omf>,
-    /// Bytes left outside the pool, for other programs' famfs files for farrow export, and for farrow grow
-    #[arg(long, value_name = "SIZE", default_value = "0")]
-    pub(crate) reserve: Size,
-    /// The famfs program, which makes the files on a mounted famfs
-    #[arg(long, value_name = "PROGRAM", env = "FARROW_FAMFS", default_value = "famfs")]
-    pub(crate) famfs: PathBuf,
-    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) system_uuid_file: Option<PathBuf>,
-    /// Replace a file system that is there, with everything in it; on a mounted famfs, empty the region
-    #[arg(long)]
-    pub(crate) force: bool,
-}
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
 
-/// The famfs on-media format, by the numbers in the superblock.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum Omf {
-    /// Version 48: famfs from commit 5d0919f on
-    #[value(name = "2.2")]
-    V48,
-    /// Version 47: famfs before it
-    #[value(name = "2.1")]
-    V47,
-}
+    use super::*;
 
-impl From<Omf> for FormatVersion {
-    fn from(omf: Omf) -> Self {
-        match omf {
-            Omf::V48 => Self::V48,
-            Omf::V47 => Self::V47,
+    #[test]
+    fn every_verb_has_an_example_that_is_understood() {
+        Args::command().debug_assert();
+        for verb in Args::command().get_subcommands() {
+            let help = verb.get_after_help().unwrap_or_else(|| panic!("{}", verb.get_name())).to_string();
+            let called = format!("farrow {} ", verb.get_name());
+            let mut found = 0;
+            for line in help.lines().map(|line| format!("{line} ")).filter(|line| line.contains(&called)) {
+                let (_, args) = line.split_once("farrow ").unwrap();
+                let args = args.split(['|', '>', ')']).next().unwrap().split_whitespace();
+                let args = args.map(|word| word.trim_matches('\''));
+                Args::try_parse_from(["farrow"].into_iter().chain(args)).unwrap();
+                found += 1;
+            }
+            assert!(found > 0, "{}", verb.get_name());
         }
     }
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Fsck {
-    /// The region, an image that the famfs tools made, or the mount point of a famfs
-    pub(crate) path: PathBuf,
-    /// As JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Log {
-    /// The region, an image that the famfs tools made, or the mount point of a famfs; a damaged one is read as far as
-    /// it can be
-    pub(crate) path: PathBuf,
-    /// As JSON: superblock, entries, problems
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Cat {
-    /// The region, an image that the famfs tools made, or the mount point of a famfs
-    pub(crate) path: PathBuf,
-    /// The file in it, relative to the mount: dir/file
-    #[arg(value_name = "FAMFS-PATH")]
-    pub(crate) file: String,
-}
-
-/// No agent may have the region open. The file takes space that mkfs --reserve left outside the pool, and famfs
-/// never gives it back.
-#[derive(Debug, Group)]
-pub(crate) struct Export {
-    /// The frame's name, or name@version
-    #[arg(long, value_name = "NAME", required = true)]
-    pub(crate) file: String,
-    /// The file to make, relative to the mount: dir/file.arrow. Missing directories are made
-    #[arg(value_name = "FAMFS-PATH")]
-    pub(crate) famfs_path: String,
-    /// The region
-    #[arg(value_name = "PATH", env = "FARROW_REGION")]
-    pub(crate) path: PathBuf,
-    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) system_uuid_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Put {
-    /// The frame's name: a path such as sales/orders
-    pub(crate) name: String,
-    /// Arrow IPC file or stream; - is stdin
-    pub(crate) file: PathBuf,
-    /// The next version is the latest one's rows, which are not copied, and these behind them; of the same schema
-    #[arg(long)]
-    pub(crate) append: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Get {
-    /// The frame's name, or name@version
-    pub(crate) name: String,
-    /// Write an Arrow IPC file here, instead of a stream to stdout
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Ls {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
-    pub(crate) prefix: String,
-    /// Also versions, rows, bytes and times
-    #[arg(short, long)]
-    pub(crate) long: bool,
-    /// As JSON, one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Verify {
-    /// The frame's name, or name@version
-    pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Rm {
-    /// The frame's name, or name@version
-    #[arg(required_unless_present = "prefix")]
-    pub(crate) name: Option<String>,
-    /// All frames whose names begin with this, all at once or, if the agent dies, none
-    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub(crate) prefix: Option<String>,
-    /// Only list the frames that would be removed
-    #[arg(long, requires = "prefix", conflicts_with = "name")]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Retain {
-    /// The frame's name. What it keeps is forgotten when the whole frame is removed
-    pub(crate) name: String,
-    /// How many
-    #[arg(long, value_name = "N", required_unless_present = "all")]
-    pub(crate) last: Option<NonZeroU64>,
-    /// All versions, as at first
-    #[arg(long, conflicts_with = "last")]
-    pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Expire {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
-    pub(crate) prefix: String,
-    /// How old, since the commit, by the agent's clock: 90s, 15min, 12h, 30d
-    #[arg(long, value_name = "AGE")]
-    pub(crate) older_than: Age,
-    /// Also the latest version of a frame, which else stays however old it is
-    #[arg(long)]
-    pub(crate) latest: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Grow {
-    /// A region to grow itself, which no agent has open, instead of asking an agent
-    pub(crate) path: Option<PathBuf>,
-    /// Bytes of the pool file, rounded up to units of 2 MiB [default: the largest range that is in no file]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) by: Option<Size>,
-    /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
-    #[arg(long, value_name = "FILE", requires = "path")]
-    pub(crate) system_uuid_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Leases {
-    /// As JSON, one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Watch {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
-    pub(crate) prefix: String,
-    /// As JSON, one object a line
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Df {
-    /// A region, famfs image or mount point of a famfs to look at itself, instead of asking an agent
-    pub(crate) path: Option<PathBuf>,
-    /// As JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Completions {
-    /// For which: bash takes `source <(farrow completions bash)` in ~/.bashrc
-    pub(crate) shell: Shell,
-}
-
-#[derive(Debug, Group)]
-pub(crate) struct Man {
-    /// Where: a directory
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
 }

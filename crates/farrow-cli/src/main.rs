@@ -2,29 +2,38 @@
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
-//! Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 failed (or, for fsck and log,
-//! problems found), 2 not understood (or, for fsck and log, cannot be read).
+//! Data goes to stdout, everything else to stderr. What the exit codes say, `exit.rs` has in one table.
 #![forbid(unsafe_code)]
 
 mod age;
 mod args;
 mod commands;
+mod destination;
+mod encode;
+mod exit;
+mod format;
+mod input;
 mod medium;
 mod output;
+mod progress;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
 use args::{Args, Command};
+use exit::Exit;
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    input::quiet_panics();
     // What looks at a medium copies out of it, and is told there of memory that has gone away. Frames are mapped, and
     // whoever reads them would not be told.
-    if !matches!(args.command, Command::Put(_) | Command::Get(_))
-        && let Err(error) = farrow_region::survive_bus_errors()
-    {
+    let maps = matches!(
+        args.command,
+        Command::Put(_) | Command::Append(_) | Command::Get(_) | Command::Head(_) | Command::Schema(_)
+    );
+    if !maps && let Err(error) = farrow_region::survive_bus_errors() {
         output::error(&error.into());
         return ExitCode::FAILURE;
     }
@@ -34,8 +43,12 @@ fn main() -> ExitCode {
         Command::Log(command) => return commands::log::run(&command),
         Command::Cat(command) => commands::cat::run(&command),
         Command::Export(command) => commands::export::run(&command),
-        Command::Put(command) => commands::put::run(&command),
+        Command::Put(command) => commands::put::put(&command),
+        Command::Append(command) => commands::put::append(&command),
         Command::Get(command) => commands::get::run(&command),
+        Command::Head(command) => commands::head::run(&command),
+        Command::Schema(command) => commands::schema::run(&command),
+        Command::Stat(command) => commands::stat::run(&command),
         Command::Ls(command) => commands::ls::run(&command),
         Command::Verify(command) => commands::verify::run(&command),
         Command::Rm(command) => commands::rm::run(&command),
@@ -54,7 +67,7 @@ fn main() -> ExitCode {
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             output::error(&error);
-            ExitCode::FAILURE
+            Exit::of(&error).into()
         }
     }
 }

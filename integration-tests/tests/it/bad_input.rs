@@ -223,6 +223,6 @@ async fn no_agent_at_the_address() {
         assert!(error.to_string().contains("farrow-agent --region"), "{error}");
     }
     let told = farrow(&["ls", "--address", "/nowhere/agent.sock"]);
-    assert_eq!(told.status.code(), Some(1));
+    assert_eq!(told.status.code(), Some(4));
     assert!(String::from_utf8_lossy(&told.stderr).contains("no agent at /nowhere/agent.sock"));
 }

@@ -1,5 +1,9 @@
 //! The `farrow` command.
 
+mod exit_codes;
+mod rows;
+mod terminal;
+
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
 use std::process::{Output, Stdio};
@@ -55,12 +59,12 @@ async fn put_ls_get_rm() {
     assert_eq!(df["pool_bytes"].as_u64(), Some(parts));
 
     let missing = run(&["get", "copies/one"]);
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(3));
     assert!(stderr(&missing).contains("no frame `copies/one`"), "{}", stderr(&missing));
     let garbage = region.beside("garbage");
     std::fs::write(&garbage, "not arrow").unwrap();
     let refused = run(&["put", "x", garbage.to_str().unwrap()]);
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(8));
     assert!(stderr(&refused).contains("garbage"), "{}", stderr(&refused));
 }
 
@@ -80,11 +84,14 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     assert!(removed.starts_with("2 frames: 3 versions removed, "), "{removed}");
     assert_eq!(stdout(&run(&["ls"])), "days\nkept\n");
     let again = run(&["rm", "--prefix", "day/"]);
-    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(again.status.code(), Some(3));
     assert!(stderr(&again).contains("no frame whose name begins with \"day/\""), "{}", stderr(&again));
-    for args in
-        [&["rm"][..], &["rm", "--prefix", ""], &["rm", "a", "--prefix", "b"], &["rm", "a", "--dry-run"]]
-    {
+    let none = run(&["rm", "--prefix", "day/", "--dry-run"]);
+    assert_eq!((none.status.code(), stderr(&none)), (again.status.code(), stderr(&again)));
+    assert_eq!(stdout(&run(&["rm", "kept@2", "--dry-run"])), "kept@2\n");
+    assert_eq!(stdout(&run(&["rm", "kept", "--dry-run"])), "kept\n");
+    assert_eq!(run(&["rm", "none", "--dry-run"]).status.code(), Some(3));
+    for args in [&["rm"][..], &["rm", "--prefix", ""], &["rm", "a", "--prefix", "b"]] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
 
@@ -96,7 +103,7 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     let long = stdout(&run(&["ls", "-l", "kept"]));
     assert!(long.lines().nth(1).unwrap().ends_with('2') && long.contains("keeps"), "{long}");
     assert!(stderr(&run(&["retain", "kept", "--all"])).contains("keeps all versions: 0 versions removed"));
-    assert_eq!(run(&["retain", "none", "--last", "1"]).status.code(), Some(1));
+    assert_eq!(run(&["retain", "none", "--last", "1"]).status.code(), Some(3));
     assert_eq!(run(&["retain", "kept", "--last", "0"]).status.code(), Some(2));
 
     assert!(stderr(&run(&["expire", "--older-than", "1d"])).starts_with("0 versions removed"));
@@ -117,7 +124,7 @@ async fn grow_adds_pool_files_with_and_without_an_agent() {
     let full = put().await.unwrap_err();
     assert_eq!(full.reason(), Some(Reason::RegionFull), "{full}");
     let refused = farrow(&["grow", path]);
-    assert_eq!(refused.status.code(), Some(1), "an agent has it open");
+    assert_eq!(refused.status.code(), Some(4), "an agent has it open");
 
     let grown = farrow(&["grow", "--by", "24MiB", "--address", agent.socket()]);
     assert!(stderr(&grown).contains("24.0 MiB more"), "{}", stderr(&grown));
@@ -136,7 +143,7 @@ async fn grow_adds_pool_files_with_and_without_an_agent() {
 
     assert!(stderr(&farrow(&["grow", path])).contains("16.0 MiB more"));
     let none = farrow(&["grow", path]);
-    assert_eq!(none.status.code(), Some(1));
+    assert_eq!(none.status.code(), Some(6));
     assert!(stderr(&none).contains("--reserve"), "{}", stderr(&none));
     region.assert_clean();
     let agent = region.agent();
@@ -160,14 +167,14 @@ async fn verify_finds_what_was_changed_behind_the_agents_back() {
     let told = verify(&agent, "a");
     assert_eq!(told.status.code(), Some(0));
     assert!(stderr(&told).starts_with("a@1: 1 batch, "), "{}", stderr(&told));
-    assert_eq!(verify(&agent, "a@2").status.code(), Some(1));
+    assert_eq!(verify(&agent, "a@2").status.code(), Some(3));
 
     let file = std::fs::OpenOptions::new().write(true).open(&region.path).unwrap();
     let place = place_of_500(&std::fs::read(&region.path).unwrap());
     file.write_all_at(&[0xff], place as u64).unwrap();
     agent.errs();
     let differs = verify(&agent, "a@1");
-    assert_eq!(differs.status.code(), Some(1));
+    assert_eq!(differs.status.code(), Some(7));
     let expected =
         "farrow: `a@1` is not what was committed: segment 0, record batch 0: its bytes have checksum";
     assert!(stderr(&differs).starts_with(expected), "{}", stderr(&differs));
@@ -240,10 +247,8 @@ fn fsck_tells_clean_from_damaged_from_unreadable() {
 fn usage_errors_are_told_apart() {
     assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
     let help = farrow(&["--help"]);
-    for verb in
-        ["mkfs", "fsck", "put", "ls", "get", "verify", "rm", "retain", "expire", "grow", "leases", "df"]
-    {
-        assert!(stdout(&help).contains(verb), "{verb}");
+    for verb in ["mkfs", "fsck", "put", "append", "ls", "get", "head", "verify", "leases", "df"] {
+        assert!(stdout(&help).contains(&format!("\n  {verb} ")), "{verb}");
     }
 }
 

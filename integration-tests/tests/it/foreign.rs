@@ -131,7 +131,7 @@ async fn it_is_neither_replaced_nor_removed() {
 
     for args in [&["rm", "a.arrow"][..], &["rm", "a.arrow@1"], &["put", "a.arrow", file]] {
         let refused = run(args);
-        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        assert_eq!(refused.status.code(), Some(5), "{args:?}");
         assert!(said(&refused).contains("neither replace nor remove"), "{args:?}: {}", said(&refused));
     }
     let refused = run(&["verify", "a.arrow"]);

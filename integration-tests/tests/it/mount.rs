@@ -165,7 +165,9 @@ fn mkfs_makes_farrows_files_by_the_tools() {
     assert_eq!((df["pool_bytes"].as_u64(), df["unallocated"].as_u64()), (Some(20 * UNIT), Some(2 * UNIT)));
     let cat = farrow(&["cat", path, "farrow/catalog"]);
     assert!(cat.stdout == fs::read(region.path.join("farrow/catalog")).unwrap());
-    refused(&farrow(&["cat", path, "farrow/nothing"]), &["farrow/nothing"]);
+    let nothing = farrow(&["cat", path, "farrow/nothing"]);
+    assert_eq!(nothing.status.code(), Some(3));
+    assert!(stderr(&nothing).contains("farrow/nothing"), "{}", stderr(&nothing));
     refused(&farrow(&["export", "--file", "a", "a.arrow", path]), &["famfs cp", "farrow get a"]);
 }
 

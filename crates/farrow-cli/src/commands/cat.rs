@@ -9,6 +9,7 @@ use famfs_format::{FileEntry, RelPath};
 use farrow_store::{Mount, read_log};
 
 use crate::args::Cat;
+use crate::exit::Failure;
 use crate::medium::Medium;
 use crate::output;
 
@@ -22,7 +23,7 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
     let log = read_log(&*media)?;
     let Some(namespace) = &log.namespace else {
         let problems: Vec<String> = log.problems.iter().map(ToString::to_string).collect();
-        bail!("{}: {}", named(), problems.join("; "));
+        return Err(Failure::corrupt(format!("{}: {}", named(), problems.join("; "))).into());
     };
     for problem in &log.problems {
         output::note(format_args!("note: {}: {problem}", named()));
@@ -31,7 +32,10 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
         if namespace.dir(&path).is_some() {
             bail!("{path} in {} is a directory", named());
         }
-        bail!("no file {path} in {}. Try: farrow log", named());
+        let message = format!("no file {path} in {}. Try: farrow log", named());
+        // Of a damaged log, what is not there may have been lost.
+        let lost = !log.problems.is_empty();
+        return Err(if lost { Failure::corrupt(message) } else { Failure::not_found(message) }.into());
     };
     if let Some(mount) = Mount::find(&args.path)? {
         return copy(&mount.path_of(&path), file);
@@ -39,11 +43,12 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
     // Said before the first byte and not after the last that is there.
     for extent in file.map.extents() {
         if extent.end().is_none_or(|end| end > media.len()) {
-            bail!(
+            let message = format!(
                 "{path}: extent {extent} is not within {}, which has {:#x} bytes: is it the whole device?",
                 named(),
                 media.len()
             );
+            return Err(Failure::corrupt(message).into());
         }
     }
     let mut out = std::io::stdout().lock();

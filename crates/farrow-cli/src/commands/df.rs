@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::bail;
 use farrow_region::PageUse;
 use farrow_store::{check, read_log};
 use serde::Serialize;
 
 use crate::args::Df;
+use crate::exit::Failure;
 use crate::medium::Medium;
 use crate::output;
 
@@ -93,7 +93,7 @@ fn of_medium(path: &Path) -> anyhow::Result<Usage> {
     let (Some(superblock), Some(header), Some(namespace)) = (&log.superblock, &log.header, &log.namespace)
     else {
         let problems: Vec<String> = log.problems.iter().map(ToString::to_string).collect();
-        bail!("{}: {}", path.display(), problems.join("; "));
+        return Err(Failure::corrupt(format!("{}: {}", path.display(), problems.join("; "))).into());
     };
     let report = check(&*media)?;
     for problem in &report.problems {

@@ -1,55 +1,59 @@
 //! `farrow get`
 
-use std::fs::File;
-use std::io::{BufWriter, IsTerminal, Write};
+use std::io::IsTerminal;
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use arrow_ipc::writer::{FileWriter, StreamWriter};
-use farrow_client::Frame;
+use anyhow::Context;
 
 use crate::args::Get;
+use crate::destination::Destination;
+use crate::encode::Encoder;
+use crate::exit::Failure;
+use crate::format::{self, Format};
 use crate::output;
+use crate::progress::Progress;
 
 pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
-    if args.output.is_none() && std::io::stdout().is_terminal() {
-        bail!("an Arrow stream is nothing for a terminal: use -o FILE, or a pipe");
+    let file = args.output.as_deref().filter(|path| path.as_os_str() != "-");
+    let format = Format::of_output(args.format, file)?;
+    if file.is_none() && format != Format::Csv && std::io::stdout().is_terminal() {
+        let hint = "not for a terminal: use -o FILE, a pipe, --format csv, or farrow head";
+        return Err(Failure::usage(format!("rows as bytes are {hint}")).into());
     }
     let frame = args.agent.connect()?.get(&args.name)?;
     if let Some(why) = frame.why() {
         output::note(format_args!("streamed, not mapped: {why}"));
     }
-    match &args.output {
-        Some(path) => {
-            let named = || path.display().to_string();
-            let file = File::create(path).with_context(named)?;
-            write_file(&frame, file).with_context(named)?;
-            output::note(format_args!(
-                "{}@{}: {} rows to {}",
-                frame.name(),
-                frame.version(),
-                frame.rows(),
-                named()
-            ));
-        }
-        None => write_stream(&frame, std::io::stdout().lock())?,
+    let place = || file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
+    let delimiter = file.map_or(b',', format::delimiter);
+    let mut encoder =
+        Encoder::new(format, delimiter, &frame.schema(), Destination::open(file)?).with_context(place)?;
+    // Where rows go to the terminal, they are all there is to see.
+    let progress = if file.is_some() || !std::io::stdout().is_terminal() {
+        Progress::new()?
+    } else {
+        Progress::hidden()
+    };
+    progress.expect(frame.bytes());
+    let batches = frame.num_batches().max(1) as u64;
+    for (done, batch) in (1..).zip(frame.batches()) {
+        encoder.write(&batch?).with_context(place)?;
+        progress.at(frame.bytes() / batches * done);
+    }
+    progress.clear();
+    encoder.finish().with_context(place)?.finish()?;
+    if let Some(path) = file {
+        tell(&frame, path);
     }
     Ok(())
 }
 
-fn write_file(frame: &Frame, file: File) -> anyhow::Result<()> {
-    let mut writer = FileWriter::try_new(BufWriter::new(file), &frame.schema())?;
-    for batch in frame.batches() {
-        writer.write(&batch?)?;
-    }
-    writer.finish()?;
-    Ok(writer.into_inner()?.into_inner()?.flush()?)
-}
-
-fn write_stream(frame: &Frame, out: impl Write) -> anyhow::Result<()> {
-    let mut writer = StreamWriter::try_new(BufWriter::new(out), &frame.schema())?;
-    for batch in frame.batches() {
-        writer.write(&batch?)?;
-    }
-    writer.finish()?;
-    Ok(writer.into_inner()?.flush()?)
+fn tell(frame: &farrow_client::Frame, path: &Path) {
+    output::note(format_args!(
+        "{}@{}: {} rows to {}",
+        frame.name(),
+        frame.version(),
+        frame.rows(),
+        path.display()
+    ));
 }

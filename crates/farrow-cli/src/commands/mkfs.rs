@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use famfs_format::{FormatVersion, MIN_DEVICE_LEN};
+use famfs_format::{FormatError, FormatVersion, MIN_DEVICE_LEN};
 use farrow_region::{Access, FileMedia, Media};
-use farrow_store::{FamfsTools, FormatOptions, FormatReport, HostId, Mount, MountOptions, Store};
+use farrow_store::{FamfsTools, FormatOptions, FormatReport, HostId, Mount, MountOptions, Store, StoreError};
 
 use crate::args::Mkfs;
+use crate::exit::Failure;
 use crate::output;
 
 pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
@@ -28,7 +29,8 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let size = size.context("there is no such file: say with --size how large to make it")?;
             let media = FileMedia::create(&args.path, size, false)?;
-            let report = Store::format(&media, &options).inspect_err(|_| remove(&args.path))?;
+            let report =
+                Store::format(&media, &options).inspect_err(|_| remove(&args.path)).map_err(understood)?;
             (media, report)
         }
         Ok(found) if size.is_some_and(|size| !found.is_file() || size != found.len()) => {
@@ -42,13 +44,13 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
             }
             // A device is refused here: it has its size.
             let media = FileMedia::create(&args.path, size.unwrap_or_default(), args.force)?;
-            let report = Store::format(&media, &options)?;
+            let report = Store::format(&media, &options).map_err(understood)?;
             (media, report)
         }
         // What cannot be looked at cannot be opened either, and the opening says why.
         _ => {
             let media = FileMedia::open(&args.path, Access::ReadWrite)?;
-            let report = Store::format(&media, &options)?;
+            let report = Store::format(&media, &options).map_err(understood)?;
             (media, report)
         }
     };
@@ -118,6 +120,14 @@ fn tell(path: &Path, media: &FileMedia, report: &FormatReport) {
             "note: famfs's own tools take no device under {}; farrow does",
             output::size(MIN_DEVICE_LEN)
         ));
+    }
+}
+
+/// The log's length is the one thing that may be wrong about the superblock of a region that is not there yet.
+fn understood(error: StoreError) -> anyhow::Error {
+    match error {
+        StoreError::Famfs(error @ FormatError::LogLen { .. }) => Failure::usage(error.to_string()).into(),
+        error => error.into(),
     }
 }
 

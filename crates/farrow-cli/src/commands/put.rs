@@ -1,38 +1,45 @@
-//! `farrow put`
+//! `farrow put` and `farrow append`
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read, Seek};
+use std::path::Path;
 
-use anyhow::{Context, bail};
-use arrow_array::RecordBatch;
-use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_array::RecordBatchReader;
 use arrow_schema::{ArrowError, SchemaRef};
+use farrow_client::blocking::Client;
+use farrow_client::{Address, ClientError, Info};
 
-use crate::args::Put;
+use crate::args::{Append, Put, Source};
+use crate::input::{self, InputError};
 use crate::output;
+use crate::progress::Progress;
 
-/// How an Arrow IPC file begins; anything else is taken for a stream.
-const FILE_MAGIC: &[u8; 6] = b"ARROW1";
-
-pub(crate) fn run(args: &Put) -> anyhow::Result<()> {
+pub(crate) fn put(args: &Put) -> anyhow::Result<()> {
     let client = args.agent.connect()?;
-    let (schema, batches) = if args.file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("read stdin")?;
-        read(Cursor::new(bytes)).context("stdin")?
-    } else {
-        let named = || args.file.display().to_string();
-        let file = File::open(&args.file).with_context(named)?;
-        if file.metadata().with_context(named)?.is_dir() {
-            bail!("{}: a directory: name one Arrow IPC file", named());
-        }
-        read(BufReader::new(file)).with_context(named)?
-    };
-    let info = if args.append {
-        client.append(&args.name, schema, batches)?
-    } else {
-        client.put(&args.name, schema, batches)?
-    };
+    publish(&args.source, || None, |rows| client.put_reader(&args.name, rows))
+}
+
+pub(crate) fn append(args: &Append) -> anyhow::Result<()> {
+    let client = args.agent.connect()?;
+    let known = || known(&client, args);
+    publish(&args.source, known, |rows| client.append_reader(&args.name, rows))
+}
+
+/// The columns of the frame that there is. Without them, and without the right to read them, the agent compares.
+fn known(client: &Client, args: &Append) -> Option<SchemaRef> {
+    // Over TCP a frame comes with all its rows.
+    let Ok(Address::Unix(_)) = args.agent.address() else { return None };
+    Some(client.get(&args.name).ok()?.schema())
+}
+
+fn publish(
+    source: &Source,
+    known: impl FnOnce() -> Option<SchemaRef>,
+    give: impl FnOnce(Box<dyn RecordBatchReader + Send>) -> Result<Info, ClientError>,
+) -> anyhow::Result<()> {
+    let progress = Progress::new()?;
+    let rows = input::open(&source.file, source.format, &source.csv, known, &progress)?;
+    let given = give(Box::new(rows));
+    progress.clear();
+    let info = given.map_err(|error| in_words_of_the_file(error, &source.file))?;
     if let Some(why) = &info.why {
         output::note(format_args!("streamed to the agent, not written in place: {why}"));
     }
@@ -46,17 +53,14 @@ pub(crate) fn run(args: &Put) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn read(mut input: impl Read + Seek) -> anyhow::Result<(SchemaRef, Vec<RecordBatch>)> {
-    let mut magic = Vec::new();
-    input.by_ref().take(6).read_to_end(&mut magic)?;
-    input.rewind()?;
-    let (schema, batches): (_, Result<Vec<_>, ArrowError>) = if magic == FILE_MAGIC {
-        let reader = FileReader::try_new(input, None).context("no complete Arrow IPC file")?;
-        (reader.schema(), reader.collect())
-    } else {
-        let reader = StreamReader::try_new(input, None)
-            .context("neither an Arrow IPC file (it does not begin with ARROW1) nor a stream")?;
-        (reader.schema(), reader.collect())
-    };
-    Ok((schema, batches.context("a damaged record batch")?))
+/// What is wrong with the rows is said of the file.
+fn in_words_of_the_file(error: ClientError, file: &Path) -> anyhow::Error {
+    match error {
+        ClientError::Reader(ArrowError::ExternalError(cause)) => match cause.downcast::<InputError>() {
+            Ok(error) => (*error).into(),
+            Err(cause) => ClientError::Reader(ArrowError::ExternalError(cause)).into(),
+        },
+        ClientError::Ipc(error) => InputError::new(file, &error).into(),
+        error => error.into(),
+    }
 }

@@ -1,20 +1,17 @@
 //! `farrow verify`
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use crate::args::Verify;
 use crate::output;
+use crate::progress::Progress;
 
 pub(crate) fn run(args: &Verify) -> anyhow::Result<()> {
     let client = args.agent.connect()?;
-    // Shown on a terminal only.
-    let style = "{wide_bar} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
-    let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template(style)?);
+    let bar = Progress::new()?;
     let verified = client.verify(&args.name, |progress| {
-        bar.set_length(progress.bytes);
-        bar.set_position(progress.bytes_done);
+        bar.expect(progress.bytes);
+        bar.at(progress.bytes_done);
     });
-    bar.finish_and_clear();
+    bar.clear();
     let verified = verified?;
     let batches = if verified.batches == 1 { "batch" } else { "batches" };
     let mut told = format!(

@@ -1,0 +1,148 @@
+//! CSV.
+
+use std::io::{Cursor, Read};
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_csv::ReaderBuilder;
+use arrow_csv::reader::{Decoder, Format};
+use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+
+use super::{Problem, Rows, batch_rows};
+use crate::args::Csv;
+use crate::output;
+
+/// Types are taken from so many bytes.
+const SAMPLE: u64 = 1 << 20;
+
+/// Bytes read at a time.
+const PIECE: usize = 1 << 20;
+
+/// At most so many bytes become one batch: a quote that is never closed makes one value of the rest of the file.
+const MAX_BATCH: usize = 256 << 20;
+
+/// What some programs put before the first character.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// `known` are the columns as they have to be, in their order; else they are what the sample looks like.
+pub(super) fn open(
+    mut input: impl Read + Send + 'static,
+    csv: &Csv,
+    delimiter: u8,
+    known: Option<SchemaRef>,
+) -> Result<Rows, Problem> {
+    let mut sample = Vec::new();
+    input.by_ref().take(SAMPLE).read_to_end(&mut sample)?;
+    let cut = sample.len() as u64 == SAMPLE;
+    if sample.starts_with(BYTE_ORDER_MARK) {
+        sample.drain(..BYTE_ORDER_MARK.len());
+    }
+    if sample.is_empty() {
+        return Err("is empty, and not even the names of columns are known".into());
+    }
+    // Where the sample ends within a row, its last value must not count: 12 is perhaps the half of 12.5.
+    let whole = match sample.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) if cut => &sample[..=end],
+        _ => &sample[..],
+    };
+    let format = Format::default().with_header(!csv.no_header).with_delimiter(delimiter);
+    let (found, rows) = format.clone().with_truncated_rows(true).infer_schema(whole, None)?;
+    let known = match known {
+        Some(known) if !csv.no_header => Some(same_names(&found, known)?),
+        known => known,
+    };
+    let typed = known.is_some() || csv.text;
+    let schema = known.unwrap_or_else(|| Arc::new(types(&found, csv.text)));
+    let batch_rows = batch_rows(whole.len() as u64, rows as u64);
+    let builder = ReaderBuilder::new(schema.clone()).with_format(format).with_batch_size(batch_rows);
+    Ok(Box::new(CsvReader {
+        input: Cursor::new(sample).chain(input),
+        decoder: builder.build_decoder(),
+        schema,
+        typed,
+        piece: Vec::new(),
+        at: 0,
+    }))
+}
+
+/// The columns as they have to be, if they are called so.
+fn same_names(found: &Schema, known: SchemaRef) -> Result<SchemaRef, Problem> {
+    let names = |schema: &Schema| -> Vec<String> {
+        schema.fields().iter().map(|field| field.name().clone()).collect()
+    };
+    let (found, wanted) = (names(found), names(&known));
+    if found == wanted {
+        return Ok(known);
+    }
+    let (found, wanted) = (output::short(found.join(", "), 400), output::short(wanted.join(", "), 400));
+    Err(format!("columns {found}, and the frame has {wanted}: they must be the same, in this order").into())
+}
+
+/// The types that were found; a column that has no values in the sample is text.
+fn types(found: &Schema, text: bool) -> Schema {
+    let fields = found.fields().iter().map(|field| {
+        let r#type = match field.data_type() {
+            DataType::Null => DataType::Utf8,
+            _ if text => DataType::Utf8,
+            other => other.clone(),
+        };
+        Field::new(field.name(), r#type, true)
+    });
+    Schema::new(fields.collect::<Vec<_>>())
+}
+
+struct CsvReader<R> {
+    input: R,
+    decoder: Decoder,
+    schema: SchemaRef,
+    /// Whether types do not come from the sample.
+    typed: bool,
+    /// What was read and not decoded yet, from `at` on.
+    piece: Vec<u8>,
+    at: usize,
+}
+
+impl<R: Read> CsvReader<R> {
+    fn batch(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        let mut taken = 0;
+        loop {
+            if self.at == self.piece.len() {
+                self.piece.clear();
+                self.at = 0;
+                self.input.by_ref().take(PIECE as u64).read_to_end(&mut self.piece)?;
+            }
+            // At the end an empty piece tells the decoder so.
+            let decoded = self.decoder.decode(&self.piece[self.at..])?;
+            self.at += decoded;
+            taken += decoded;
+            if decoded == 0 || self.decoder.capacity() == 0 {
+                return self.decoder.flush();
+            }
+            if taken > MAX_BATCH {
+                return Err(ArrowError::CsvError(format!(
+                    "{taken} bytes, and a row of these has no end: is a quote not closed, or --delimiter another?"
+                )));
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for CsvReader<R> {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let batch = self.batch().map_err(|error| match error {
+            ArrowError::ParseError(text) if !self.typed => ArrowError::ParseError(format!(
+                "{text}. Types were taken from the first {SAMPLE} bytes; --text takes every column for text"
+            )),
+            other => other,
+        });
+        batch.transpose()
+    }
+}
+
+impl<R: Read> RecordBatchReader for CsvReader<R> {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}

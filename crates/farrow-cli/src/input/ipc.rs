@@ -1,0 +1,247 @@
+//! Arrow IPC, streams and files alike: a file is a stream behind its magic, and its footer repeats what the stream
+//! says. So a file can come by a pipe, too.
+//!
+//! Arrow decodes; the messages are cut here, because what they say of their own lengths must not be believed: memory
+//! is taken as bytes come, up to [`MAX_MESSAGE`].
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+
+use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_buffer::{Buffer, MutableBuffer};
+use arrow_ipc::convert::try_fb_to_schema;
+use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::{Message, root_as_message};
+use arrow_schema::{ArrowError, SchemaRef};
+
+use super::Problem;
+use crate::format::IPC_FILE;
+
+/// At most so many bytes of one message's body, compressed or not.
+const MAX_MESSAGE: u64 = 4 << 30;
+
+/// At most so many bytes of one message's metadata.
+const MAX_METADATA: u32 = 256 << 20;
+
+/// At most so many zeros stand before the first message of a file.
+const MAX_PADDING: usize = 4096;
+
+/// Bytes read at a time.
+const PIECE: usize = 1 << 20;
+
+/// Stands before the length of a message.
+const CONTINUATION: [u8; 4] = [0xff; 4];
+
+/// A message of length 0: the end.
+const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
+
+pub(super) struct IpcReader<R> {
+    input: R,
+    decoder: StreamDecoder,
+    schema: SchemaRef,
+    is_file: bool,
+    ended: bool,
+    /// Decoded already.
+    batches: VecDeque<RecordBatch>,
+}
+
+impl<R: Read> IpcReader<R> {
+    pub(super) fn open(mut input: R) -> Result<Self, Problem> {
+        let mut first = [0; 4];
+        read_exact(&mut input, &mut first)?;
+        let is_file = IPC_FILE.starts_with(&first);
+        if is_file {
+            first = behind_magic(&mut input)?;
+        }
+        let mut decoder = StreamDecoder::new();
+        let Some((head, body)) = message(&mut input, first)? else {
+            return Err("ends before its schema".into());
+        };
+        let schema = parse(&head)?.header_as_schema();
+        let schema = schema.ok_or("does not begin with a schema: neither an Arrow IPC file nor a stream")?;
+        let schema = Arc::new(try_fb_to_schema(schema)?);
+        let mut batches = VecDeque::new();
+        decode(&mut decoder, [head, body], &mut batches)?;
+        Ok(Self { input, decoder, schema, is_file, ended: false, batches })
+    }
+
+    /// Reads one message, or what is behind the last one.
+    fn advance(&mut self) -> Result<(), Problem> {
+        let mut first = [0; 4];
+        let found = match read_exact(&mut self.input, &mut first) {
+            Ok(()) => message(&mut self.input, first)?,
+            // A stream may end without saying so.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && !self.is_file => None,
+            Err(error) => return Err(error.into()),
+        };
+        match found {
+            Some((head, body)) => {
+                check_compressed(&parse(&head)?, &body)?;
+                decode(&mut self.decoder, [head, body], &mut self.batches)
+            }
+            None => {
+                self.ended = true;
+                decode(&mut self.decoder, [Buffer::from(END)], &mut self.batches)?;
+                if self.is_file { end_of_file(&mut self.input) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// The first bytes of the first message of a file, of whose magic four bytes were read. Zeros lie between: to the next
+/// 8 bytes, or as far as the writer aligns.
+fn behind_magic(input: &mut impl Read) -> Result<[u8; 4], Problem> {
+    let mut word = [0; 4];
+    read_exact(input, &mut word)?;
+    if word[..2] != IPC_FILE[4..] {
+        return Err("begins almost as an Arrow IPC file, but not with ARROW1".into());
+    }
+    for _ in 0..MAX_PADDING / word.len() {
+        read_exact(input, &mut word)?;
+        if word != [0; 4] {
+            return Ok(word);
+        }
+    }
+    Err(format!("begins as an Arrow IPC file, and {MAX_PADDING} bytes behind that are no message").into())
+}
+
+/// The message that begins with `first`: its metadata behind the prefix, and its body. None: the end.
+fn message(input: &mut impl Read, first: [u8; 4]) -> Result<Option<(Buffer, Buffer)>, Problem> {
+    let mut len = first;
+    if first == CONTINUATION {
+        read_exact(input, &mut len)?;
+    }
+    let len = u32::from_le_bytes(len);
+    if len == 0 {
+        return Ok(None);
+    }
+    if len > MAX_METADATA {
+        return Err(format!(
+            "a message with {len} bytes of metadata, at most {MAX_METADATA} are read: damaged, or no Arrow IPC"
+        )
+        .into());
+    }
+    let mut head = MutableBuffer::with_capacity(END.len());
+    head.extend_from_slice(&CONTINUATION);
+    head.extend_from_slice(&len.to_le_bytes());
+    read(input, u64::from(len), &mut head)?;
+    let head = Buffer::from(head);
+    let announced = parse(&head)?.bodyLength();
+    let len = u64::try_from(announced).ok().filter(|len| *len <= MAX_MESSAGE).ok_or_else(|| {
+        format!("a message of {announced} bytes, at most {MAX_MESSAGE} are read: damaged, or write smaller batches")
+    })?;
+    let mut body = MutableBuffer::new(0);
+    read(input, len, &mut body)?;
+    Ok(Some((head, body.into())))
+}
+
+/// The metadata behind the prefix.
+fn parse(head: &[u8]) -> Result<Message<'_>, Problem> {
+    let metadata = head.get(END.len()..).unwrap_or_default();
+    root_as_message(metadata).map_err(|error| format!("a message's metadata is damaged: {error}").into())
+}
+
+/// Reads `len` bytes. Memory is taken for what has come, not for what was announced.
+fn read(input: &mut impl Read, len: u64, into: &mut MutableBuffer) -> Result<(), Problem> {
+    let mut piece = vec![0; usize::try_from(len).map_or(PIECE, |len| len.min(PIECE))];
+    let mut left = len;
+    while left > 0 {
+        let now = usize::try_from(left).map_or(PIECE, |left| left.min(PIECE));
+        read_exact(input, &mut piece[..now]).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => {
+                format!("ends within a message: {left} of {len} bytes or more are missing").into()
+            }
+            _ => Problem::from(error),
+        })?;
+        into.extend_from_slice(&piece[..now]);
+        left -= now as u64;
+    }
+    Ok(())
+}
+
+fn read_exact(input: &mut impl Read, bytes: &mut [u8]) -> std::io::Result<()> {
+    input.read_exact(bytes).map_err(|error| match error.kind() {
+        ErrorKind::UnexpectedEof => {
+            std::io::Error::new(error.kind(), "ends too early: written only in part, or no Arrow IPC")
+        }
+        _ => error,
+    })
+}
+
+/// Sums up what a compressed message says that it is without compression.
+fn check_compressed(message: &Message<'_>, body: &[u8]) -> Result<(), Problem> {
+    let batch = message.header_as_record_batch();
+    let batch = batch.or_else(|| message.header_as_dictionary_batch()?.data());
+    let Some(batch) = batch.filter(|batch| batch.compression().is_some()) else { return Ok(()) };
+    let mut sum = 0_u64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        // What does not lie in the body is found by the decoder.
+        let at = usize::try_from(buffer.offset()).unwrap_or(usize::MAX);
+        let length =
+            body.get(at..).and_then(|bytes| bytes.first_chunk()).map(|length| i64::from_le_bytes(*length));
+        sum = sum.saturating_add(u64::try_from(length.unwrap_or(0)).unwrap_or(0));
+    }
+    if sum > MAX_MESSAGE {
+        return Err(format!(
+            "a message of {sum} bytes without compression, at most {MAX_MESSAGE} are read: damaged, or write smaller \
+             batches"
+        )
+        .into());
+    }
+    Ok(())
+}
+
+fn decode<const N: usize>(
+    decoder: &mut StreamDecoder,
+    parts: [Buffer; N],
+    batches: &mut VecDeque<RecordBatch>,
+) -> Result<(), Problem> {
+    for mut part in parts {
+        while !part.is_empty() {
+            batches.extend(decoder.decode(&mut part)?);
+        }
+    }
+    Ok(())
+}
+
+/// A file that was written to its end ends with the magic it begins with.
+fn end_of_file(input: &mut impl Read) -> Result<(), Problem> {
+    let mut piece = vec![0; PIECE];
+    let mut last = Vec::new();
+    loop {
+        match input.read(&mut piece)? {
+            0 if last.ends_with(IPC_FILE) => return Ok(()),
+            0 => return Err("ends without ARROW1: written only in part".into()),
+            found => {
+                last.extend_from_slice(&piece[..found]);
+                last.drain(..last.len().saturating_sub(IPC_FILE.len()));
+            }
+        }
+    }
+}
+
+impl<R: Read> Iterator for IpcReader<R> {
+    type Item = Result<RecordBatch, ArrowError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(batch) = self.batches.pop_front() {
+                return Some(Ok(batch));
+            }
+            if self.ended {
+                return None;
+            }
+            if let Err(error) = self.advance() {
+                self.ended = true;
+                return Some(Err(ArrowError::ExternalError(error)));
+            }
+        }
+    }
+}
+
+impl<R: Read> RecordBatchReader for IpcReader<R> {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+}

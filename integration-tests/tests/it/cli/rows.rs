@@ -1,0 +1,259 @@
+//! put, append, get, head, schema, stat: rows into frames and out of them.
+
+use std::io::{Read, Write};
+use std::process::{Command, Output, Stdio};
+
+use arrow_array::RecordBatch;
+use farrow_integration_tests::{Agent, Region, batch, farrow, program, pyarrow, skipped};
+
+use super::{stderr, stdout};
+
+fn run(agent: &Agent, args: &[&str]) -> Output {
+    farrow(&[args, &["--address", agent.socket()]].concat())
+}
+
+/// The same with something on stdin.
+fn piped(agent: &Agent, args: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(program("farrow"));
+    command.args(args).args(["--address", agent.socket()]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
+    // It may end before it has read all.
+    let writer = std::thread::spawn(move || drop(stdin.write_all(&input)));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output
+}
+
+/// As a file keeps them: in one batch.
+async fn all(agent: &Agent, name: &str) -> RecordBatch {
+    let frame = agent.client().await.get(name).await.unwrap();
+    let batches: Vec<RecordBatch> = frame.batches().map(Result::unwrap).collect();
+    arrow_select::concat::concat_batches(&frame.schema(), &batches).unwrap()
+}
+
+#[tokio::test]
+async fn every_format_goes_out_and_comes_back() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let rows = batch(0, 5000);
+    agent.client().await.put("source", rows.schema(), vec![rows.clone()]).await.unwrap();
+    for extension in ["arrow", "feather", "arrows", "parquet", "csv", "tsv"] {
+        let file = region.beside(&format!("rows.{extension}"));
+        let file = file.to_str().unwrap();
+        let got = run(&agent, &["get", "source", "-o", file]);
+        assert_eq!(stdout(&got), "");
+        assert!(stderr(&got).contains("source@1: 5000 rows to "), "{}", stderr(&got));
+        let put = run(&agent, &["put", extension, file]);
+        assert!(stderr(&put).contains(&format!("{extension}@1: 5000 rows, ")), "{}", stderr(&put));
+        // CSV does not say what cannot be null.
+        let back = all(&agent, extension).await;
+        assert_eq!(back.columns(), rows.columns(), "{extension}");
+        assert!(extension.ends_with("sv") || back.schema() == rows.schema(), "{extension}");
+    }
+    // What a name says, --format overrules; and it says what it can for others.
+    let file = region.beside("rows.bin");
+    let file = file.to_str().unwrap();
+    assert_eq!(run(&agent, &["get", "source", "-o", file]).status.code(), Some(2));
+    stdout(&run(&agent, &["get", "source", "-o", file, "--format", "parquet"]));
+    stdout(&run(&agent, &["put", "detected", file]));
+    assert_eq!(all(&agent, "detected").await, rows);
+    assert_eq!(run(&agent, &["put", "x", file, "--format", "csv"]).status.code(), Some(8));
+}
+
+#[tokio::test]
+async fn every_format_goes_through_pipes() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let rows = batch(0, 5000);
+    agent.client().await.put("source", rows.schema(), vec![rows.clone()]).await.unwrap();
+    for (format, detected) in [("ipc", true), ("stream", true), ("parquet", true), ("csv", false)] {
+        let bytes = run(&agent, &["get", "source", "--format", format]).stdout;
+        assert!(bytes.len() > 10_000, "{format}: {} bytes", bytes.len());
+        stdout(&piped(&agent, &["put", "named", "-", "--format", format], &bytes));
+        assert_eq!(all(&agent, "named").await.columns(), rows.columns(), "{format}");
+        let found = piped(&agent, &["put", "detected", "-"], &bytes);
+        assert_eq!(found.status.code(), Some(if detected { 0 } else { 8 }), "{}", stderr(&found));
+    }
+    let file = run(&agent, &["get", "source", "-o", "/dev/stdout", "--format", "ipc"]).stdout;
+    assert!(file.starts_with(b"ARROW1") && file.ends_with(b"ARROW1"));
+    stdout(&piped(&agent, &["put", "from-file", "-"], &file));
+    assert_eq!(all(&agent, "from-file").await, rows);
+}
+
+#[tokio::test]
+async fn append_takes_the_frames_types_for_csv() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    stdout(&piped(&agent, &["append", "a", "-", "--format", "csv"], b"id,amount\n1,2.5\n"));
+    // By themselves these would be whole numbers.
+    stdout(&piped(&agent, &["append", "a", "-", "--format", "csv"], b"id,amount\n2,3\n"));
+    assert_eq!(stdout(&run(&agent, &["get", "a", "--format", "csv"])), "id,amount\n1,2.5\n2,3.0\n");
+    let other = piped(&agent, &["append", "a", "-", "--format", "csv"], b"id,sum\n2,3\n");
+    assert_eq!(other.status.code(), Some(8));
+    assert!(stderr(&other).contains("sum"), "{}", stderr(&other));
+    assert_eq!(agent.client().await.stat("a").await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn a_file_is_there_complete_or_not_at_all() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let rows = batch(0, 1000);
+    agent.client().await.put("source", rows.schema(), vec![rows]).await.unwrap();
+    let directory = region.beside("out");
+    std::fs::create_dir(&directory).unwrap();
+    let file = directory.join("rows.csv");
+    std::fs::write(&file, "what was there").unwrap();
+    // Columns of lists are nothing for CSV: found after the file was begun.
+    let script = "import pyarrow as pa, sys; w = pa.ipc.new_file(sys.argv[1], s := pa.schema([('l', pa.list_(pa.int32()))])); w.write(pa.table({'l': [[1]]}, s)); w.close()";
+    let lists = region.beside("lists.arrow");
+    if pyarrow(script, &[lists.to_str().unwrap()]).is_some() {
+        stdout(&run(&agent, &["put", "lists", lists.to_str().unwrap()]));
+        let refused = run(&agent, &["get", "lists", "-o", file.to_str().unwrap()]);
+        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "what was there");
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 1);
+    } else {
+        skipped("a file that cannot be written: no Python with pyarrow");
+    }
+    // A link stays one.
+    let link = directory.join("link.csv");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    stdout(&run(&agent, &["get", "source", "-o", link.to_str().unwrap()]));
+    assert!(
+        link.is_symlink() && std::fs::read_to_string(&file).unwrap().starts_with("number,text\n0,row 0\n")
+    );
+    assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
+    assert_eq!(run(&agent, &["get", "source", "-o", directory.to_str().unwrap()]).status.code(), Some(2));
+}
+
+#[tokio::test]
+async fn memory_does_not_grow_with_what_is_put() {
+    let region = Region::new("512MiB");
+    let agent = region.agent();
+    let file = region.beside("rows.csv");
+    let mut out = std::io::BufWriter::new(std::fs::File::create(&file).unwrap());
+    for row in 0..6_000_000 {
+        writeln!(out, "{row},{row}.5,a text that is as long as this one").unwrap();
+    }
+    out.flush().unwrap();
+    drop(out);
+    let rows = std::fs::metadata(&file).unwrap().len();
+    assert!(rows > 300 << 20, "{rows} bytes");
+    // Memory of its own, not the region's that it maps: RLIMIT_DATA counts private writable memory.
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--data={}", 350 << 20)).arg(program("farrow"));
+    command.args(["put", "rows", file.to_str().unwrap(), "--no-header", "--address", agent.socket()]);
+    let Ok(output) = command.output() else { return skipped("bounded memory: no prlimit") };
+    assert!(stderr(&output).contains("rows@1: 6000000 rows"), "{}", stderr(&output));
+    // As much is read as is written, and no more: the same holds for the other direction.
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--data={}", 350 << 20)).arg(program("farrow"));
+    let copy = region.beside("rows.parquet");
+    command.args(["get", "rows", "-o", copy.to_str().unwrap(), "--address", agent.socket()]);
+    let output = command.output().unwrap();
+    assert!(stderr(&output).contains("rows@1: 6000000 rows to"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let rows = batch(0, 500_000);
+    agent.client().await.put("a", rows.schema(), vec![rows]).await.unwrap();
+    for verb in [
+        &["get", "a"][..],
+        &["get", "a", "--format", "csv"],
+        &["get", "a", "--format", "parquet"],
+        &["head", "-n", "400000", "a"],
+        &["head", "-n", "400000", "--csv", "a"],
+    ] {
+        let mut command = Command::new(program("farrow"));
+        command.args(verb).args(["--address", agent.socket()]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut first = [0; 100];
+        let mut stdout = child.stdout.take().unwrap();
+        stdout.read_exact(&mut first).unwrap();
+        drop(stdout);
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", stderr(&output));
+        assert_eq!(stderr(&output), "", "{verb:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_schema_and_stat_tell_of_a_frame() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let text = "id,day,text\n1,2020-01-31,short\n2,,\"a\u{1b}[2Jb\"\n3,2020-02-01,0123456789012345678901234567890123456789x\n";
+    stdout(&piped(&agent, &["put", "a", "-", "--format", "csv"], text.as_bytes()));
+    let head = run(&agent, &["head", "-n", "2", "a"]);
+    assert_eq!(stdout(&head), "id  day         text\n 1  2020-01-31  short\n 2              a\\u{1b}[2Jb\n");
+    assert_eq!(stderr(&head), "2 of 3 rows\n");
+    let all = run(&agent, &["head", "--columns", "text,id", "a@1"]);
+    let long = "0123456789012345678901234567890123456789".split_at(39).0;
+    assert!(stdout(&all).ends_with(&format!("{long}…   3\n")), "{}", stdout(&all));
+    assert_eq!(stderr(&all), "");
+    assert_eq!(stdout(&run(&agent, &["head", "--csv", "--columns", "id", "-n", "1", "a"])), "id\n1\n");
+    assert_eq!(run(&agent, &["head", "--columns", "none", "a"]).status.code(), Some(2));
+
+    assert_eq!(
+        stdout(&run(&agent, &["schema", "a"])),
+        "column  type\nid      Int64\nday     Date32\ntext    Utf8\n"
+    );
+    let json = stdout(&run(&agent, &["schema", "--json", "a"]));
+    let columns: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&columns[1]["name"], &columns[1]["type"]), (&"day".into(), &"Date32".into()));
+
+    let stat = stdout(&run(&agent, &["stat", "a"]));
+    assert!(stat.starts_with("frame      a@1\nrows       3\n"), "{stat}");
+    let json: serde_json::Value =
+        serde_json::from_str(&stdout(&run(&agent, &["stat", "--json", "a@1"]))).unwrap();
+    assert_eq!(
+        (&json["rows"], &json["validation"], &json["foreign"]),
+        (&3.into(), &"values".into(), &false.into())
+    );
+}
+
+/// Files as other programs write them.
+#[tokio::test]
+async fn files_of_pyarrow_are_understood() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let directory = region.beside("py");
+    std::fs::create_dir(&directory).unwrap();
+    let script = r"
+import sys, pyarrow as pa, pyarrow.csv, pyarrow.feather, pyarrow.parquet as pq
+t = pa.table({'id': range(1000), 'text': [f'row {i}' for i in range(1000)],
+              'key': pa.array(['a', 'b'] * 500).dictionary_encode(), 'list': [[i, None] for i in range(1000)]})
+d = sys.argv[1]
+pyarrow.feather.write_feather(t, d + '/lz4.feather')
+pyarrow.feather.write_feather(t, d + '/zstd.feather', compression='zstd', chunksize=100)
+for codec in ['none', 'snappy', 'zstd', 'lz4']:
+    pq.write_table(t, f'{d}/{codec}.parquet', compression=codec, row_group_size=300)
+pyarrow.csv.write_csv(t.select(['id', 'text']), d + '/plain.csv')
+with pa.ipc.new_stream(d + '/stream.arrows', t.schema) as w:
+    w.write_table(t, max_chunksize=70)
+";
+    let Some(written) = pyarrow(script, &[directory.to_str().unwrap()]) else {
+        return skipped("files of pyarrow: no Python with pyarrow");
+    };
+    stdout(&written);
+    let mut files = 0;
+    for entry in std::fs::read_dir(&directory).unwrap() {
+        let path = entry.unwrap().path();
+        let put = run(&agent, &["put", "a", path.to_str().unwrap()]);
+        assert!(stderr(&put).contains(": 1000 rows, "), "{}", stderr(&put));
+        let rows = all(&agent, "a").await;
+        assert_eq!(
+            stdout(&run(&agent, &["head", "-n", "1", "--csv", "--columns", "id,text", "a"])),
+            "id,text\n0,row 0\n"
+        );
+        assert_eq!(rows.num_columns(), if path.extension().unwrap() == "csv" { 2 } else { 4 }, "{path:?}");
+        files += 1;
+    }
+    assert_eq!(files, 8);
+}

@@ -1,0 +1,73 @@
+//! What is shown on a terminal, and only there.
+
+use std::process::{Command, Stdio};
+
+use farrow_integration_tests::{Region, Terminal, batch, program};
+
+use super::stderr;
+
+fn command(args: &[&str], socket: &str) -> Command {
+    let mut command = Command::new(program("farrow"));
+    command.args(args).args(["--address", socket]).env_remove("NO_COLOR");
+    command
+}
+
+#[tokio::test]
+async fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    let region = Region::new("128MiB");
+    let agent = region.agent();
+    let file = region.beside("rows.csv");
+    std::fs::write(&file, format!("a\n{}", "a text that takes its room\n".repeat(1 << 20))).unwrap();
+    let put = ["put", "a", file.to_str().unwrap()];
+    let mut terminal = Terminal::start(command(&put, agent.socket()), false);
+    assert_eq!(terminal.ended().code(), Some(0), "{}", terminal.raw());
+    terminal.wait_for("a@1: 1048576 rows");
+    let shown = terminal.raw();
+    assert!(shown.contains("MiB/27.00 MiB, ") && shown.contains("B/s, "), "{shown:?}");
+
+    let piped = command(&put, agent.socket()).output().unwrap();
+    let told = stderr(&piped);
+    assert!(told.starts_with("a@2: 1048576 rows, ") && told.lines().count() == 1, "{told:?}");
+    // Rows by a pipe, the bar on the terminal: neither is in the other.
+    let mut get = command(&["get", "a"], agent.socket());
+    get.stdout(Stdio::piped());
+    let mut terminal = Terminal::start(get, true);
+    let mut out = terminal.child().stdout.take().unwrap();
+    let mut rows = Vec::new();
+    std::io::Read::read_to_end(&mut out, &mut rows).unwrap();
+    assert_eq!(terminal.ended().code(), Some(0));
+    assert_eq!(rows, command(&["get", "a"], agent.socket()).output().unwrap().stdout);
+    terminal.wait_for("B/s, ");
+}
+
+#[tokio::test]
+async fn a_terminal_gets_no_bytes_and_no_commands() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let rows = batch(0, 10);
+    agent.client().await.put("a", rows.schema(), vec![rows]).await.unwrap();
+    let mut terminal = Terminal::start(command(&["get", "a"], agent.socket()), false);
+    assert_eq!(terminal.ended().code(), Some(2));
+    terminal.wait_for("farrow head");
+    let mut terminal = Terminal::start(command(&["get", "a", "--format", "csv"], agent.socket()), false);
+    assert_eq!(terminal.ended().code(), Some(0));
+    terminal.wait_for("number,text\r\n0,row 0\r\n");
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let run = |value: Option<&str>| {
+        let mut command = command(&["ls"], "/nowhere/agent.sock");
+        if let Some(value) = value {
+            command.env("NO_COLOR", value);
+        }
+        let mut terminal = Terminal::start(command, false);
+        assert_eq!(terminal.ended().code(), Some(4));
+        terminal.wait_for("no agent at");
+        terminal.raw()
+    };
+    assert!(run(None).starts_with("\u{1b}[31mfarrow:\u{1b}[0m no agent"), "{:?}", run(None));
+    assert!(run(Some("1")).starts_with("farrow: no agent"), "{:?}", run(Some("1")));
+    let piped = command(&["ls"], "/nowhere/agent.sock").output().unwrap();
+    assert!(stderr(&piped).starts_with("farrow: no agent"), "{}", stderr(&piped));
+}
