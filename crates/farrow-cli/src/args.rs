@@ -10,7 +10,9 @@ use farrow_client::{Address, ClientError};
 
 use crate::exit;
 
-pub(crate) use self::agent::{Completions, Expire, Leases, Ls, Man, Retain, Rm, Stat, Verify, Watch};
+pub(crate) use self::agent::{
+    Completions, Doctor, Expire, Leases, Ls, Man, Retain, Rm, Stat, Top, Verify, Watch,
+};
 pub(crate) use self::medium::{Cat, Df, Export, Fsck, Grow, Log, Mkfs};
 pub(crate) use self::rows::{Append, Csv, Get, Head, Put, Schema, Source};
 
@@ -126,6 +128,16 @@ pub(crate) enum Command {
   farrow df
   farrow df --json /dev/dax0.0")]
     Df(Df),
+    /// Show space, frames and leases live: q ends it. Where stdout is no terminal, once
+    #[command(after_help = "Examples:
+  farrow top
+  farrow top --json --interval 10s >> farrow.jsonl")]
+    Top(Top),
+    /// Look for what stands in the way: agent, versions, mapping, pages, space. Exit 0: nothing, 1: something
+    #[command(after_help = "Examples:
+  farrow doctor
+  farrow doctor /dev/shm/farrow")]
+    Doctor(Doctor),
     /// Write what makes a shell complete this command's verbs and options to stdout
     #[command(after_help = "Example:
   source <(farrow completions bash)")]

@@ -3,6 +3,7 @@
 pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod df;
+pub(crate) mod doctor;
 pub(crate) mod expire;
 pub(crate) mod export;
 pub(crate) mod fsck;
@@ -19,5 +20,6 @@ pub(crate) mod retain;
 pub(crate) mod rm;
 pub(crate) mod schema;
 pub(crate) mod stat;
+pub(crate) mod top;
 pub(crate) mod verify;
 pub(crate) mod watch;

@@ -13,7 +13,7 @@ use crate::input::InputError;
 /// The table, as help and man page show it.
 pub(crate) const TABLE: &str = "Exit codes:
   0  done
-  1  failed for a reason that is none of these (fsck, log: problems found)
+  1  failed for a reason that is none of these (fsck, log, doctor: problems found)
   2  the command line, an address or a name cannot be understood (fsck, log: cannot be read)
   3  not found: no such frame, version or region
   4  unavailable: no agent serves there, it is busy or stopping, or the connection broke

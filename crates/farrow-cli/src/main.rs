@@ -58,6 +58,8 @@ fn main() -> ExitCode {
         Command::Leases(command) => commands::leases::run(&command),
         Command::Watch(command) => commands::watch::run(&command),
         Command::Df(command) => commands::df::run(&command),
+        Command::Top(command) => commands::top::run(&command),
+        Command::Doctor(command) => return commands::doctor::run(&command),
         Command::Completions(command) => commands::completions::run(&command),
         Command::Man(command) => commands::man::run(&command),
     };

@@ -29,6 +29,14 @@ impl Medium {
         })
     }
 
+    /// What it is, for people.
+    pub(crate) fn kind(&self) -> String {
+        match self {
+            Self::Whole(media) => media.kind().to_string(),
+            Self::Mounted(_) => "a mounted famfs".to_owned(),
+        }
+    }
+
     /// By which pages it is mapped.
     pub(crate) fn page_use(&self) -> Result<PageUse, RegionError> {
         match self {

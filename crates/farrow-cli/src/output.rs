@@ -37,6 +37,8 @@ fn noted<T>(written: io::Result<T>) -> io::Result<T> {
 #[derive(Clone, Copy)]
 pub(crate) enum Colour {
     Red = 31,
+    Green = 32,
+    Yellow = 33,
 }
 
 /// Whether stderr or stdout takes colours: a terminal, and nobody has said no (<https://no-color.org>).

@@ -1,5 +1,6 @@
 //! The `farrow` command.
 
+mod doctor;
 mod exit_codes;
 mod rows;
 mod terminal;
@@ -247,7 +248,9 @@ fn fsck_tells_clean_from_damaged_from_unreadable() {
 fn usage_errors_are_told_apart() {
     assert_eq!(farrow(&["no-such-verb"]).status.code(), Some(2));
     let help = farrow(&["--help"]);
-    for verb in ["mkfs", "fsck", "put", "append", "ls", "get", "head", "verify", "leases", "df"] {
+    for verb in
+        ["mkfs", "fsck", "put", "append", "ls", "get", "head", "verify", "leases", "df", "top", "doctor"]
+    {
         assert!(stdout(&help).contains(&format!("\n  {verb} ")), "{verb}");
     }
 }

@@ -109,6 +109,38 @@ pub(crate) struct Watch {
 }
 
 #[derive(Debug, Group)]
+pub(crate) struct Top {
+    /// Show it once, as text
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// As JSON, one object a line and interval; with --once, one
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How long between two looks: 1s, 5min
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
+    pub(crate) interval: Age,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+fn interval(text: &str) -> Result<Age, String> {
+    let interval: Age = text.parse()?;
+    if interval.0.is_zero() { Err("expected at least 1s".to_owned()) } else { Ok(interval) }
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Doctor {
+    /// Also look at this region itself: a file, a device or the mount point of a famfs
+    #[arg(env = "FARROW_REGION")]
+    pub(crate) path: Option<PathBuf>,
+    /// As JSON, one object a line: one for each thing looked at
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
 pub(crate) struct Completions {
     /// For which: bash takes `source <(farrow completions bash)` in ~/.bashrc
     pub(crate) shell: Shell,

@@ -20,7 +20,7 @@ pub(crate) fn run(args: &Watch) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn text(event: &Event) -> String {
+pub(crate) fn text(event: &Event) -> String {
     match event {
         Event::Committed(Info { name, version, rows, bytes, .. }) => {
             let rows = rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());

@@ -2,9 +2,9 @@
 
 use std::process::{Command, Stdio};
 
-use farrow_integration_tests::{Region, Terminal, batch, program};
+use farrow_integration_tests::{Region, Terminal, batch, eventually, farrow, program};
 
-use super::stderr;
+use super::{stderr, stdout};
 
 fn command(args: &[&str], socket: &str) -> Command {
     let mut command = Command::new(program("farrow"));
@@ -70,4 +70,46 @@ fn colours_are_for_terminals_that_want_them() {
     assert!(run(Some("1")).starts_with("farrow: no agent"), "{:?}", run(Some("1")));
     let piped = command(&["ls"], "/nowhere/agent.sock").output().unwrap();
     assert!(stderr(&piped).starts_with("farrow: no agent"), "{}", stderr(&piped));
+}
+
+#[tokio::test]
+async fn top_is_live_until_q() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("first", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let mut terminal = Terminal::start(command(&["top"], agent.socket()), false);
+    terminal.wait_for("pool");
+    // It takes the screen, and gives it back.
+    assert!(terminal.raw().contains("\u{1b}[?1049h"), "{:?}", terminal.raw());
+    let held = client.get("first").await.unwrap();
+    client.put("second", rows.schema(), vec![rows]).await.unwrap();
+    terminal.wait_for("first@1");
+    terminal.wait_for("second@1");
+    terminal.press("x");
+    terminal.press("q");
+    assert_eq!(terminal.ended().code(), Some(0));
+    eventually("the screen is given back", || terminal.raw().contains("\u{1b}[?1049l").then_some(()));
+    drop(held);
+}
+
+#[tokio::test]
+async fn top_without_a_terminal_is_shown_once() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 1000);
+    client.put("a", rows.schema(), vec![rows]).await.unwrap();
+    let _held = client.get("a").await.unwrap();
+    let run = |args: &[&str]| farrow(&[&["top", "--address", agent.socket()], args].concat());
+    let text = stdout(&run(&["--once"]));
+    assert!(text.starts_with("pool ") && text.contains("\na@1 "), "{text}");
+    let piped = run(&[]);
+    assert_eq!(stdout(&piped).lines().count(), 4);
+    assert!(stderr(&piped).contains("no terminal"), "{}", stderr(&piped));
+    let json: serde_json::Value = serde_json::from_str(&stdout(&run(&["--once", "--json"]))).unwrap();
+    assert_eq!((&json["frames"], &json["mapped"][0]["name"]), (&1.into(), &"a".into()));
+    assert_eq!(json["mapped"][0]["processes"][0].as_u64(), Some(u64::from(std::process::id())));
+    assert_eq!(run(&["--interval", "0s"]).status.code(), Some(2));
 }
