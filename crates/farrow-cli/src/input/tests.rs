@@ -153,6 +153,22 @@ fn lengths_are_not_believed() {
         let error = read("a.arrows", &damaged, &PLAIN).unwrap_err();
         assert!(error.contains(told), "{error}");
     }
+    // The second message's, the first one with a body.
+    let prefix = |at: usize| u32::from_le_bytes(stream[at + 4..at + 8].try_into().unwrap()) as usize;
+    let second = 8 + prefix(0);
+    let metadata = &stream[second + 8..second + 8 + prefix(second)];
+    let len = arrow_ipc::root_as_message(metadata).unwrap().bodyLength().to_le_bytes();
+    let place = second + 8 + metadata.windows(8).position(|bytes| bytes == len).unwrap();
+    for (len, told) in [
+        (-1, "a message of -1 bytes"),
+        (1 << 60, "at most 4294967296 are read"),
+        (1 << 31, "ends within a message"),
+    ] {
+        let mut damaged = stream.clone();
+        damaged[place..place + 8].copy_from_slice(&i64::to_le_bytes(len));
+        let error = read("a.arrows", &damaged, &PLAIN).unwrap_err();
+        assert!(error.contains(told), "{error}");
+    }
 }
 
 #[test]
