@@ -4,6 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use anyhow::Context;
+use arrow_array::RecordBatch;
+use arrow_schema::DataType;
+use farrow_client::{ClientError, Frame};
 
 use crate::args::Get;
 use crate::destination::Destination;
@@ -35,10 +38,11 @@ pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
         Progress::hidden()
     };
     progress.expect(frame.bytes());
-    let batches = frame.num_batches().max(1) as u64;
-    for (done, batch) in (1..).zip(frame.batches()) {
+    let batches = batches(&frame, format)?;
+    let count = batches.len().max(1) as u64;
+    for (done, batch) in (1..).zip(batches) {
         encoder.write(&batch?).with_context(place)?;
-        progress.at(frame.bytes() / batches * done);
+        progress.at(frame.bytes() / count * done);
     }
     progress.clear();
     encoder.finish().with_context(place)?.finish()?;
@@ -48,7 +52,26 @@ pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(frame: &farrow_client::Frame, path: &Path) {
+/// The frame's batches, as the format can hold them.
+fn batches(
+    frame: &Frame,
+    format: Format,
+) -> anyhow::Result<Box<dyn ExactSizeIterator<Item = Result<RecordBatch, ClientError>> + '_>> {
+    let schema = frame.schema();
+    let dictionaries =
+        schema.flattened_fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
+    if format != Format::Ipc || !dictionaries {
+        return Ok(Box::new(frame.batches()));
+    }
+    // A file has one dictionary for each column. Of those that have several the keys are copied, and nothing else.
+    let batches = frame.batches().collect::<Result<Vec<_>, _>>()?;
+    let batches = farrow_ipc::prepare(&schema, batches, 0).context(
+        "an Arrow IPC file has one dictionary for each column; --format stream, parquet and csv can do without",
+    )?;
+    Ok(Box::new(batches.into_iter().map(Ok)))
+}
+
+fn tell(frame: &Frame, path: &Path) {
     output::note(format_args!(
         "{}@{}: {} rows to {}",
         frame.name(),

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
 use farrow_integration_tests::{Agent, Region, batch, farrow, program, pyarrow, skipped};
 
 use super::{stderr, stdout};
@@ -80,6 +82,27 @@ async fn every_format_goes_through_pipes() {
     assert!(file.starts_with(b"ARROW1") && file.ends_with(b"ARROW1"));
     stdout(&piped(&agent, &["put", "from-file", "-"], &file));
     assert_eq!(all(&agent, "from-file").await, rows);
+}
+
+/// Each append has a dictionary of its own; an Arrow IPC file has one.
+#[tokio::test]
+async fn dictionaries_that_differ_become_one_in_a_file() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    for values in [["a", "b"], ["c", "a"]] {
+        let keys: DictionaryArray<Int32Type> = values.into_iter().collect();
+        let rows = RecordBatch::try_from_iter([("key", Arc::new(keys) as ArrayRef)]).unwrap();
+        client.append("keys", rows.schema(), vec![rows]).await.unwrap();
+    }
+    for extension in ["arrow", "arrows", "parquet"] {
+        let file = region.beside(&format!("keys.{extension}"));
+        let file = file.to_str().unwrap();
+        stdout(&run(&agent, &["get", "keys", "-o", file]));
+        stdout(&run(&agent, &["put", "copy", file]));
+        assert_eq!(stdout(&run(&agent, &["head", "--csv", "copy"])), "key\na\nb\nc\na\n", "{extension}");
+        assert_eq!(client.get("copy").await.unwrap().schema(), client.get("keys").await.unwrap().schema());
+    }
 }
 
 #[tokio::test]
