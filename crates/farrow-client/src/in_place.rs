@@ -18,6 +18,9 @@ const FIRST: u64 = 64 << 20;
 
 const LARGEST: u64 = 1 << 30;
 
+/// Bytes that are copied and looked through in a tenth of a millisecond or so.
+const FEW: u64 = 256 << 10;
+
 /// Reservations grow beyond [`LARGEST`] to this part of what was written: an agent gives a process 64 of them.
 const PART: u64 = 16;
 
@@ -96,7 +99,8 @@ impl InPlace {
         // A reservation goes along with what writes to it: a caller that gives up waiting must not give the extents
         // back while they are still written to.
         let (open, schema) = (self.open.take(), self.target.schema.clone());
-        let (batches, need) = match blocking(move || add_or_complete(open, batches, &schema)).await? {
+        let most = open.as_ref().map_or(0, |open| open.reserved.reservation.len);
+        let (batches, need) = match blocking(most, move || add_or_complete(open, batches, &schema)).await? {
             Added::All(open) => {
                 self.open = Some(open);
                 self.other_dictionaries = false;
@@ -111,8 +115,9 @@ impl InPlace {
         let reserved = self.reserve(need, room).await?;
         let mapping = self.target.client.regions.writable(&reserved.reservation)?;
         let schema = self.target.schema.clone();
-        self.open =
-            Some(blocking(move || OpenSegment::new(reserved, mapping, &schema)?.write(&batches)).await?);
+        self.open = Some(
+            blocking(need, move || OpenSegment::new(reserved, mapping, &schema)?.write(&batches)).await?,
+        );
         Ok(())
     }
 
@@ -124,7 +129,7 @@ impl InPlace {
     /// Publishes everything as one version.
     pub(crate) async fn publish(mut self: Box<Self>) -> Result<Info, ClientError> {
         if let Some(open) = self.open.take() {
-            let complete = blocking(move || open.complete()).await?;
+            let complete = blocking(open.file.written(), move || open.complete()).await?;
             self.add_complete(vec![complete]);
         }
         let Target { client, name, mode, .. } = &self.target;
@@ -263,8 +268,13 @@ impl Drop for Reserved {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, ClientError> + Send + 'static,
+/// Does what goes through so many bytes: where it holds up nobody, unless going there takes longer.
+pub(crate) async fn blocking<T: Send + 'static, E: Into<ClientError> + Send + 'static>(
+    bytes: u64,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
 ) -> Result<T, ClientError> {
-    tokio::task::spawn_blocking(work).await.map_err(ClientError::Interrupted)?
+    if bytes < FEW {
+        return work().map_err(Into::into);
+    }
+    tokio::task::spawn_blocking(work).await.map_err(ClientError::Interrupted)?.map_err(Into::into)
 }

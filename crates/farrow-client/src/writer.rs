@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::in_place::{InPlace, Room};
+use crate::in_place::{InPlace, Room, blocking};
 use crate::info::Info;
 use crate::put_stream::PutStream;
 
@@ -140,12 +140,10 @@ impl Writer {
 
     /// Sends on what was gathered. If it fails, or nobody waits for its end, the writer is broken.
     async fn flush(&mut self, room: Room) -> Result<(), ClientError> {
-        self.gathered_bytes = 0;
+        let bytes = std::mem::take(&mut self.gathered_bytes);
         let (schema, gathered) = (self.target.schema.clone(), std::mem::take(&mut self.gathered));
         let sink = std::mem::replace(&mut self.sink, Sink::Broken);
-        let prepared =
-            tokio::task::spawn_blocking(move || farrow_ipc::prepare(&schema, gathered, BATCH_BYTES));
-        let batches = prepared.await.map_err(ClientError::Interrupted)??;
+        let batches = blocking(bytes, move || farrow_ipc::prepare(&schema, gathered, BATCH_BYTES)).await?;
         let mut sink = match sink {
             Sink::Unknown => match InPlace::begin(&self.target, &batches, room).await? {
                 Ok(in_place) => Sink::InPlace(in_place),
