@@ -112,6 +112,9 @@ impl Tally {
             self.passed += 1;
         } else if line.starts_with("FAILED ") {
             self.failed += 1;
+        } else if let Some(why) = line.strip_prefix("skipped: ") {
+            self.skipped += 1;
+            self.reasons.push(why.to_owned());
         }
     }
 

@@ -96,6 +96,8 @@ fn prose_is_not_counted() {
 
 #[test]
 fn examples_are_counted_by_their_first_word() {
-    let tally = read(&["ok rust/publish 0.1 s", "  output", "FAILED rust/get"], Tally::read_examples);
-    assert_eq!(tally, Tally { passed: 1, failed: 1, ..Tally::default() });
+    let tally =
+        read(&["ok publish 0.1 s", "  output", "FAILED get", "skipped: units: why"], Tally::read_examples);
+    assert_eq!((tally.passed, tally.failed, tally.skipped), (1, 1, 1));
+    assert_eq!(tally.reasons, ["units: why"]);
 }
