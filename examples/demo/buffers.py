@@ -15,15 +15,15 @@ def buffers_of(array: pa.Array):
         yield from buffers_of(array.dictionary)
 
 
-def buffers_outside(table: pa.Table, mapping) -> tuple:
-    """(how many buffers there are, the columns of those that are not inside the mapping)."""
-    address, length = mapping
+def buffers_outside(table: pa.Table, mappings: list) -> tuple:
+    """(how many buffers there are, the columns of those that are not inside any of the mappings)."""
     count, outside = 0, []
     for name in table.column_names:
         for chunk in table[name].chunks:
             for buffer in buffers_of(chunk):
                 count += 1
-                if not (address <= buffer.address and buffer.address + buffer.size <= address + length):
+                first, end = buffer.address, buffer.address + buffer.size
+                if not any(address <= first and end <= address + length for address, length in mappings):
                     outside.append(name)
     return count, outside
 

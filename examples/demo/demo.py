@@ -67,7 +67,7 @@ class Demo:
         milliseconds = (time.perf_counter() - start) * 1e3
         say("Python publishes the flights that left New York in 2013, read from a CSV file:")
         say(f"  {info.name:<14} v{info.version} {info.rows:>9} rows {mib(info.bytes)} in {milliseconds:.1f} ms")
-        say(f"Rust publishes the tables of TPC-H at scale factor {self.scale}:")
+        say(f"Rust publishes the tables of TPC-H at scale factor {self.scale:g}, while it generates them:")
         for line in self.sandbox.run("publish_tpch", str(self.scale)).splitlines():
             say("  " + line)
         found = [info.name for info in self.client.list()]
@@ -92,14 +92,14 @@ class Demo:
             say(f"A {language + ' process':<15} {len(self.names)} frames, {len(expected)} columns: all sums are right.")
 
     def prove_zero_copy(self):
-        self.step("Nothing was copied: every buffer lies inside the mapping")
+        self.step("Nothing was copied: every buffer lies inside a mapping of the region")
         total = 0
         for name in self.names:
             frame = self.client.get(name)
             check(frame.zero_copy, f"{name} to be mapped", f"streamed: {frame.why}")
             table = frame.to_arrow()
-            count, outside = buffers_outside(table, frame.mapping)
-            check(count > 0 and not outside, f"all {count} buffers of {name} inside {frame.mapping}", outside)
+            count, outside = buffers_outside(table, frame.mappings)
+            check(count > 0 and not outside, f"all {count} buffers of {name} inside {frame.mappings}", outside)
             total += count
             check(table.equals(self.copies[name]), f"{name} to equal the copy", "other rows")
         say(f"{total} buffers of {len(self.names)} frames; the rows equal the copy's.")

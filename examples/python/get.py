@@ -13,8 +13,8 @@ with farrow.connect() as client:
     frame = client.get(name)
     print(f"{frame.name}@{frame.version}: {frame.num_rows} rows, {frame.nbytes} bytes")
     if frame.zero_copy:
-        address, length = frame.mapping
-        print(f"zero copy: mapped at {address:#x}, {length} bytes")
+        for address, length in frame.mappings:
+            print(f"zero copy: mapped at {address:#x}, {length} bytes")
     else:
         print(f"streamed, not mapped: {frame.why}")
 

@@ -1,6 +1,7 @@
 //! Generates the tables of TPC-H and publishes them as `tpch/<table>`: `publish_tpch [SCALE_FACTOR]`.
 //!
-//! The agent is found through `FARROW_ADDRESS`, or at its usual socket.
+//! Shows that a frame may be far larger than what its writer has in memory. The agent is found through
+//! `FARROW_ADDRESS`, or at its usual socket.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "an example prints its results")]
@@ -16,10 +17,9 @@ async fn main() -> anyhow::Result<()> {
     let scale = tpch::scale_argument(std::env::args().nth(1))?;
     let client = Client::connect(Address::find(None)?).await?;
     for (table, reader) in tpch::tables(scale) {
-        let schema = reader.schema();
-        let batches = reader.collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
-        let info = client.put(&format!("tpch/{table}"), schema, batches).await?;
+        // Written while it is generated: about 64 MiB of it are in memory at a time.
+        let info = client.put_reader(&format!("tpch/{table}"), reader).await?;
         let milliseconds = start.elapsed().as_secs_f64() * 1e3;
         println!(
             "{:<14} v{} {:>9} rows {:>7.1} MiB in {milliseconds:.1} ms",
