@@ -167,7 +167,7 @@ def imports(path: pathlib.Path) -> set:
             found |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module.partition(".")[0])
-    return found - set(getattr(sys, "stdlib_module_names", ("mmap", "os", "socket", "struct", "sys")))
+    return found - set(getattr(sys, "stdlib_module_names", ("io", "mmap", "os", "socket", "struct", "sys")))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ file. The agent passes a descriptor of the region over its map socket (proto/far
 process needs no right on the file.
 """
 
+import io
 import mmap
 import os
 import socket
@@ -18,35 +19,28 @@ import pyarrow.flight as flight
 def fields(message: bytes) -> dict[int, list]:
     """The fields of a protobuf message: numbers, and bytes where a field is longer than eight."""
     found: dict[int, list] = {}
-    at = 0
+    stream = io.BytesIO(message)
 
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
+    def read() -> int:
+        (byte,) = stream.read(1)
+        return byte if byte < 0x80 else byte - 0x80 | read() << 7
 
-    while at < len(message):
-        number, kind = divmod(varint(), 8)
-        if kind == 0:
-            value = varint()
-        else:
-            length = {1: 8, 5: 4}.get(kind) or varint()
-            value = message[at : at + length]
-            at += length
-        found.setdefault(number, []).append(value)
+    while stream.tell() < len(message):
+        number, kind = divmod(read(), 8)
+        length = {0: 0, 1: 8, 5: 4}[kind] if kind != 2 else read()
+        found.setdefault(number, []).append(stream.read(length) if kind else read())
     return found
+
+
+def varint(number: int) -> bytes:
+    """A number as protobuf writes it."""
+    return bytes([number]) if number < 0x80 else bytes([number % 0x80 + 0x80]) + varint(number >> 7)
 
 
 def descriptor(path: str, region_uuid: bytes, pool: int) -> int:
     """A descriptor of a pool file, from the agent."""
-    # MapSocketRequest: region_uuid = 1, pool = 2. A pool of less than 128 is one byte.
-    request = b"FRRQ\x01" + b"\x0a\x10" + region_uuid + bytes([0x10, pool])
+    # MapSocketRequest: region_uuid = 1, pool = 2.
+    request = b"FRRQ\x01" + b"\x0a\x10" + region_uuid + b"\x10" + varint(pool)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(5)
         connection.connect(path)
@@ -92,9 +86,5 @@ with flight.connect("grpc+unix://" + address) as client:
 
     # Only now: while the lease lasts, nobody changes these bytes. ReleaseRequest: leases = 1, each a varint.
     del table
-    number = bytearray()
-    while lease >= 0x80:
-        number.append(lease & 0x7F | 0x80)
-        lease >>= 7
-    number.append(lease)
-    list(client.do_action(("farrow.Release", b"\x0a" + bytes([len(number)]) + bytes(number))))
+    lease_bytes = varint(lease)
+    list(client.do_action(("farrow.Release", b"\x0a" + varint(len(lease_bytes)) + lease_bytes)))
