@@ -120,7 +120,7 @@ def _group(sandbox, mode: str, name: str, count: int) -> Group:
                 after = _memory(readers)
             for reader in readers:
                 reader.let_go()
-        return Group(statistics.median(durations), after[0] - before[0], after[1] - before[1])
+        return Group(statistics.median(durations), after[0] - before[0], max(0, after[1] - before[1]))
 
 
 def _memory(readers: list) -> list:
