@@ -1,7 +1,5 @@
 //! Gets a second, by the number of processes that get.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -10,6 +8,7 @@ use farrow_integration_tests::numbers;
 
 use crate::agent::{Bench, SMALL};
 use crate::table;
+use crate::worker::{self, Worker};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -28,13 +27,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut alone = None;
     for &clients in &arguments.clients {
         eprintln!("{clients} clients …");
-        let workers: Vec<Worker> = (0..clients)
-            .map(|_| Worker::start(bench.agent.socket(), arguments.seconds))
-            .collect::<anyhow::Result<_>>()?;
-        let rates: Vec<f64> = {
-            let begun: Vec<Worker> = workers.into_iter().map(Worker::begin).collect::<anyhow::Result<_>>()?;
-            begun.into_iter().map(Worker::rate).collect::<anyhow::Result<_>>()?
-        };
+        let seconds = arguments.seconds.to_string();
+        let start = |_| Worker::start(&["get-again", bench.agent.socket(), &seconds]);
+        let mut workers: Vec<Worker> = (0..clients).map(start).collect::<anyhow::Result<_>>()?;
+        workers.iter_mut().for_each(Worker::go_on);
+        let rate = |worker: &mut Worker| worker.line()?.parse().context("a client failed");
+        let rates: Vec<f64> = workers.iter_mut().map(rate).collect::<anyhow::Result<_>>()?;
         let all: f64 = rates.iter().sum();
         let one = *alone.get_or_insert(all / clients as f64);
         lines.push(vec![
@@ -54,8 +52,7 @@ pub(crate) fn work(socket: &str, seconds: u64) -> anyhow::Result<()> {
     runtime.block_on(async {
         let client = Client::connect(Address::Unix(socket.into())).await?;
         get(&client).await?;
-        println!("ready");
-        std::io::stdin().lock().read_line(&mut String::new())?;
+        worker::ready()?;
         let (start, mut gets) = (Instant::now(), 0u32);
         while start.elapsed() < Duration::from_secs(seconds) {
             get(&client).await?;
@@ -71,41 +68,4 @@ async fn get(client: &Client) -> anyhow::Result<()> {
     ensure!(frame.zero_copy(), "not mapped: {:?}", frame.why());
     ensure!(numbers(&frame.batch(0)?).last() == Some(&127), "other numbers");
     Ok(())
-}
-
-struct Worker {
-    child: Child,
-    output: BufReader<std::process::ChildStdout>,
-}
-
-impl Worker {
-    /// A process that has connected, and waits.
-    fn start(socket: &str, seconds: u64) -> anyhow::Result<Self> {
-        let mut child = Command::new(std::env::current_exe()?)
-            .args(["get-again", socket, &seconds.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = BufReader::new(child.stdout.take().context("a pipe")?);
-        let mut worker = Self { child, output };
-        ensure!(worker.line()? == "ready", "a client did not connect");
-        Ok(worker)
-    }
-
-    fn begin(mut self) -> anyhow::Result<Self> {
-        self.child.stdin.take().context("a pipe")?.write_all(b"\n")?;
-        Ok(self)
-    }
-
-    fn rate(mut self) -> anyhow::Result<f64> {
-        let rate = self.line()?.parse().context("a client failed")?;
-        self.child.wait()?;
-        Ok(rate)
-    }
-
-    fn line(&mut self) -> anyhow::Result<String> {
-        let mut line = String::new();
-        self.output.read_line(&mut line)?;
-        Ok(line.trim_end().to_owned())
-    }
 }

@@ -44,6 +44,16 @@ impl Latency {
         format!("{} ({})", text(self.median()), text(self.p99()))
     }
 
+    /// So many times as long as `other`, by their medians: `12.3 x`.
+    pub(crate) fn against(&self, other: &Self) -> String {
+        let times = self.median().as_secs_f64() / other.median().as_secs_f64();
+        match times {
+            ..10.0 => format!("{times:.2} x"),
+            ..100.0 => format!("{times:.1} x"),
+            _ => format!("{times:.0} x"),
+        }
+    }
+
     /// Half of the times are shorter.
     pub(crate) fn median(&self) -> Duration {
         Duration::from_nanos(self.times.value_at_quantile(0.5))

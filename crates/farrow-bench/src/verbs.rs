@@ -6,7 +6,7 @@ use anyhow::Context;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, Criteria, FlightData, FlightDescriptor};
-use farrow_client::Client;
+use farrow_client::{Address, Client, blocking};
 use farrow_integration_tests::batch;
 use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, v1};
 use futures::TryStreamExt;
@@ -16,6 +16,7 @@ use tonic::Request;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::agent::{Bench, SMALL};
+use crate::echo;
 use crate::latency::Latency;
 use crate::table;
 
@@ -155,11 +156,18 @@ fn from_rust(bench: &Bench, way: &str, times: u64) -> anyhow::Result<Vec<(&'stat
             })
         };
         add("get to a table", Latency::of(times, |_| Ok(client.clone()), get))?;
+        let blocking = blocking::Client::connect(Address::Unix(bench.agent.socket().into()))?;
+        let get = |client: blocking::Client| {
+            let frame = client.get(SMALL)?;
+            Ok((frame.batch(0)?, frame))
+        };
+        add("get to a table, blocking client", Latency::of(times, |_| Ok(blocking.clone()), get))?;
         let rows = batch(0, 128).project(&[0])?;
         let put = |rows: arrow_array::RecordBatch| {
             Ok(on.block_on(client.put("bench/put", rows.schema(), vec![rows]))?)
         };
         add("put in place, 1 KiB", Latency::of(times, |_| Ok(rows.clone()), put))?;
+        add("a byte to another process and back", echo::run(times))?;
     }
     Ok(figures)
 }
@@ -184,7 +192,11 @@ fn announced<T>(message: T) -> Request<T> {
     request
 }
 
-async fn act(mut flight: Flight, action: Action, body: &impl Message) -> anyhow::Result<Vec<Vec<u8>>> {
+pub(crate) async fn act(
+    mut flight: Flight,
+    action: Action,
+    body: &impl Message,
+) -> anyhow::Result<Vec<Vec<u8>>> {
     let results = flight.do_action(Call::new(action.as_str(), body.encode_to_vec())).await?.into_inner();
     Ok(results.map_ok(|result| result.body.to_vec()).try_collect().await?)
 }

@@ -11,6 +11,7 @@
     reason = "a task reports its progress, and its failure"
 )]
 
+mod bench;
 mod debian;
 mod guest;
 mod package;
@@ -119,6 +120,7 @@ const TEST: &[Step] = &[
     Step { title: "Python tests", run: programs::python_tests },
     Step { title: "the pages' commands and links", run: pages::tests },
     Step { title: "examples", run: programs::examples },
+    Step { title: "benchmarks that still run", run: bench::still_run },
     Step { title: "demo", run: programs::demo },
 ];
 
@@ -176,13 +178,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         }
         Task::Soak { seconds, seed } => at_random("soak", seconds, seed),
         Task::Hostile { seconds, seed } => at_random("hostile", seconds, seed),
-        Task::Bench { arguments } => {
-            let tree = Tree::find(DEMO_SCALE)?;
-            if arguments.first().is_some_and(|what| ["verbs", "streams", "gets"].contains(&what.as_str())) {
-                run(PYTHON, &tree).result?;
-            }
-            programs::bench(&tree, &arguments)
-        }
+        Task::Bench { arguments } => bench::run(&Tree::find(DEMO_SCALE)?, &arguments),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
 }

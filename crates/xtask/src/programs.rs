@@ -37,12 +37,3 @@ pub(crate) fn demo(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
         .check(&demo.arg("--plot").arg(tree.target.join("demo.svg")).quiet())
         .context("the demo found something wrong; its last lines say what")
 }
-
-/// Hands everything to the benchmark's own command line, whose output is the only one. What it measures needs the
-/// release programs and the Python environment, but for the store.
-pub(crate) fn bench(tree: &Tree, arguments: &[String]) -> anyhow::Result<()> {
-    let bench = tree.cargo("run").args(["--release", "--package", "farrow-bench", "--"]).args(arguments);
-    let bench =
-        bench.env("FARROW_BIN_DIR", tree.release()).env("FARROW_PYTHON", tree.venv().join("bin/python"));
-    Ok(bench.quiet().run()?)
-}
