@@ -44,6 +44,30 @@ fn readers_of_the_ranges_see_it() {
     assert!(reader.sealed(0, 8192, ()).unwrap().as_ref() == data, "bytes differ");
 }
 
+/// In a tmpfs, and in what `TMPDIR` is: pages are faulted in when they are mapped, and not once more when they are written.
+#[test]
+fn writing_faults_no_page_in() {
+    const PAGES: usize = 4096;
+    let faults = || -> u64 {
+        // proc(5): minflt is the tenth field, the eighth after the program's name.
+        let stat = fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit_once(") ").unwrap().1.split(' ').nth(7).unwrap().parse().unwrap()
+    };
+    let places: [std::path::PathBuf; 2] = ["/dev/shm".into(), std::env::temp_dir()];
+    for place in places.into_iter().filter(|place| place.is_dir()) {
+        let file = tempfile::NamedTempFile::new_in(&place).unwrap();
+        fs::write(file.path(), vec![0xff; PAGES * 4096]).unwrap();
+        let mapping = WriteMapping::map(file.as_file(), &[range(0, (PAGES * 4096) as u64)]).unwrap();
+        let data = vec![1; 4096];
+        let before = faults();
+        for page in 0..PAGES {
+            mapping.write_at(page * 4096, &data).unwrap();
+        }
+        let found = faults() - before;
+        assert!(found < PAGES as u64 / 16, "{found} faults for {PAGES} pages in {}", place.display());
+    }
+}
+
 #[test]
 fn past_the_end_nothing_is_copied() {
     let file = file(8192);
