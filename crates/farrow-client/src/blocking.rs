@@ -211,7 +211,7 @@ impl Iterator for Watch {
 
 /// One runtime for the process, never shut down: leases are released on it after the last client is gone. A forked
 /// child inherits it without its thread, and takes another.
-fn runtime() -> &'static Runtime {
+pub fn runtime() -> &'static Runtime {
     static FIRST: OnceLock<OfProcess> = OnceLock::new();
     let process = std::process::id();
     let mut place = &FIRST;
