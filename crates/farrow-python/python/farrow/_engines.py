@@ -1,0 +1,102 @@
+"""What a frame becomes in other engines. None of them is needed to import farrow.
+
+Engines keep what they map: the buffers that they are given own the frame's lease.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Optional
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas
+    import polars
+    import pyarrow.dataset
+
+    from farrow import Frame
+
+
+def to_polars(frame: Frame) -> polars.DataFrame:
+    """A Polars frame over the same memory, but for types that Polars stores in another way.
+
+    Of strings it makes new views, 16 bytes each, of all columns: see :func:`to_polars_lazy`.
+    """
+    return _polars_frame(_engine("polars"), pa.table(frame))
+
+
+def to_polars_lazy(frame: Frame) -> polars.LazyFrame:
+    """A lazy Polars frame: a query takes the columns that it needs, batch by batch, and stops at its limit.
+
+    Can be collected any number of times, by either engine. Polars before 1.17 has no such scans; there it is
+    ``to_polars(frame).lazy()``.
+    """
+    polars = _engine("polars")
+    try:
+        from polars.io.plugins import register_io_source
+    except ImportError:
+        return to_polars(frame).lazy()
+
+    def scan(
+        columns: Optional[list[str]], predicate: Optional[polars.Expr], rows: Optional[int], _batch_size: Optional[int]
+    ) -> Iterator[polars.DataFrame]:
+        for batch in _batches(frame, columns):
+            if rows is not None:
+                batch = batch.slice(0, rows)
+                rows -= batch.num_rows
+            part = _polars_frame(polars, pa.Table.from_batches([batch]))
+            yield part if predicate is None else part.filter(predicate)
+            if rows == 0:
+                break
+
+    return register_io_source(scan, schema=_polars_frame(polars, frame.schema.empty_table()).schema)
+
+
+def to_pandas(frame: Frame) -> pandas.DataFrame:
+    """A pandas frame over the same memory: its columns are Arrow arrays (``pandas.ArrowDtype``).
+
+    For columns of NumPy, most of which are copies: ``frame.to_arrow().to_pandas()``.
+    """
+    pandas = _engine("pandas")
+    return pa.table(frame).to_pandas(types_mapper=pandas.ArrowDtype)
+
+
+def to_duckdb(frame: Frame, connection: Optional[duckdb.DuckDBPyConnection] = None) -> duckdb.DuckDBPyRelation:
+    """A relation of DuckDB, of this connection or of the default one, that scans the same memory.
+
+    A query reads the columns that it names, and takes filters along. What it returns is DuckDB's own.
+    """
+    duckdb = _engine("duckdb")
+    return (duckdb if connection is None else connection).from_arrow(pa.table(frame))
+
+
+def to_dataset(frame: Frame) -> pyarrow.dataset.Dataset:
+    """A pyarrow dataset over the same memory: what takes datasets can read columns of it, and filter."""
+    import pyarrow.dataset
+
+    return pyarrow.dataset.InMemoryDataset(pa.table(frame))
+
+
+def _engine(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            # It is there, and something that it needs is not.
+            raise
+        what = f"Frame.to_{name} needs {name}, which is not installed. Try: pip install {name}"
+        raise ModuleNotFoundError(what, name=name) from None
+
+
+def _batches(frame: Frame, columns: Optional[list[str]]) -> Iterator[pa.RecordBatch]:
+    for index in range(frame.num_batches):
+        batch = frame.batch(index)
+        yield batch if columns is None else batch.select(columns)
+
+
+def _polars_frame(polars: Any, table: pa.Table) -> polars.DataFrame:
+    # Else Polars would join the batches' chunks, which copies them.
+    return polars.from_arrow(table, rechunk=False)
