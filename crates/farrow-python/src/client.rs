@@ -1,132 +1,137 @@
-//! `farrow.Client`.
+//! `farrow.Client`: each method is a [`Call`], which `python/farrow/_client.py` waits for and `aio.py` awaits.
 
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use arrow_array::ffi_stream::RecordBatchStreamReader;
-use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_pyarrow::FromPyArrow;
-use farrow_client::{Address, ClientError, Info, Reason, blocking};
+use farrow_client::{Address, ClientError, Mode};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::errors::{InvalidData, exception};
+use crate::answers::{InfoTuple, LeaseTuple, dropped, health, info, lease, usage, verified};
+use crate::call::Call;
+use crate::data;
+use crate::errors::exception;
 use crate::frame::Frame;
-use crate::watch::{SLICE, Watch};
-
-pub(crate) type InfoTuple = (String, u64, Option<u64>, u64, bool);
-type LeaseTuple = (u32, String, u64, u64, f64);
+use crate::watch::Watch;
+use crate::writer::Writer;
 
 /// A connection to an agent. The Python package wraps its plain tuples into named ones.
 #[pyclass(frozen, module = "farrow._farrow")]
-pub(crate) struct Client(std::sync::Mutex<Option<blocking::Client>>);
+pub(crate) struct Client(Mutex<Option<farrow_client::Client>>);
 
 #[pymethods]
 impl Client {
-    #[new]
+    /// The address is looked for now, the agent when the call is made.
+    #[staticmethod]
     #[pyo3(signature = (address=None))]
-    fn new(py: Python<'_>, address: Option<&str>) -> PyResult<Self> {
+    fn connect(address: Option<&str>) -> PyResult<Call> {
         let address = Address::find(address).map_err(|error| exception(&error))?;
-        let client = py.detach(|| blocking::Client::connect(address)).map_err(|error| exception(&error))?;
-        Ok(Self(std::sync::Mutex::new(Some(client))))
+        Ok(Call::new(async { Ok(Self(Mutex::new(Some(farrow_client::Client::connect(address).await?)))) }))
     }
 
-    fn get(&self, py: Python<'_>, name: &str) -> PyResult<Frame> {
-        let frame = self.call(py, |client| client.get(name))?;
-        Ok(Frame::new(frame))
+    fn get(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| client.get(&name).await.map(Frame::new))
     }
 
     /// The frame as soon as it is there, if that is within so many seconds.
-    fn wait_for(&self, py: Python<'_>, name: &str, seconds: f64) -> PyResult<Frame> {
-        let start = Instant::now();
-        let waited = Duration::try_from_secs_f64(seconds)
-            .map_err(|_| PyValueError::new_err(format!("wait {seconds}: expected seconds, at least 0")))?;
-        if let Some(frame) = self.look(py, name)? {
-            return Ok(frame);
-        }
-        let watched = name.rsplit_once('@').map_or(name, |(frame, _)| frame);
-        let mut watch = self.call(py, |client| client.watch(watched))?;
-        loop {
-            // Also after the watch has begun: it tells what comes then.
-            if let Some(frame) = self.look(py, name)? {
-                return Ok(frame);
-            }
-            loop {
-                let left = waited.saturating_sub(start.elapsed());
-                if left.is_zero() {
-                    return Err(exception(&ClientError::NotYet { name: name.to_owned(), waited }));
+    fn wait_for(&self, name: String, seconds: f64) -> PyResult<Call> {
+        let timeout = duration("wait", seconds)?;
+        self.call(async move |client| client.wait_for(&name, timeout).await.map(Frame::new))
+    }
+
+    fn watch(&self, prefix: String) -> PyResult<Call> {
+        self.call(async move |client| client.watch(&prefix).await.map(Watch::new))
+    }
+
+    /// Several frames as of one moment.
+    fn snapshot(&self, names: Vec<String>) -> PyResult<Call> {
+        self.call(async move |client| {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let frames = client.snapshot(&names).await?;
+            Ok(frames.into_iter().map(Frame::new).collect::<Vec<Frame>>())
+        })
+    }
+
+    /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`. What is `whole` is in memory anyway, and goes into one
+    /// segment; anything else is written as it comes.
+    #[pyo3(signature = (name, data, append=false, whole=false))]
+    fn put(&self, name: String, data: &Bound<'_, PyAny>, append: bool, whole: bool) -> PyResult<Call> {
+        let reader = data::reader(data)?;
+        let mode = mode(append);
+        self.call(async move |client| {
+            let put = match (whole, mode) {
+                (false, mode) => client.write_reader(&name, reader, mode, |_| {}).await,
+                (true, mode) => {
+                    let (schema, batches) = data::read(reader).await?;
+                    match mode {
+                        Mode::Replace => client.put(&name, schema, batches).await,
+                        Mode::Append => client.append(&name, schema, batches).await,
+                    }
                 }
-                let told = py.detach(|| watch.next_within(left.min(SLICE)));
-                if told.map_err(|error| exception(&error))?.is_some() {
-                    break;
-                }
-                py.check_signals()?;
-            }
-        }
+            };
+            put.map(info)
+        })
     }
 
-    fn watch(&self, py: Python<'_>, prefix: &str) -> PyResult<Watch> {
-        self.call(py, |client| client.watch(prefix)).map(Watch::new)
+    /// `schema` offers `__arrow_c_schema__`.
+    #[pyo3(signature = (name, schema, append=false))]
+    fn writer(&self, name: String, schema: &Bound<'_, PyAny>, append: bool) -> PyResult<Writer> {
+        let writer = self.client()?.writer(&name, data::schema(schema)?, mode(append));
+        Ok(Writer::new(name, writer.map_err(|error| exception(&error))?))
     }
 
-    /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`.
-    #[pyo3(signature = (name, data, append=false))]
-    fn put(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        data: &Bound<'_, PyAny>,
-        append: bool,
-    ) -> PyResult<(InfoTuple, Option<String>)> {
-        let (schema, batches) = if data.hasattr("__arrow_c_stream__")? {
-            let reader = RecordBatchStreamReader::from_pyarrow_bound(data)?;
-            let schema = reader.schema();
-            let batches = reader.collect::<Result<Vec<RecordBatch>, _>>().map_err(|error| {
-                InvalidData::new_err(format!("put {name}: the data's stream failed: {error}"))
-            })?;
-            (schema, batches)
-        } else {
-            let batch = RecordBatch::from_pyarrow_bound(data)?;
-            (batch.schema(), vec![batch])
-        };
-        let put = if append { blocking::Client::append } else { blocking::Client::put };
-        let mut info = self.call(py, move |client| put(client, name, schema, batches))?;
-        let why = info.why.take();
-        Ok((tuple(info), why))
+    fn list(&self, prefix: String) -> PyResult<Call> {
+        self.call(async move |client| {
+            let infos = client.list(&prefix).await?;
+            Ok(infos.into_iter().map(info).collect::<Vec<InfoTuple>>())
+        })
     }
 
-    fn list(&self, py: Python<'_>, prefix: &str) -> PyResult<Vec<InfoTuple>> {
-        Ok(self.call(py, |client| client.list(prefix))?.into_iter().map(tuple).collect())
+    fn stat(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| client.stat(&name).await.map(info))
     }
 
-    fn stat(&self, py: Python<'_>, name: &str) -> PyResult<InfoTuple> {
-        Ok(tuple(self.call(py, |client| client.stat(name))?))
+    fn drop(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| client.drop(&name).await.map(dropped))
     }
 
-    fn drop(&self, py: Python<'_>, name: &str) -> PyResult<(u64, u64, u64)> {
-        let dropped = self.call(py, |client| client.drop(name))?;
-        Ok((dropped.versions, dropped.bytes_freed, dropped.bytes_held))
+    fn drop_prefix(&self, prefix: String) -> PyResult<Call> {
+        self.call(async move |client| client.drop_prefix(&prefix).await.map(dropped))
     }
 
-    fn leases(&self, py: Python<'_>) -> PyResult<Vec<LeaseTuple>> {
-        let leases = self.call(py, |client| client.leases())?;
-        let tuple = |lease: farrow_client::LeaseInfo| {
-            (lease.pid, lease.name, lease.version, lease.bytes, lease.age.as_secs_f64())
-        };
-        Ok(leases.into_iter().map(tuple).collect())
+    fn retain(&self, name: String, last: u64) -> PyResult<Call> {
+        self.call(async move |client| client.retain(&name, last).await.map(dropped))
     }
 
-    fn usage(&self, py: Python<'_>) -> PyResult<[u64; 8]> {
-        let usage = self.call(py, |client| client.usage())?;
-        Ok([
-            usage.pool_bytes,
-            usage.used,
-            usage.held,
-            usage.reserved,
-            usage.free,
-            usage.largest_free,
-            usage.frames,
-            usage.versions,
-        ])
+    /// The latest version of each frame stays unless `latest`.
+    #[pyo3(signature = (prefix, seconds, latest=false))]
+    fn expire(&self, prefix: String, seconds: f64, latest: bool) -> PyResult<Call> {
+        let age = duration("older_than", seconds)?;
+        self.call(async move |client| client.expire(&prefix, age, latest).await.map(dropped))
+    }
+
+    #[pyo3(signature = (bytes=None))]
+    fn grow(&self, bytes: Option<u64>) -> PyResult<Call> {
+        self.call(async move |client| client.grow(bytes).await)
+    }
+
+    fn verify(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| client.verify(&name, |_| {}).await.map(verified))
+    }
+
+    fn leases(&self) -> PyResult<Call> {
+        self.call(async move |client| {
+            let leases = client.leases().await?;
+            Ok(leases.into_iter().map(lease).collect::<Vec<LeaseTuple>>())
+        })
+    }
+
+    fn usage(&self) -> PyResult<Call> {
+        self.call(async move |client| client.usage().await.map(|of| usage(&of)))
+    }
+
+    fn health(&self) -> PyResult<Call> {
+        self.call(async move |client| client.health().await.map(health))
     }
 
     fn close(&self) {
@@ -135,39 +140,29 @@ impl Client {
 }
 
 impl Client {
-    /// Runs a call without Python's lock, so that other threads of the program go on.
-    fn call<T: Send>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&blocking::Client) -> Result<T, ClientError> + Send,
-    ) -> PyResult<T> {
-        self.call_native(py, call)?.map_err(|error| exception(&error))
+    fn call<T, F>(&self, work: impl FnOnce(farrow_client::Client) -> F + Send + 'static) -> PyResult<Call>
+    where
+        T: for<'py> IntoPyObject<'py> + Send + 'static,
+        F: Future<Output = Result<T, ClientError>> + Send + 'static,
+    {
+        Ok(Call::new(work(self.client()?)))
     }
 
-    /// The frame, if there is one of the name.
-    fn look(&self, py: Python<'_>, name: &str) -> PyResult<Option<Frame>> {
-        match self.call_native(py, |client| client.get(name))? {
-            Ok(frame) => Ok(Some(Frame::new(frame))),
-            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
-            Err(error) => Err(exception(&error)),
-        }
-    }
-
-    fn call_native<T: Send>(
-        &self,
-        py: Python<'_>,
-        call: impl FnOnce(&blocking::Client) -> T + Send,
-    ) -> PyResult<T> {
+    fn client(&self) -> PyResult<farrow_client::Client> {
         let client = self.slot().clone();
-        let client = client.ok_or_else(|| PyValueError::new_err("this client is closed: connect again"))?;
-        Ok(py.detach(|| call(&client)))
+        client.ok_or_else(|| PyValueError::new_err("this client is closed: connect again"))
     }
 
-    fn slot(&self) -> std::sync::MutexGuard<'_, Option<blocking::Client>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn slot(&self) -> MutexGuard<'_, Option<farrow_client::Client>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-pub(crate) fn tuple(info: Info) -> InfoTuple {
-    (info.name, info.version, info.rows, info.bytes, info.foreign)
+fn duration(what: &str, seconds: f64) -> PyResult<Duration> {
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| PyValueError::new_err(format!("{what} {seconds}: expected seconds, at least 0")))
+}
+
+fn mode(append: bool) -> Mode {
+    if append { Mode::Append } else { Mode::Replace }
 }

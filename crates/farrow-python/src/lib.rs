@@ -2,13 +2,18 @@
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
-//! It adds nothing but Python's shapes: exceptions, named tuples, and the Arrow C stream interface, which lends
-//! mapped memory to any Arrow library in the process. pyarrow makes the streams and tables.
+//! It adds nothing but Python's shapes: exceptions, tuples, calls that a thread waits for or an event loop awaits, and
+//! the Arrow C stream interface, which lends mapped memory to any Arrow library in the process. pyarrow makes the
+//! streams and tables.
 
+mod answers;
+mod call;
 mod client;
+mod data;
 mod errors;
 mod frame;
 mod watch;
+mod writer;
 
 use pyo3::prelude::*;
 
@@ -16,15 +21,23 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _farrow {
     #[pymodule_export]
-    use crate::client::Client;
+    use crate::call::Call;
     #[pymodule_export]
-    use crate::errors::{Denied, Error, InvalidData, InvalidName, NotFound, RegionFull, Unavailable};
+    use crate::client::Client;
     #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
     use crate::watch::Watch;
+    #[pymodule_export]
+    use crate::writer::Writer;
 
-    use super::{Bound, PyModule, PyModuleMethods as _, PyResult};
+    use super::{Bound, PyErr, PyModule, PyModuleMethods as _, PyResult, pyfunction};
+
+    /// Every reason of the agent: its word, whether to ask again, and what it raises.
+    #[pyfunction]
+    fn reasons() -> Vec<(&'static str, &'static str, PyErr)> {
+        crate::errors::reasons()
+    }
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

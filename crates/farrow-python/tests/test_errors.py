@@ -3,7 +3,7 @@
 import farrow
 import pyarrow as pa
 import pytest
-from conftest import MIB, eventually
+from conftest import MIB, eventually, space
 
 TABLE = pa.table({"n": [1]})
 
@@ -32,14 +32,14 @@ BAD_NAMES = ["", "/absolute", "trailing/", "double//slash", "..", "up/../down", 
 
 @pytest.mark.parametrize("bad", BAD_NAMES, ids=repr)
 def test_bad_names_are_refused(client, bad):
-    before = client.usage()
+    before = space(client)
     with pytest.raises(farrow.InvalidName) as error:
         client.put(bad, TABLE)
     assert str(error.value)
     with pytest.raises(farrow.InvalidName):
         client.get(bad)
     # The reservation is given back after the error is told.
-    eventually(lambda: client.usage() == before, "the reservation to be given back")
+    eventually(lambda: space(client) == before, "the reservation to be given back")
 
 
 @pytest.mark.parametrize("version", ["0", "-1", "one", ""])
@@ -53,10 +53,10 @@ def test_bad_versions_are_refused(client, name, version):
 def test_full_region(make_agent):
     agent = make_agent(32 * MIB)
     with farrow.connect(agent.address) as client:
-        before = client.usage()
+        before = space(client)
         with pytest.raises(farrow.RegionFull, match="need 64"):
             client.put("too/large", pa.table({"n": pa.array(range(8 * MIB))}))
-        assert client.usage() == before
+        assert space(client) == before
         with pytest.raises(farrow.NotFound):
             client.get("too/large")
 

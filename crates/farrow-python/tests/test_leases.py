@@ -3,10 +3,12 @@
 import gc
 import os
 
+import duckdb
 import farrow
+import pandas
 import pyarrow as pa
 import pytest
-from conftest import eventually, leases_of
+from conftest import eventually, leases_of, space
 
 TABLE = pa.table({"n": range(1000), "s": [str(n) for n in range(1000)]})
 
@@ -46,7 +48,14 @@ KEEPERS = {
     "numpy view": lambda frame: frame.to_arrow()["n"].chunk(0).to_numpy(zero_copy_only=True)[3:5],
     "memoryview": lambda frame: memoryview(frame.to_arrow()["n"].chunk(0).buffers()[1]),
     "c stream": lambda frame: frame.__arrow_c_stream__(),
+    "selected frame": lambda frame: frame.select(["n"]),
+    "batches": iter,
+    "slice of a column": lambda frame: frame["s"].slice(5, 2),
     "polars frame": lambda frame: frame.to_polars().select("n"),
+    "polars slice": lambda frame: frame.to_polars()["n"].slice(500, 3),
+    "pandas frame": lambda frame: frame.to_arrow().to_pandas(types_mapper=pandas.ArrowDtype).iloc[3:5],
+    "duckdb relation": lambda frame: duckdb.connect().from_arrow(frame.to_arrow()).filter("n = 7"),
+    "duckdb connection": lambda frame: duckdb.connect().register("t", frame.to_arrow()),
 }
 
 
@@ -99,7 +108,7 @@ def test_a_process_that_ends_loses_its_leases(client, frame_name, start_reader):
 
 
 def test_dropped_bytes_are_held_until_the_reader_is_gone(client, frame_name, start_reader):
-    before = client.usage()
+    before = space(client)
     reader = start_reader(frame_name)
     dropped = client.drop(frame_name)
     assert dropped.bytes_freed == 0
@@ -107,12 +116,12 @@ def test_dropped_bytes_are_held_until_the_reader_is_gone(client, frame_name, sta
     with pytest.raises(farrow.NotFound):
         client.get(frame_name)
 
-    held = client.usage()
+    held = space(client)
     assert held.held == before.held + dropped.bytes_held
     assert held.free == before.free
     reader.kill()
-    eventually(lambda: client.usage().held == before.held, "the held bytes to be freed")
-    assert client.usage().free == before.free + dropped.bytes_held
+    eventually(lambda: space(client).held == before.held, "the held bytes to be freed")
+    assert space(client).free == before.free + dropped.bytes_held
 
 
 def test_dropped_bytes_stay_readable_while_others_write(client, frame_name):
@@ -128,4 +137,12 @@ def test_the_agent_command_shows_leases(agent, client, frame_name):
     line = next(line for line in agent.command("leases").splitlines() if frame_name in line)
     assert str(os.getpid()) in line.split()
     del frame
+    gone(client, frame_name)
+
+
+def test_a_duckdb_result_keeps_nothing(client, frame_name):
+    with duckdb.connect() as connection:
+        connection.register("t", client.get(frame_name).to_arrow())
+        assert connection.execute("SELECT s FROM t WHERE n = 7").fetchall() == [("7",)]
+    del connection
     gone(client, frame_name)

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from conftest import space
 
 TABLE = pa.table({"n": [1, 2, 3], "s": ["x", None, "z"]})
 
@@ -69,12 +70,12 @@ def test_a_stream_that_fails_publishes_nothing(client, name):
         yield TABLE.to_batches()[0]
         raise RuntimeError("the source broke")
 
-    before = client.usage()
+    before = space(client)
     with pytest.raises((farrow.InvalidData, RuntimeError), match="the source broke"):
         client.put(name, pa.RecordBatchReader.from_batches(TABLE.schema, batches()))
     with pytest.raises(farrow.NotFound):
         client.get(name)
-    assert client.usage() == before
+    assert space(client) == before
 
 
 def test_polars_takes_a_frame(client, name):

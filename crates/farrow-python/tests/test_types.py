@@ -38,7 +38,9 @@ ARRAYS = {
     "map": pa.array([[("k", 1)], None, []], pa.map_(pa.string(), pa.int64())),
     "dictionary": pa.array(STRINGS).dictionary_encode(),
     "list of dictionary": pa.ListArray.from_arrays([0, 2, 2, 3], pa.array(STRINGS).dictionary_encode()),
-    "run-end encoded": pa.RunEndEncodedArray.from_arrays(pa.array([2, 3], pa.int32()), pa.array(["x", "y"])),
+    "run-end encoded": pa.RunEndEncodedArray.from_arrays(
+        [2, 3], ["x", "y"], pa.run_end_encoded(pa.int32(), pa.string())
+    ),
     "dense union": pa.UnionArray.from_dense(
         pa.array([0, 1, 0], pa.int8()), pa.array([0, 0, 1], pa.int32()), [pa.array([1, 2]), pa.array(["x"])]
     ),

@@ -3,6 +3,7 @@
 import farrow
 import pyarrow as pa
 import pytest
+from conftest import space
 
 
 def numbers(first: int) -> pa.Table:
@@ -35,7 +36,7 @@ def test_drop_of_one_version_leaves_the_others(client, name):
 
 
 def test_drop_of_a_frame_removes_all_versions(client, name):
-    before = client.usage()
+    before = space(client)
     infos = [client.put(name, numbers(n)) for n in (1, 2)]
     dropped = client.drop(name)
     assert dropped.versions == 2
@@ -43,7 +44,7 @@ def test_drop_of_a_frame_removes_all_versions(client, name):
     assert dropped.bytes_freed >= sum(info.bytes for info in infos)
     with pytest.raises(farrow.NotFound):
         client.get(name)
-    assert client.usage() == before
+    assert space(client) == before
 
 
 def test_a_name_is_free_again_after_its_drop(client, name):

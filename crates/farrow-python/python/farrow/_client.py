@@ -1,177 +1,45 @@
-"""The client in Python's shapes, over the native module."""
+"""The client: each call waits for its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+import builtins
+import datetime
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Optional, Union
 
 import pyarrow as pa
 
-from farrow import _farrow
-
-if TYPE_CHECKING:
-    import polars
-
-
-class Info(NamedTuple):
-    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows.
-
-    Of a put, `why` says why the rows were streamed to the agent and not written in place, if they were.
-    """
-
-    name: str
-    version: int
-    rows: Optional[int]
-    bytes: int
-    foreign: bool
-    why: Optional[str] = None
-
-
-class Dropped(NamedTuple):
-    """What dropping did; held bytes are free once nobody maps them."""
-
-    versions: int
-    bytes_freed: int
-    bytes_held: int
-
-
-class Event(NamedTuple):
-    """What happened to a frame that is watched.
-
-    ``kind`` is ``committed`` (name, version and info are the latest version's), ``dropped`` (the latest version of name is
-    gone; version is the latest now, None if there is none), or ``drops-missed`` (frames may have been dropped without
-    being told, because the watcher was slow or the agent was restarted).
-    """
-
-    kind: str
-    name: Optional[str]
-    version: Optional[int]
-    info: Optional[Info]
-
-
-class Lease(NamedTuple):
-    """A process that maps a version."""
-
-    pid: int
-    name: str
-    version: int
-    bytes: int
-    age_seconds: float
-
-
-class Usage(NamedTuple):
-    """What holds the region's space, in bytes; frames and versions are counts."""
-
-    pool_bytes: int
-    used: int
-    held: int
-    reserved: int
-    free: int
-    largest_free: int
-    frames: int
-    versions: int
-
-
-class Frame:
-    """One version of a frame: mapped out of the shared memory, or streamed where that is not possible.
-
-    Arrays made from a frame keep its memory mapped and its lease alive, also after the frame itself is gone.
-    """
-
-    __slots__ = ("_native",)
-
-    def __init__(self, native: _farrow.Frame) -> None:
-        self._native = native
-
-    @property
-    def name(self) -> str:
-        """The frame's name, without version."""
-        return self._native.name
-
-    @property
-    def version(self) -> int:
-        """The version's number, from 1."""
-        return self._native.version
-
-    @property
-    def schema(self) -> pa.Schema:
-        """The schema of all batches."""
-        return self._native.schema
-
-    @property
-    def num_rows(self) -> int:
-        """Rows of all batches."""
-        return self._native.num_rows
-
-    @property
-    def num_batches(self) -> int:
-        """Record batches."""
-        return self._native.num_batches
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the stored Arrow file."""
-        return self._native.nbytes
-
-    @property
-    def zero_copy(self) -> bool:
-        """Whether the buffers of all batches lie in the shared memory."""
-        return self._native.zero_copy
-
-    @property
-    def why(self) -> Optional[str]:
-        """Why the frame is not mapped; None if it is."""
-        return self._native.why
-
-    @property
-    def mapping(self) -> Optional[tuple[int, int]]:
-        """Address and bytes of the mapped segment; None if streamed, or if there are several (see mappings)."""
-        return self._native.mapping
-
-    @property
-    def mappings(self) -> list[tuple[int, int]]:
-        """Address and bytes of each mapped segment."""
-        return self._native.mappings
-
-    def batch(self, index: int) -> pa.RecordBatch:
-        """One record batch, decoded now and without copying."""
-        return self._native.batch(index)
-
-    def to_arrow(self) -> pa.Table:
-        """A table over the same memory."""
-        return self._native.reader().read_all()
-
-    def to_polars(self) -> polars.DataFrame:
-        """A polars frame; polars takes the memory as it is for the types that it stores as Arrow does."""
-        import polars
-
-        return polars.DataFrame(self)
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        """The Arrow C stream interface: what lets any Arrow library take the batches as they are."""
-        return self._native.reader().__arrow_c_stream__(requested_schema)
-
-    def __len__(self) -> int:
-        return self._native.num_rows
-
-    def __repr__(self) -> str:
-        return repr(self._native)
+from farrow import _farrow, _sources
+from farrow._answers import Dropped, Event, Health, Info, Lease, Usage, Verified, event, info
+from farrow._frame import Frame
+from farrow._progress import Progress, shown
+from farrow._writer import Writer
 
 
 class Client:
-    """A connection to an agent; also a context manager. Frames outlive it."""
+    """A connection to an agent; also a context manager. Frames outlive it. Threads may share it."""
 
     __slots__ = ("_native",)
 
     def __init__(self, address: Optional[str] = None) -> None:
-        self._native = _farrow.Client(address)
+        self._native: _farrow.Client = _farrow.Client.connect(address).wait()
 
-    def get(self, name: str, wait: Optional[float] = None) -> Frame:
+    def get(self, name: str, wait: Optional[float] = None, columns: Optional[Sequence[str]] = None) -> Frame:
         """The latest version of a frame, or one version of it by ``name@version``.
 
-        With ``wait``, as soon as it is there, if that is within so many seconds; else :class:`NotFound` is raised.
+        With ``wait``, as soon as it is there, if that is within so many seconds; else :class:`NotFound` is raised. With
+        ``columns``, only these: see :meth:`Frame.select`.
         """
-        return Frame(self._native.get(name) if wait is None else self._native.wait_for(name, wait))
+        call = self._native.get(name) if wait is None else self._native.wait_for(name, wait)
+        frame = Frame(call.wait())
+        return frame if columns is None else frame.select(columns)
+
+    def snapshot(self, names: Sequence[str]) -> builtins.list[Frame]:
+        """Several frames, each by its name or ``name@version``, as of one moment.
+
+        Nothing was committed or dropped between any two of them.
+        """
+        return [Frame(native) for native in self._native.snapshot(list_of(names)).wait()]
 
     def watch(self, prefix: str = "") -> Iterator[Event]:
         """What is committed and dropped from now on, of the frames whose names begin with prefix.
@@ -183,44 +51,73 @@ class Client:
         ...     print(event.kind, event.name, event.version)
         """
         # Begun here and not at the first event: nothing that happens from now on is missed.
-        return _events(self._native.watch(prefix))
+        return _events(self._native.watch(prefix).wait())
 
-    def put(self, name: str, data: Any) -> Info:
+    def put(self, name: str, data: Any, progress: Progress = None) -> Info:
         """Publishes data as the next version of a frame, all of it at once.
 
         Data is anything that offers ``__arrow_c_stream__`` or ``__arrow_c_array__`` (tables, batches and readers of
-        pyarrow, polars, duckdb, pandas 2.2 ...), a pandas frame, or an iterable of pyarrow record batches.
+        pyarrow, polars, duckdb, pandas 2.2 ...), a pandas frame, or an iterable of such, of which one at a time is in
+        memory. ``progress`` is True for a bar of tqdm's, a bar, or a function of bytes done and bytes in all.
         """
-        info, why = self._native.put(name, _stream(data))
-        return Info(*info, why)
+        return self._put(name, data, progress, append=False)
 
-    def append(self, name: str, data: Any) -> Info:
+    def append(self, name: str, data: Any, progress: Progress = None) -> Info:
         """Publishes the latest version's rows, which are not copied, and these behind them as the next version.
 
         The schemas must be the same, metadata included. A frame that does not exist yet begins with these rows.
         """
-        info, why = self._native.put(name, _stream(data), append=True)
-        return Info(*info, why)
+        return self._put(name, data, progress, append=True)
 
-    def list(self, prefix: str = "") -> "list[Info]":
+    def writer(self, name: str, schema: pa.Schema, append: bool = False) -> Writer:
+        """Begins the next version of a frame, to be written batch by batch: see :class:`Writer`."""
+        return Writer(self._native.writer(name, schema, append))
+
+    def list(self, prefix: str = "") -> builtins.list[Info]:
         """The latest version of each frame whose name begins with prefix, by name."""
-        return [Info(*info) for info in self._native.list(prefix)]
+        return [info(found) for found in self._native.list(prefix).wait()]
 
     def stat(self, name: str) -> Info:
         """What is known of a version, without mapping it."""
-        return Info(*self._native.stat(name))
+        return info(self._native.stat(name).wait())
 
-    def drop(self, name: str) -> Dropped:
-        """Removes a frame, or one version of it, from all look-ups. Who has it mapped keeps it."""
-        return Dropped(*self._native.drop(name))
+    def drop(self, name: Optional[str] = None, *, prefix: Optional[str] = None) -> Dropped:
+        """Removes a frame, or one version of it, from all look-ups; or all frames whose names begin with ``prefix``.
 
-    def leases(self) -> "list[Lease]":
+        Who has it mapped keeps it.
+        """
+        return Dropped._make(drop(self._native, name, prefix).wait())
+
+    def retain(self, name: str, last: int) -> Dropped:
+        """Keeps so many of a frame's latest versions from now on (0: all of them); older ones are removed."""
+        return Dropped._make(self._native.retain(name, last).wait())
+
+    def expire(self, prefix: str, older_than: Union[float, datetime.timedelta], latest: bool = False) -> Dropped:
+        """Removes versions that are older than so many seconds, of all frames whose names begin with prefix.
+
+        The latest version of each frame stays, unless ``latest`` is set.
+        """
+        return Dropped._make(self._native.expire(prefix, seconds(older_than), latest).wait())
+
+    def grow(self, bytes: Optional[int] = None) -> int:
+        """Has the agent add a pool file of so many bytes, or as large a one as there is room for; its bytes."""
+        return int(self._native.grow(bytes).wait())
+
+    def verify(self, name: str) -> Verified:
+        """Has the agent compare a version with the checksums of its commit; :class:`Corrupt` says what differs."""
+        return Verified._make(self._native.verify(name).wait())
+
+    def leases(self) -> builtins.list[Lease]:
         """Who maps what, oldest first."""
-        return [Lease(*lease) for lease in self._native.leases()]
+        return [Lease._make(lease) for lease in self._native.leases().wait()]
 
     def usage(self) -> Usage:
         """What holds the region's space."""
-        return Usage(*self._native.usage())
+        return Usage._make(self._native.usage().wait())
+
+    def health(self) -> Health:
+        """Whether the agent serves, and which one it is."""
+        return Health._make(self._native.health().wait())
 
     def close(self) -> None:
         """Ends the use of this client. Frames got from it stay mapped."""
@@ -231,6 +128,24 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _put(self, name: str, data: Any, progress: Progress, append: bool) -> Info:
+        source = _sources.arrow(data)
+        quiet = progress is None or progress is False
+        if source is not None and quiet:
+            return info(self._native.put(name, source, append, _sources.total(source) is not None).wait())
+        schema, batches = _sources.batches(data) if source is None else _sources.pieces(source)
+        if quiet:
+            return self._write(name, schema, batches, append)
+        with shown(progress, name, None if source is None else _sources.total(source)) as tell:
+            return self._write(name, schema, _told(batches, tell), append)
+
+    def _write(self, name: str, schema: pa.Schema, batches: Iterable[Any], append: bool) -> Info:
+        writer = self.writer(name, schema, append)
+        with writer:
+            for batch in batches:
+                writer.write(batch)
+            return writer.finish()
 
 
 def connect(address: Optional[str] = None) -> Client:
@@ -244,25 +159,32 @@ def connect(address: Optional[str] = None) -> Client:
     return Client(address)
 
 
+def drop(client: _farrow.Client, name: Optional[str], prefix: Optional[str]) -> _farrow.Call:
+    """The one of the two that is asked for."""
+    if (name is None) == (prefix is None):
+        raise TypeError("drop takes either a name or a prefix: drop('sales/orders'), drop(prefix='sales/')")
+    return client.drop(name) if name is not None else client.drop_prefix(prefix or "")
+
+
+def list_of(names: Sequence[str]) -> builtins.list[str]:
+    """Names, and not the letters of one."""
+    if isinstance(names, str):
+        raise TypeError(f"snapshot takes a list of names: snapshot([{names!r}])")
+    return [*names]
+
+
+def seconds(age: Union[float, datetime.timedelta]) -> float:
+    """An age in seconds."""
+    return age.total_seconds() if isinstance(age, datetime.timedelta) else age
+
+
 def _events(watch: _farrow.Watch) -> Iterator[Event]:
     while True:
-        kind, name, version, info = watch.next()
-        yield Event(kind, name, version, None if info is None else Info(*info))
+        yield event(watch.next().wait())
 
 
-def _stream(data: Any) -> Any:
-    """Data as something that offers the Arrow C interface."""
-    if hasattr(data, "__arrow_c_stream__") or hasattr(data, "__arrow_c_array__"):
-        return data
-    if type(data).__module__.partition(".")[0] == "pandas":
-        return pa.Table.from_pandas(data)
-    if not isinstance(data, Iterable):
-        raise _farrow.InvalidData(
-            f"put takes what offers __arrow_c_stream__ or __arrow_c_array__, or an iterable of "
-            f"pyarrow.RecordBatch; found {type(data).__name__}"
-        )
-    batches = list(data)
-    if not batches or not all(isinstance(batch, pa.RecordBatch) for batch in batches):
-        found = ", ".join(sorted({type(batch).__name__ for batch in batches})) or "nothing"
-        raise _farrow.InvalidData(f"put takes an iterable of at least one pyarrow.RecordBatch; it held {found}")
-    return pa.RecordBatchReader.from_batches(batches[0].schema, batches)
+def _told(batches: Iterable[Any], tell: Any) -> Iterator[Any]:
+    """The batches; each is told when the next one is asked for, and so is written."""
+    for batch in batches:
+        yield batch
+        tell(batch.nbytes)
