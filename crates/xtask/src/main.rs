@@ -23,6 +23,7 @@ mod service;
 mod steps;
 mod tally;
 mod tree;
+mod wheel;
 
 use std::process::ExitCode;
 
@@ -84,6 +85,8 @@ enum Task {
     },
     /// Make a Python environment with the farrow package
     Python,
+    /// Make the Python wheel, and test it with the oldest and the newest packages
+    Wheel,
     /// Generate the protobuf code that farrow-proto commits
     Regen,
 }
@@ -119,6 +122,7 @@ const TEST: &[Step] = &[
     Step { title: "the package under a real systemd", run: service::tests_if_possible },
     Step { title: "Python tests", run: programs::python_tests },
     Step { title: "the pages' commands and links", run: pages::tests },
+    Step { title: "the Python wheel, with the oldest and the newest packages", run: wheel::tests },
     Step { title: "examples", run: programs::examples },
     Step { title: "benchmarks that still run", run: bench::still_run },
     Step { title: "demo", run: programs::demo },
@@ -146,6 +150,12 @@ const DEMO: &[Step] = &[
 const PYTHON: &[Step] = &[
     Step { title: "Python environment", run: python::environment },
     Step { title: "release programs and the Python module, built", run: programs::build },
+];
+
+const WHEEL: &[Step] = &[
+    Step { title: "Python environment", run: python::environment },
+    Step { title: "release programs and the Python module, built", run: programs::build },
+    Step { title: "the Python wheel, with the oldest and the newest packages", run: wheel::tests },
 ];
 
 const MIRI: &[Step] = &[Step { title: "Rust tests under Miri", run: rust::miri }];
@@ -179,6 +189,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         Task::Soak { seconds, seed } => at_random("soak", seconds, seed),
         Task::Hostile { seconds, seed } => at_random("hostile", seconds, seed),
         Task::Bench { arguments } => bench::run(&Tree::find(DEMO_SCALE)?, &arguments),
+        Task::Wheel => checks(WHEEL),
         Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
     }
 }

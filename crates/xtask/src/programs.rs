@@ -1,6 +1,9 @@
 //! What runs whole programs: Python tests, examples and demo. All use one release build.
 
+use std::path::Path;
+
 use anyhow::Context;
+use xshell::Cmd;
 
 use crate::python;
 use crate::tally::Tally;
@@ -21,10 +24,30 @@ pub(crate) fn build_release(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The Python tests, after a check of the package's types and of the native module's stub.
 pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    if tree.python().args(["-c", "import mypy"]).quiet().ignore_stderr().run().is_ok() {
+        let cache = tree.target.join("mypy");
+        let mypy = |module: &str| {
+            let python = tree.python().args(["-m", module]).env("MYPY_CACHE_DIR", &cache);
+            python.env("MYPYPATH", "crates/farrow-python/python")
+        };
+        tally.check(&mypy("mypy").args(["--config-file", "crates/farrow-python/pyproject.toml"]))?;
+        let config = ["--mypy-config-file", "crates/farrow-python/pyproject.toml"];
+        tally.check(&mypy("mypy.stubtest").args(config).arg("farrow._farrow"))?;
+    } else {
+        tally.skip(
+            "the types of the Python package: this Python has no mypy of the pinned release".to_owned(),
+        );
+    }
+    tally.tests(pytest(tree, &tree.venv()), Tally::read_pytest)
+}
+
+/// The Python tests in an environment that has the package.
+pub(crate) fn pytest<'a>(tree: &'a Tree, venv: &Path) -> Cmd<'a> {
     let cache = format!("cache_dir={}", tree.target.join("pytest").display());
-    let pytest = tree.python().args(["-m", "pytest", "-rs", "--strict-markers", "-o", &cache]);
-    tally.tests(pytest.arg("crates/farrow-python/tests"), Tally::read_pytest)
+    let pytest = tree.python_of(venv).args(["-m", "pytest", "-rs", "--strict-markers", "-o", &cache]);
+    pytest.arg("crates/farrow-python/tests")
 }
 
 pub(crate) fn examples(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {

