@@ -18,6 +18,15 @@ pub fn batch(first: i64, rows: i64) -> RecordBatch {
     RecordBatch::try_from_iter(columns).expect("two columns of one length")
 }
 
+/// So many MiB of numbers, from `first` on.
+///
+/// # Panics
+/// Never: there is one column.
+pub fn mebibytes(first: i64, mib: i64) -> RecordBatch {
+    let numbers: Int64Array = (first..first + (mib << 17)).collect();
+    RecordBatch::try_from_iter([("number", Arc::new(numbers) as ArrayRef)]).expect("one column")
+}
+
 /// The numbers of a batch.
 pub fn numbers(batch: &RecordBatch) -> &[i64] {
     batch.column(0).as_primitive::<Int64Type>().values()

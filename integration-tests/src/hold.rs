@@ -45,12 +45,15 @@ impl Holder {
         Self::start(Command::new(program("hold")), &[socket, "reserve", &len.to_string()])
     }
 
-    /// A process that has written a part of a version of `frame`, in place.
+    /// A process that has written 768 MiB of a version of `frame`, in place, and may have so many MiB of memory of its
+    /// own (RLIMIT_DATA: private memory that it may write).
     ///
     /// # Panics
-    /// If it cannot write it.
-    pub fn of_writer(socket: &str, frame: &str) -> Self {
-        Self::start(Command::new(program("hold")), &[socket, "write", frame])
+    /// If it cannot write it, or needs more.
+    pub fn of_writer(socket: &str, frame: &str, mib: u64) -> Self {
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -d {} && exec \"$@\"", mib << 10), "sh"]).arg(program("hold"));
+        Self::start(limited, &[socket, "write", frame])
     }
 
     /// The same by a command that runs its arguments.

@@ -21,7 +21,7 @@ mod user;
 
 pub use agent::{Agent, Region};
 pub use certificates::{Authority, Signed};
-pub use data::{batch, numbers, sum};
+pub use data::{batch, mebibytes, numbers, sum};
 pub use eventually::eventually;
 pub use example::{Example, orders};
 pub use famfs::Famfs;

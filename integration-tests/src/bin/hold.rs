@@ -1,5 +1,5 @@
 //! Holds a frame mapped, or space reserved or half written, until it is killed: `hold SOCKET get FRAME`,
-//! `hold SOCKET map FRAME`, `hold SOCKET reserve BYTES`, `hold SOCKET write FRAME`.
+//! `hold SOCKET map FRAME`, `hold SOCKET reserve BYTES`, `hold SOCKET write FRAME` (768 MiB).
 //!
 //! Says `held` once it does, and answers each line `sum` on stdin with the sum of the frame's numbers.
 #![forbid(unsafe_code)]
@@ -9,7 +9,7 @@ use std::io::{BufRead, Write};
 use arrow_flight::Action as Call;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use farrow_client::{Address, Client, Mode};
-use farrow_integration_tests::{batch, sum};
+use farrow_integration_tests::{mebibytes, sum};
 use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
@@ -41,10 +41,11 @@ async fn main() {
         }
         "write" => {
             let client = Client::connect(Address::Unix(socket.into())).await.expect("an agent");
-            // More than a writer gathers before it writes.
-            let rows = batch(0, 4_000_000);
-            let mut writer = client.writer(what, rows.schema(), Mode::Replace).expect("a schema");
-            writer.write(rows).await.expect("room");
+            let mut writer = client.writer(what, mebibytes(0, 1).schema(), Mode::Replace).expect("a schema");
+            // Two at a time would do, if they were not joined.
+            for first in 0..96 {
+                writer.write(mebibytes(first << 20, 8)).await.expect("room");
+            }
             say("held");
             std::io::stdin().lock().lines().for_each(drop);
         }

@@ -4,22 +4,16 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Int64Array, RecordBatch, RecordBatchIterator, StringArray};
+use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use farrow_client::{Client, ClientError, Mode, Reason, Written, blocking};
-use farrow_integration_tests::{Holder, Region, batch, numbers, sum};
+use farrow_integration_tests::{Holder, Region, batch, mebibytes, numbers, sum};
 
 use crate::do_put::ANYONE;
 use crate::leases::until;
 
 const MIB: u64 = 1 << 20;
-
-/// So many MiB of numbers, from `first` on.
-fn mebibytes(first: i64, mib: i64) -> RecordBatch {
-    let numbers: Int64Array = (first..first + (mib << 17)).collect();
-    RecordBatch::try_from_iter([("number", Arc::new(numbers) as ArrayRef)]).unwrap()
-}
 
 async fn nothing_is_left(client: &Client, name: &str) {
     until("its space is given back", async || (client.usage().await.unwrap().reserved == 0).then_some(()))
@@ -174,12 +168,13 @@ async fn a_write_that_is_given_up_breaks_the_writer() {
 }
 
 #[tokio::test]
-async fn a_writer_that_is_killed_leaves_nothing() {
-    let region = Region::new("300MiB");
+async fn a_writer_has_bounded_memory_and_leaves_nothing_when_it_is_killed() {
+    let region = Region::new("1GiB");
     let agent = region.agent();
     let client = agent.client().await;
-    let writer = Holder::of_writer(agent.socket(), "a");
-    assert!(client.usage().await.unwrap().reserved > 64 * MIB);
+    // What is gathered, and the same joined, and what threads and programs need.
+    let writer = Holder::of_writer(agent.socket(), "a", 320);
+    assert!(client.usage().await.unwrap().reserved >= 700 * MIB);
     writer.kill();
     nothing_is_left(&client, "a").await;
     drop(agent);
