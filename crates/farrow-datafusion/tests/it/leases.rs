@@ -9,7 +9,8 @@ use crate::{agent, publish, rows, session};
 async fn gone(client: &Client) {
     let (client, handle) = (client.clone(), tokio::runtime::Handle::current());
     let wait = move || {
-        eventually("the lease goes", || handle.block_on(client.leases()).unwrap().is_empty().then_some(()))
+        let nobody = || handle.block_on(client.leases()).unwrap().is_empty();
+        eventually("the lease goes", || nobody().then_some(()));
     };
     tokio::task::spawn_blocking(wait).await.unwrap();
 }
