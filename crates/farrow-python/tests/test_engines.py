@@ -10,6 +10,7 @@ import decimal
 import gc
 import os
 import re
+import subprocess
 import sys
 
 import pyarrow as pa
@@ -271,28 +272,30 @@ def frame(client, name):
 
 
 class Asked:
-    """A frame that keeps on record which batches it was asked for."""
+    """A frame that keeps on record which batches it was asked for, and of which columns."""
 
-    def __init__(self, frame) -> None:
-        self._frame, self.batches = frame, []
+    def __init__(self, frame, asked=None) -> None:
+        self._frame, self.asked = frame, [] if asked is None else asked
+        self.schema, self.num_batches = frame.schema, frame.num_batches
 
-    def __getattr__(self, name):
-        return getattr(self._frame, name)
+    def select(self, columns: list):
+        return Asked(self._frame.select(columns), self.asked)
 
-    def batch(self, index: int):
-        self.batches.append(index)
-        return self._frame.batch(index)
+    def __iter__(self):
+        for index, batch in enumerate(self._frame):
+            self.asked.append((index, batch.schema.names))
+            yield batch
 
 
 def test_a_lazy_frame_takes_what_its_query_needs(frame):
     polars = pytest.importorskip("polars", minversion="1.17")
     asked = Asked(frame)
     lazy = _engines.to_polars_lazy(asked)
-    assert asked.batches == [], "nothing is decoded for the schema"
+    assert asked.asked == [], "nothing is decoded for the schema"
     assert lazy.collect_schema() == polars.DataFrame(TWO_BATCHES.slice(0, 1)).schema
 
-    assert lazy.head(10).collect()["n"].to_list() == list(range(999_000, 999_010))
-    assert asked.batches == [0], "a limit stops at the first batch that has enough"
+    assert lazy.select("s").head(10).collect().shape == (10, 1)
+    assert asked.asked == [(0, ["s"])], "only this column, and a limit stops at the first batch that has enough"
     half = lazy.filter(polars.col("n") >= 1_000_000).select("s", "n")
     for streaming in ("in-memory", "streaming"):
         found = half.collect(engine=streaming)
@@ -427,3 +430,21 @@ def test_no_rows_and_no_batches(client, name):
         empty = getattr(_engines, f"to_{engine}")(frame)
         assert (len(empty), list(empty.columns)) == (0, ["n", "s"])
     assert _engines.to_polars_lazy(frame).collect().shape == (0, 2)
+
+def blocks() -> list:
+    """The Python examples of the page."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(len(blocks())))
+def test_the_examples_of_the_page_run(agent, client, number):
+    amounts, countries = [n / 4 for n in range(1000)], ["AT", "DE", "FR", "IT"] * 250
+    client.put("sales/orders", pa.table({"id": range(1000), "amount": amounts, "country": countries}))
+    example = blocks()[number]
+    engine = re.search(r"to_(polars|pandas|duckdb)|$", example)[1]
+    if engine:
+        pytest.importorskip(engine)
+    environment = dict(os.environ, FARROW_ADDRESS=agent.address)
+    done = subprocess.run([sys.executable, "-c", example], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

@@ -43,7 +43,7 @@ def to_polars_lazy(frame: Frame) -> polars.LazyFrame:
     def scan(
         columns: Optional[list[str]], predicate: Optional[polars.Expr], rows: Optional[int], _batch_size: Optional[int]
     ) -> Iterator[polars.DataFrame]:
-        for batch in _batches(frame, columns):
+        for batch in frame if columns is None else frame.select(columns):
             if rows is not None:
                 batch = batch.slice(0, rows)
                 rows -= batch.num_rows
@@ -89,12 +89,6 @@ def _engine(name: str) -> Any:
             raise
         what = f"Frame.to_{name} needs {name}, which is not installed. Try: pip install {name}"
         raise ModuleNotFoundError(what, name=name) from None
-
-
-def _batches(frame: Frame, columns: Optional[list[str]]) -> Iterator[pa.RecordBatch]:
-    for index in range(frame.num_batches):
-        batch = frame.batch(index)
-        yield batch if columns is None else batch.select(columns)
 
 
 def _polars_frame(polars: Any, table: pa.Table) -> polars.DataFrame:
