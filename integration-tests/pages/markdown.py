@@ -112,7 +112,8 @@ def _read_line(page: Page, number: int, line: str) -> None:
         page.links.append(Link(page.path, number, match[1], match[2]))
     for match in _ATTRIBUTE.finditer(line):
         page.links.append(Link(page.path, number, "", match[1]))
-    page.code += [(number, match[2]) for match in _INLINE_CODE.finditer(line)]
+    # What a link shows is where the link leads.
+    page.code += [(number, match[2]) for match in _INLINE_CODE.finditer(_LINK.sub("", line))]
 
 
 def _anchor(heading: str, taken: set[str]) -> str:
