@@ -27,7 +27,7 @@ from sandbox import MIB, REPOSITORY, Sandbox  # noqa: E402  (its directory is on
 PATIENCE = 300
 BLOCK = re.compile(r"^```console ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # What the examples without the farrow package may import, beside Python's own modules.
-PLAIN = {"python/map_by_hand.py": {"pyarrow"}, "python/plain_flight.py": {"pyarrow"}}
+PLAIN = {"python/map_by_hand.py": {"pyarrow", "google"}, "python/plain_flight.py": {"pyarrow"}}
 
 
 class Results:
@@ -167,7 +167,7 @@ def imports(path: pathlib.Path) -> set:
             found |= {name.name.partition(".")[0] for name in node.names}
         elif isinstance(node, ast.ImportFrom):
             found.add(node.module.partition(".")[0])
-    return found - set(getattr(sys, "stdlib_module_names", ("io", "mmap", "os", "socket", "struct", "sys")))
+    return found - set(getattr(sys, "stdlib_module_names", ("mmap", "os", "pathlib", "sys")))
 
 
 if __name__ == "__main__":
