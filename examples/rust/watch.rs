@@ -28,13 +28,13 @@ async fn main() -> anyhow::Result<()> {
                 match client.get(&version).await {
                     Ok(frame) => println!("{version}: {} rows, mapped: {}", frame.rows(), frame.zero_copy()),
                     Err(error) if error.reason() == Some(Reason::NotFound) => {
-                        println!("{version}: was dropped since")
+                        println!("{version}: was dropped since");
                     }
                     Err(error) => return Err(error.into()),
                 }
             }
             Event::Dropped { name, latest: Some(version) } => {
-                println!("{name}: {version} is the latest again")
+                println!("{name}: {version} is the latest again");
             }
             Event::Dropped { name, latest: None } => println!("{name}: gone"),
             other => println!("{other:?}: list the frames to know what is there"),

@@ -34,8 +34,7 @@ pub(crate) fn rows(size: Size) -> anyhow::Result<(Vec<RecordBatch>, i64)> {
 
 /// Reads every value.
 pub(crate) fn sum<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> i64 {
-    let of_batch =
-        |batch: &RecordBatch| -> i64 { batch.columns().iter().map(|column| of_column(column)).sum() };
+    let of_batch = |batch: &RecordBatch| -> i64 { batch.columns().iter().map(of_column).sum() };
     batches.into_iter().map(of_batch).sum()
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             for client in 0..2 {
                 let mut worker = match client {
                     0 if !in_rust => continue,
-                    0 => Worker::start(&["scan-once", bench.agent.socket(), place, &arguments[2]])?,
+                    0 => Worker::start(&["scan-once", bench.agent.socket(), place, arguments[2]])?,
                     _ => Worker::of(bench.script("scan.py", &arguments.map(str::to_owned))?)?,
                 };
                 worker.go_on();
