@@ -187,4 +187,4 @@ def _told(batches: Iterable[Any], tell: Any) -> Iterator[Any]:
     """The batches; each is told when the next one is asked for, and so is written."""
     for batch in batches:
         yield batch
-        tell(batch.nbytes)
+        tell(_sources.total(batch) or 0)

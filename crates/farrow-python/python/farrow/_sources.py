@@ -69,14 +69,25 @@ def pieces(data: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
 
 def cut(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """A batch in slices of about PIECE_BYTES."""
-    rows = max(1, batch.num_rows * PIECE_BYTES // max(1, batch.nbytes))
+    rows = max(1, batch.num_rows * PIECE_BYTES // max(1, size(batch)))
     return (batch.slice(first, rows) for first in range(0, batch.num_rows, rows))
 
 
 def total(data: Any) -> Optional[int]:
     """Bytes of data that is in memory and knows them; None of a stream."""
-    known: Union[int, Any] = getattr(data, "nbytes", None)
+    if isinstance(data, (pa.Table, pa.RecordBatch)):
+        return size(data)
+    known = getattr(data, "nbytes", None)
     return known if isinstance(known, int) else None
+
+
+def size(data: Union[pa.Table, pa.RecordBatch]) -> int:
+    """Bytes of a table or batch."""
+    try:
+        return int(data.nbytes)
+    except TypeError:
+        # pyarrow before 17 cannot tell of string views.
+        return int(data.get_total_buffer_size())
 
 
 _TAKES = "what offers __arrow_c_stream__ or __arrow_c_array__, a pandas frame, or an iterable of pyarrow.RecordBatch"
