@@ -54,7 +54,7 @@ KEEPERS = {
     "polars frame": lambda frame: frame.to_polars().select("n"),
     "polars slice": lambda frame: frame.to_polars()["n"].slice(500, 3),
     "pandas frame": lambda frame: frame.to_arrow().to_pandas(types_mapper=pandas.ArrowDtype).iloc[3:5],
-    "duckdb relation": lambda frame: duckdb.connect().from_arrow(frame.to_arrow()).filter("n = 7"),
+    "duckdb relation": lambda frame: duckdb.from_arrow(frame.to_arrow()).filter("n = 7"),
     "duckdb connection": lambda frame: duckdb.connect().register("t", frame.to_arrow()),
 }
 

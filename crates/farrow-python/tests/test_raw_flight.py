@@ -10,6 +10,8 @@ from conftest import eventually, leases_of
 TABLE = pa.table({"n": range(10)})
 ANNOUNCED = flight.FlightCallOptions(headers=[(b"x-farrow", b"v=1")])
 CANCELLED, NOT_CANCELLABLE = 1, 3
+# A field of a FlightEndpoint, by its number: pyarrow 16 has no attribute for it.
+EXPIRATION_TIME = 3
 
 
 @pytest.fixture
@@ -74,13 +76,13 @@ def test_renew_and_cancel(client, raw, name):
     (endpoint,) = info.endpoints
     renew = flight.Action("RenewFlightEndpoint", field(1, endpoint.serialize()))
     (renewed,) = raw.do_action(renew)
-    renewed = flight.FlightEndpoint.deserialize(renewed.body.to_pybytes())
-    assert renewed == endpoint
-    assert renewed.expiration_time is None
+    renewed = renewed.body.to_pybytes()
+    assert flight.FlightEndpoint.deserialize(renewed) == endpoint
+    assert EXPIRATION_TIME not in fields(renewed)
 
     # Without the schema: what is cancelled is the endpoint.
-    short = flight.FlightInfo(None, info.descriptor, [endpoint])
-    cancel = flight.Action("CancelFlightInfo", field(1, short.serialize()))
+    short = field(2, info.descriptor.serialize()) + field(3, endpoint.serialize())
+    cancel = flight.Action("CancelFlightInfo", field(1, short))
     assert mine(client, name) == [f"{name}@1"]
     (result,) = raw.do_action(cancel)
     assert fields(result.body.to_pybytes()) == {1: CANCELLED}
