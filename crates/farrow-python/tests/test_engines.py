@@ -162,8 +162,6 @@ def column_of_table(client, name: str, engine: str) -> list:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_table_says_where_the_buffers_are(client, name, engine):
     installed = version_of(engine)
-    if engine == "Polars" and installed < (1, 3):
-        pytest.skip(f"Polars {installed} does not tell where its buffers are")
     header, table = read_table()
     column = header.index(engine)
     found = dict(zip(KINDS, column_of_table(client, name, engine)))
@@ -225,9 +223,8 @@ def test_several_batches_are_not_joined(client, name):
     frame = put_in_batches(client, name, TWO_BATCHES)
     pytest.importorskip("polars")
     assert _engines.to_polars(frame)["n"].n_chunks() == frame.num_batches
-    if hasattr(pytest.importorskip("polars").Series, "__arrow_c_stream__"):
-        for chunk in _engines.to_polars(frame)["n"].get_chunks():
-            assert copied(frame, parts(pa.chunked_array(chunk).chunk(0))) == []
+    for chunk in _engines.to_polars(frame)["n"].get_chunks():
+        assert copied(frame, parts(pa.chunked_array(chunk).chunk(0))) == []
 
 
 # Of a frame with the columns a, b and c: an engine's sum of the first.
@@ -288,7 +285,7 @@ class Asked:
 
 
 def test_a_lazy_frame_takes_what_its_query_needs(frame):
-    polars = pytest.importorskip("polars", minversion="1.17")
+    polars = pytest.importorskip("polars")
     asked = Asked(frame)
     lazy = _engines.to_polars_lazy(asked)
     assert asked.asked == [], "nothing is decoded for the schema"
@@ -419,6 +416,13 @@ def test_an_engine_that_is_missing_is_named(monkeypatch, frame, engine):
     monkeypatch.setitem(sys.modules, engine, None)
     with pytest.raises(ImportError, match=f"needs {engine}.*pip install {engine}"):
         getattr(_engines, f"to_{engine}")(frame)
+
+
+def test_a_polars_that_is_too_old_is_told(monkeypatch, frame):
+    polars = pytest.importorskip("polars")
+    monkeypatch.setitem(sys.modules, "polars.io.plugins", None)
+    with pytest.raises(ImportError, match=f"needs Polars 1.32 or newer; found {re.escape(polars.__version__)}"):
+        _engines.to_polars_lazy(frame)
 
 
 def test_no_rows_and_no_batches(client, name):

@@ -31,14 +31,16 @@ def to_polars(frame: Frame) -> polars.DataFrame:
 def to_polars_lazy(frame: Frame) -> polars.LazyFrame:
     """A lazy Polars frame: a query takes the columns that it needs, batch by batch, and stops at its limit.
 
-    Can be collected any number of times, by either engine. Polars before 1.17 has no such scans; there it is
-    ``to_polars(frame).lazy()``.
+    Can be collected any number of times, by either engine.
     """
     polars = _engine("polars")
     try:
         from polars.io.plugins import register_io_source
     except ImportError:
-        return to_polars(frame).lazy()
+        raise ImportError(
+            f"Frame.to_polars_lazy needs Polars 1.32 or newer; found {polars.__version__}. "
+            "Try: pip install --upgrade polars"
+        ) from None
 
     def scan(
         columns: Optional[list[str]], predicate: Optional[polars.Expr], rows: Optional[int], _batch_size: Optional[int]
