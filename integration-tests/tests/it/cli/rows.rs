@@ -255,7 +255,7 @@ t = pa.table({'id': range(1000), 'text': [f'row {i}' for i in range(1000)],
 d = sys.argv[1]
 pyarrow.feather.write_feather(t, d + '/lz4.feather')
 pyarrow.feather.write_feather(t, d + '/zstd.feather', compression='zstd', chunksize=100)
-for codec in ['none', 'snappy', 'zstd', 'lz4']:
+for codec in ['none', 'snappy', 'gzip', 'zstd', 'lz4']:
     pq.write_table(t, f'{d}/{codec}.parquet', compression=codec, row_group_size=300)
 pyarrow.csv.write_csv(t.select(['id', 'text']), d + '/plain.csv')
 with pa.ipc.new_stream(d + '/stream.arrows', t.schema) as w:
@@ -278,5 +278,5 @@ with pa.ipc.new_stream(d + '/stream.arrows', t.schema) as w:
         assert_eq!(rows.num_columns(), if path.extension().unwrap() == "csv" { 2 } else { 4 }, "{path:?}");
         files += 1;
     }
-    assert_eq!(files, 8);
+    assert_eq!(files, 9);
 }
