@@ -26,22 +26,22 @@ fn requests_of_a_session() {
         ),
         (Request::Release(v1::ReleaseRequest { leases: vec![5, 300] }), "080322050a0305ac02"),
         (Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() }), "08042a03088020"),
-        (Request::Reserve(v1::ReserveRequest { len: 4096, name: "a".into() }), "08042a06088020120161"),
+        (Request::Reserve(v1::ReserveRequest { len: 4096, name: "a".into() }), "08052a06088020120161"),
         (
             Request::Commit(v1::CommitRequest { name: "a".into(), len: 9, ..reserved }),
-            "0805320e094d000000000000001201611809",
+            "0806320e094d000000000000001201611809",
         ),
         (
             Request::Commit(v1::CommitRequest { name: "a".into(), segments, ..Default::default() }),
-            "080532101201612a0b094d000000000000001009",
+            "080732101201612a0b094d000000000000001009",
         ),
-        (Request::Abort(v1::AbortRequest { reservation: 77 }), "08063a09094d00000000000000"),
-        (Request::Watch(v1::Watch { what: name, from: Some(watch::From::Version(8)) }), "080742050a01611808"),
+        (Request::Abort(v1::AbortRequest { reservation: 77 }), "08083a09094d00000000000000"),
+        (Request::Watch(v1::Watch { what: name, from: Some(watch::From::Version(8)) }), "080942050a01611808"),
         (
             Request::Watch(v1::Watch { what: all, from: Some(watch::From::Commit(0)) }),
-            "0808420b1200210000000000000000",
+            "080a420b1200210000000000000000",
         ),
-        (Request::Unwatch(v1::Unwatch { watch: 7 }), "08094a020807"),
+        (Request::Unwatch(v1::Unwatch { watch: 7 }), "080b4a020807"),
     ];
     for (seq, (request, bytes)) in (1..).zip(requests) {
         let request = v1::SessionRequest { seq, request: Some(request) };

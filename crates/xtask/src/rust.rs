@@ -23,7 +23,10 @@ pub(crate) fn build_tests(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
 }
 
 pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
-    let test = tree.cargo("test").arg("--workspace").env("FARROW_BIN_DIR", tree.target.join("debug"));
+    let test = tree
+        .cargo("test")
+        .args(["--workspace", "--no-fail-fast"])
+        .env("FARROW_BIN_DIR", tree.target.join("debug"));
     // Some of them speak to the agent by plain pyarrow.
     let test = test.env("FARROW_PYTHON", tree.venv().join("bin/python"));
     tally.tests(test, Tally::read_cargo)
