@@ -20,7 +20,16 @@ const LAST: u32 = 14;
 /// found with the oldest packages, and on the newest Python with the newest packages. What the machine lacks counts as
 /// skipped.
 pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
-    let wheel = make(tree, tally)?;
+    tests_of(tree, tally, "release")
+}
+
+/// The same of a wheel that takes less time to be built, and is slower: among all the checks.
+pub(crate) fn quick_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    tests_of(tree, tally, "quick")
+}
+
+fn tests_of(tree: &Tree, tally: &mut Tally, profile: &str) -> anyhow::Result<()> {
+    let wheel = make(tree, tally, profile)?;
     let oldest = (OLDEST.1..=LAST_OF_OLDEST).find_map(|minor| find(tree, minor));
     match &oldest {
         Some(python) => {
@@ -53,10 +62,10 @@ pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
 
 /// Builds the wheel; its path. In a directory of its own: maturin builds the module alone, which needs Arrow with other
 /// features than all programs together, and the two would undo each other's work.
-fn make(tree: &Tree, tally: &mut Tally) -> anyhow::Result<PathBuf> {
+fn make(tree: &Tree, tally: &mut Tally, profile: &str) -> anyhow::Result<PathBuf> {
     let wheels = tree.target.join("wheels");
     tree.shell.remove_path(&wheels)?;
-    let maturin = tree.python().args(["-m", "maturin", "build", "--release", "--locked"]);
+    let maturin = tree.python().args(["-m", "maturin", "build", "--locked", "--profile", profile]);
     let maturin = maturin.args(["--manifest-path", "crates/farrow-python/Cargo.toml", "--out"]).arg(&wheels);
     tally.check(&maturin.env("CARGO_TARGET_DIR", tree.target.join("wheel")))?;
     let made: Vec<PathBuf> =
