@@ -19,8 +19,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_schema::SchemaRef;
+use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
+use arrow_schema::{ArrowError, SchemaRef};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -46,6 +46,11 @@ impl Client {
     /// See [`crate::Client::get`].
     pub fn get(&self, name: &str) -> Result<Frame, ClientError> {
         runtime().block_on(self.0.get(name))
+    }
+
+    /// See [`crate::Client::stream`].
+    pub fn stream(&self, name: &str) -> Result<BatchStream, ClientError> {
+        runtime().block_on(self.0.stream(name)).map(BatchStream)
     }
 
     /// See [`crate::Client::snapshot`].
@@ -165,6 +170,47 @@ impl Client {
     /// See [`crate::Client::health`].
     pub fn health(&self) -> Result<Health, ClientError> {
         runtime().block_on(self.0.health())
+    }
+}
+
+/// The batches of a frame as they come; see [`crate::BatchStream`], which it leads to.
+#[derive(Debug)]
+pub struct BatchStream(crate::BatchStream);
+
+impl BatchStream {
+    /// See [`crate::BatchStream::select`].
+    pub fn select<S: AsRef<str>>(self, names: &[S]) -> Result<Self, ClientError> {
+        self.0.select(names).map(Self)
+    }
+
+    /// What is left, for whoever takes a reader.
+    pub fn into_reader(self) -> impl RecordBatchReader + Send {
+        let schema = self.schema();
+        let batches = self.map(|batch| batch.map_err(|error| ArrowError::ExternalError(Box::new(error))));
+        RecordBatchIterator::new(batches, schema)
+    }
+}
+
+impl From<crate::BatchStream> for BatchStream {
+    fn from(stream: crate::BatchStream) -> Self {
+        Self(stream)
+    }
+}
+
+impl std::ops::Deref for BatchStream {
+    type Target = crate::BatchStream;
+
+    fn deref(&self) -> &crate::BatchStream {
+        &self.0
+    }
+}
+
+impl Iterator for BatchStream {
+    type Item = Result<RecordBatch, ClientError>;
+
+    /// See [`crate::BatchStream::next`].
+    fn next(&mut self) -> Option<Self::Item> {
+        runtime().block_on(self.0.next()).transpose()
     }
 }
 

@@ -7,6 +7,7 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
 
 use crate::address::Address;
+use crate::batch_stream::BatchStream;
 use crate::connection::Connection;
 use crate::credentials::Credentials;
 use crate::error::ClientError;
@@ -63,6 +64,26 @@ impl Client {
     /// ```
     pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
         retried(|| crate::get::get(self, name)).await
+    }
+
+    /// As [`get`](Self::get), but the batches come one after another and are not kept: a frame that has to be streamed need
+    /// not fit into memory.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// let mut stream = client.stream("sales/orders").await?;
+    /// let mut rows = 0;
+    /// while let Some(batch) = stream.next().await? {
+    ///     rows += batch.num_rows();
+    /// }
+    /// assert_eq!(rows, 3);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), up to the first batch.
+    pub async fn stream(&self, name: &str) -> Result<BatchStream, ClientError> {
+        retried(|| crate::get::open(self, name)).await
     }
 
     /// Several frames, each by its name or `name@version`, as of one moment: nothing was committed or dropped between

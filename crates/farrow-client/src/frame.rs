@@ -155,19 +155,31 @@ impl Frame {
     /// # Errors
     /// [`ClientError::NoColumn`].
     pub fn select<S: AsRef<str>>(&self, names: &[S]) -> Result<Self, ClientError> {
-        let index = |name: &S| {
-            self.schema.index_of(name.as_ref()).map_err(|_| ClientError::NoColumn {
-                frame: format!("{}@{}", self.name, self.version),
-                column: name.as_ref().to_owned(),
-                columns: some_names(&self.schema),
-            })
-        };
-        let columns = names.iter().map(index).collect::<Result<Vec<usize>, ClientError>>()?;
-        let schema = Arc::new(self.schema.project(&columns).map_err(ClientError::Arrow)?);
-        let stored = |&column: &usize| self.columns.as_ref().map_or(column, |selected| selected[column]);
-        let columns = Some(columns.iter().map(stored).collect());
-        Ok(Self { schema, columns, ..self.clone() })
+        let of = (self.name.as_str(), self.version);
+        let (schema, columns) = selected(of, &self.schema, self.columns.as_deref(), names)?;
+        Ok(Self { schema, columns: Some(columns), ..self.clone() })
     }
+}
+
+/// The schema of the columns called `names`, and where they are stored: `columns` are those of `schema`. Of a version
+/// `of` some frame, for the error.
+pub(crate) fn selected<S: AsRef<str>>(
+    of: (&str, u64),
+    schema: &Schema,
+    columns: Option<&[usize]>,
+    names: &[S],
+) -> Result<(SchemaRef, Arc<[usize]>), ClientError> {
+    let index = |name: &S| {
+        schema.index_of(name.as_ref()).map_err(|_| ClientError::NoColumn {
+            frame: format!("{}@{}", of.0, of.1),
+            column: name.as_ref().to_owned(),
+            columns: some_names(schema),
+        })
+    };
+    let found = names.iter().map(index).collect::<Result<Vec<usize>, ClientError>>()?;
+    let schema = Arc::new(schema.project(&found).map_err(ClientError::Arrow)?);
+    let stored = |column: usize| columns.map_or(column, |columns| columns[column]);
+    Ok((schema, found.into_iter().map(stored).collect()))
 }
 
 /// The batches of a frame, one after another.

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_flight::decode::FlightRecordBatchStream;
-use arrow_flight::error::FlightError;
-use arrow_flight::{FlightEndpoint, Ticket};
+use arrow_flight::FlightEndpoint;
 use bytes::Bytes;
 use farrow_ipc::{SegmentReader, Trust};
 use farrow_proto::{Reason, v1};
-use futures::TryStreamExt;
 use tonic::Code;
 
+use crate::batch_stream::BatchStream;
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::frame::{Frame, Source};
@@ -18,12 +16,17 @@ use crate::lease::Lease;
 use crate::session::{Mapped, MappedAll};
 
 pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientError> {
+    open(client, name).await?.into_frame().await
+}
+
+/// What [`get`] does, but for reading what is streamed.
+pub(crate) async fn open(client: &Client, name: &str) -> Result<BatchStream, ClientError> {
     if client.connection.is_local()
         && let Some((descriptor, lease)) = client.sessions.map(name, &client.releases).await?
         // If it cannot be mapped, what follows says why, and has the ticket.
-        && let Ok(frame) = open(client, descriptor, &Arc::new(lease))
+        && let Ok(frame) = frame(client, descriptor, &Arc::new(lease))
     {
-        return Ok(frame);
+        return Ok(BatchStream::mapped(frame));
     }
     let path = name.split('/').map(str::to_owned).collect();
     let mut info = client.connection.flight_info(path).await?;
@@ -36,11 +39,14 @@ pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientErro
         }
     };
     let why = match map(client, &endpoint) {
-        Ok(frame) => return Ok(frame),
+        Ok(frame) => return Ok(BatchStream::mapped(frame)),
         Err(why) => why,
     };
     tracing::debug!(frame = name, why, "not mapped");
-    stream(client, &endpoint, why).await
+    let ticket = endpoint
+        .ticket
+        .ok_or_else(|| ClientError::Answer { what: "an endpoint without a ticket".to_owned() })?;
+    BatchStream::streamed(&client.connection, &info, ticket, why).await
 }
 
 /// Frames as of one moment.
@@ -66,7 +72,7 @@ pub(crate) async fn snapshot(client: &Client, names: &[&str]) -> Result<Vec<Fram
         let version = format!("{}@{}", descriptor.name, descriptor.version);
         // As long as there is the lease, the version keeps its bytes.
         let lease = Arc::new(lease);
-        frames.push(match open(client, descriptor, &lease) {
+        frames.push(match frame(client, descriptor, &lease) {
             Ok(frame) => frame,
             Err(_) => get(client, &version).await?,
         });
@@ -90,10 +96,10 @@ fn map(client: &Client, endpoint: &FlightEndpoint) -> Result<Frame, String> {
         farrow_proto::decode_map_descriptor(&endpoint.app_metadata).map_err(|error| error.to_string())?;
     // From here on the lease is released whatever happens.
     let lease = Arc::new(Lease::new(descriptor.lease, client.releases.clone()));
-    open(client, descriptor, &lease).map_err(|error| error.to_string())
+    frame(client, descriptor, &lease).map_err(|error| error.to_string())
 }
 
-fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> Result<Frame, ClientError> {
+fn frame(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> Result<Frame, ClientError> {
     let mut readers = Vec::with_capacity(descriptor.segments.len());
     let mut mappings = Vec::with_capacity(descriptor.segments.len());
     for segment in &descriptor.segments {
@@ -125,40 +131,5 @@ fn open(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> R
         bytes: descriptor.bytes,
         columns: None,
         source: Arc::new(Source::Mapped { readers, mappings, process: std::process::id() }),
-    })
-}
-
-/// The same rows by DoGet, with the same ticket.
-async fn stream(client: &Client, endpoint: &FlightEndpoint, why: String) -> Result<Frame, ClientError> {
-    let Ticket { ticket } = endpoint
-        .ticket
-        .clone()
-        .ok_or_else(|| ClientError::Answer { what: "an endpoint without a ticket".to_owned() })?;
-    let named = farrow_proto::decode_ticket(&ticket)?;
-    let messages = client.connection.do_get(Ticket { ticket }).await?;
-    let mut stream = FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
-    let failed = |error| match error {
-        FlightError::Tonic(status) => client.connection.error(&status),
-        FlightError::Arrow(error) => ClientError::Arrow(error),
-        other => ClientError::Answer { what: other.to_string() },
-    };
-    let mut batches = Vec::new();
-    while let Some(batch) = stream.try_next().await.map_err(failed)? {
-        batches.push(batch);
-    }
-    let schema = stream
-        .schema()
-        .cloned()
-        .ok_or_else(|| ClientError::Answer { what: "DoGet: a stream without schema".to_owned() })?;
-    let rows: usize = batches.iter().map(arrow_array::RecordBatch::num_rows).sum();
-    let bytes: usize = batches.iter().map(arrow_array::RecordBatch::get_array_memory_size).sum();
-    Ok(Frame {
-        name: named.name,
-        version: named.version,
-        schema,
-        rows: u64::try_from(rows).unwrap_or(u64::MAX),
-        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
-        columns: None,
-        source: Arc::new(Source::Streamed { batches, why }),
     })
 }

@@ -37,9 +37,9 @@
 //! # Asking again
 //!
 //! Calls that change nothing are made again when the connection breaks or a stream is cut off, up to five times within
-//! about three seconds: [`get`](Client::get), [`snapshot`](Client::snapshot), [`list`](Client::list),
-//! [`stat`](Client::stat), [`leases`](Client::leases), [`usage`](Client::usage) and [`health`](Client::health). So they
-//! go on over a restart of the agent; a [`Watch`] does, too, by itself. All others are made once: if the connection
+//! about three seconds: [`get`](Client::get), [`stream`](Client::stream) up to the first batch,
+//! [`snapshot`](Client::snapshot), [`list`](Client::list), [`stat`](Client::stat), [`leases`](Client::leases),
+//! [`usage`](Client::usage) and [`health`](Client::health). So they go on over a restart of the agent; a [`Watch`] does, too, by itself. All others are made once: if the connection
 //! breaks before their answer is there, the error says that they may have been carried out.
 //! [`ClientError::is_transient`] tells which errors may pass.
 //!
@@ -47,6 +47,7 @@
 #![forbid(unsafe_code)]
 
 mod address;
+mod batch_stream;
 pub mod blocking;
 mod client;
 mod connection;
@@ -67,6 +68,7 @@ mod watch;
 mod writer;
 
 pub use address::Address;
+pub use batch_stream::BatchStream;
 pub use client::Client;
 pub use credentials::Credentials;
 pub use error::{ClientError, chain};

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use farrow_client::blocking::BatchStream;
 use farrow_client::{Address, ClientError, Mode};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -37,6 +38,14 @@ impl Client {
     fn wait_for(&self, name: String, seconds: f64) -> PyResult<Call> {
         let timeout = duration("wait", seconds)?;
         self.call(async move |client| client.wait_for(&name, timeout).await.map(Frame::new))
+    }
+
+    /// A `pyarrow.RecordBatchReader`.
+    fn stream(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| {
+            let stream = BatchStream::from(client.stream(&name).await?);
+            Ok(data::Batches(Box::new(stream.into_reader())))
+        })
     }
 
     fn watch(&self, prefix: String) -> PyResult<Call> {

@@ -1,16 +1,29 @@
-//! What a program hands over: anything with the Arrow C data interface.
+//! What a program hands over, anything with the Arrow C data interface; and readers, which it is given.
 
 use std::sync::Arc;
 
 use arrow_array::ffi_stream::RecordBatchStreamReader;
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
-use arrow_pyarrow::FromPyArrow;
+use arrow_pyarrow::{FromPyArrow, IntoPyArrow};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 use farrow_client::ClientError;
 use pyo3::prelude::*;
 
-/// Batches of the program: to read one may run its code, and take Python's lock.
+/// Batches, of the program or for it: to read one may run the program's code, and take Python's lock.
 pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
+
+/// What becomes a `pyarrow.RecordBatchReader`.
+pub(crate) struct Batches(pub(crate) Reader);
+
+impl<'py> IntoPyObject<'py> for Batches {
+    type Target = PyAny;
+    type Output = Bound<'py, PyAny>;
+    type Error = PyErr;
+
+    fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.0.into_pyarrow(py)
+    }
+}
 
 /// Of what offers `__arrow_c_stream__` or `__arrow_c_array__`.
 pub(crate) fn reader(data: &Bound<'_, PyAny>) -> PyResult<Reader> {

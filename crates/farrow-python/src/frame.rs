@@ -1,11 +1,11 @@
 //! `farrow.Frame`.
 
-use arrow_array::RecordBatchReader;
-use arrow_pyarrow::{IntoPyArrow, ToPyArrow};
+use arrow_pyarrow::ToPyArrow;
 use farrow_client::ClientError;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 
+use crate::data::Batches;
 use crate::errors::exception;
 
 /// One version of a frame, or some of its columns.
@@ -83,8 +83,7 @@ impl Frame {
             // The stream would say it too, but as an error of pyarrow's.
             return Err(exception(&ClientError::ForkedFrame { parent: self.process, child }));
         }
-        let reader: Box<dyn RecordBatchReader + Send> = Box::new(self.frame.reader());
-        reader.into_pyarrow(py)
+        Batches(Box::new(self.frame.reader())).into_pyobject(py)
     }
 }
 

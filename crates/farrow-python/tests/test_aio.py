@@ -46,6 +46,19 @@ def test_put_append_and_get(run, name):
     run(test)
 
 
+def test_batches_are_streamed(run, agent, client, name):
+    client.put(name, TABLE)
+
+    async def test(client):
+        async with await farrow.aio.connect(f"http://{agent.tcp}") as far:
+            for reads in (client, far):
+                assert pa.Table.from_batches([batch async for batch in reads.stream(name)]).equals(TABLE)
+                with pytest.raises(farrow.NotFound, match=name):
+                    await reads.stream(f"{name}/none").__anext__()
+
+    run(test)
+
+
 def test_iterables_of_both_kinds_are_put(run, client, name):
     async def batches():
         for batch in TABLE.to_batches(max_chunksize=300):

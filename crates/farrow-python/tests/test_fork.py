@@ -16,11 +16,13 @@ SCRIPT = """
 import gc, json, os, sys
 import farrow
 
-address, name = sys.argv[1:]
+address, far, name = sys.argv[1:]
 client = farrow.connect(address)
 frame = client.get(name)
 table = frame.to_arrow()
 place = frame.mapping
+stream = farrow.connect(far).stream(name)
+stream.read_next_batch()
 
 def total(table):
     return sum(table["n"].to_pylist())
@@ -39,6 +41,10 @@ told, tell = os.pipe()
 child = os.fork()
 if child == 0:
     said = {"client": refused(lambda: client.get(name)), "frame": refused(lambda: frame.batch(0))}
+    try:
+        stream.read_next_batch()
+    except Exception as error:
+        said["stream"] = str(error)
     own, again = own_get()
     rows = again.to_arrow()
     said["mapped"] = again.zero_copy
@@ -67,7 +73,7 @@ sys.stdin.read()
 def forked(agent, client, name):
     client.put(name, TABLE)
     process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SCRIPT, agent.address, name],
+        [sys.executable, "-W", "ignore", "-c", SCRIPT, agent.address, f"http://{agent.tcp}", name],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -89,6 +95,6 @@ def test_a_forked_child_gets_what_it_asks_for_itself(client, name, forked):
 
 def test_what_the_parent_had_is_refused_in_the_child(forked):
     parent, child = f"in process {forked['parent']}", f"in its forked child {forked['child']}"
-    for what in ("client", "frame"):
+    for what in ("client", "frame", "stream"):
         assert parent in forked[what] and child in forked[what], forked[what]
         assert "again in the child" in forked[what]

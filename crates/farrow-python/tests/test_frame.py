@@ -3,6 +3,7 @@
 import farrow
 import pyarrow as pa
 import pytest
+from conftest import MIB
 from test_types import buffers_of
 
 TABLE = pa.table({"n": range(1000), "s": [f"row {n}" for n in range(1000)], "x": [n / 2 for n in range(1000)]})
@@ -109,3 +110,31 @@ def test_a_streamed_frame_says_so(agent, client, name, frame):
         assert not streamed.zero_copy and streamed.mappings == []
         assert "streamed: " in repr(streamed) and "unix socket" in streamed._repr_html_()
         assert streamed.to_arrow().equals(frame.to_arrow().select(["n"]))
+
+
+def test_batches_are_streamed_without_being_kept(agent, client, name, frame):
+    reader = client.stream(f"{name}@2")
+    assert isinstance(reader, pa.RecordBatchReader) and reader.schema == frame.schema
+    first = reader.read_next_batch()
+    assert first.column(0).buffers()[1].address == frame.batch(0).column(0).buffers()[1].address
+    assert pa.Table.from_batches([first, *reader]).equals(frame.to_arrow())
+    with farrow.connect(f"http://{agent.tcp}") as far:
+        assert far.stream(name).read_all().equals(frame.to_arrow())
+        # The reader reads while the put writes, on the same client.
+        assert client.put(f"{name}/copy", far.stream(name)).rows == len(frame)
+        with pytest.raises(farrow.NotFound):
+            far.stream(f"{name}/none")
+    assert client.get(f"{name}/copy").to_arrow().equals(frame.to_arrow())
+
+
+def test_a_stream_that_is_cut_off_is_an_error(make_agent, tmp_path):
+    agent = make_agent(64 * MIB)
+    with farrow.connect(agent.address) as client:
+        client.put("long", pa.table({"n": range(4 << 20)}))
+    with farrow.connect(f"http://{agent.tcp}") as far:
+        reader = far.stream("long")
+        reader.read_next_batch()
+        agent.process.kill()
+        agent.process.wait()
+        with pytest.raises((OSError, pa.ArrowException)):
+            reader.read_all()

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use arrow_flight::FlightDescriptor;
 use farrow_client::Reason;
-use farrow_integration_tests::{Agent, Region, batch, eventually};
+use farrow_integration_tests::{Agent, Region, batch, eventually, farrow, mebibytes};
 use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
@@ -118,6 +118,33 @@ async fn metrics_say_what_was_done() {
     assert!(sample(&text, "farrow_streamed_bytes_total") > 3.0 * f64::from(bytes) / 2.0);
     assert!(sample(&text, "farrow_connections{listener=\"unix\"}") >= 2.0);
     drop((held, reserved));
+}
+
+#[tokio::test]
+async fn over_tcp_no_more_is_streamed_than_is_shown() {
+    let region = Region::new("128MiB");
+    let agent = configured(&region, HTTP, &["--listen", "127.0.0.1:0"]);
+    let rows = mebibytes(0, 48);
+    let bytes = agent.client().await.put("far", rows.schema(), vec![rows]).await.unwrap().bytes;
+    let (address, file) = (agent.tcp(), region.beside("far.arrow"));
+    let run = |args: &[&str]| {
+        let output = farrow(&[args, &["--address", &address]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // A stream that is let go is known by the agent a little later.
+    let streamed = || {
+        let ended = || Some(http(&agent, "/metrics").1).filter(|text| sample(text, "farrow_streams") < 0.5);
+        sample(&eventually("no stream is left", ended), "farrow_streamed_bytes_total")
+    };
+    assert_eq!(run(&["head", "-n", "2", "--csv", "far"]), "number\n0\n1\n");
+    assert_eq!(run(&["schema", "far"]), "column  type\nnumber  Int64  not null\n");
+    let few = streamed();
+    run(&["get", "far", "-o", file.to_str().unwrap()]);
+    let all = streamed() - few;
+    let whole = f64::from(u32::try_from(bytes).unwrap());
+    assert!(few > 0.0 && few < whole / 2.0, "{few} of {whole} bytes for two rows and a schema");
+    assert!(all > whole * 0.99, "{all} of {whole} bytes");
 }
 
 #[tokio::test]

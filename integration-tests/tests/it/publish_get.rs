@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::Schema;
 use farrow_client::{Address, Client, Validation};
-use farrow_integration_tests::{Region, batch, sum};
+use farrow_integration_tests::{Region, batch, mebibytes, numbers, sum};
 
 #[tokio::test]
 async fn a_frame_is_mapped_where_it_was_written() {
@@ -120,6 +120,45 @@ async fn over_tcp_the_same_rows_are_streamed_and_it_says_why() {
     assert_eq!(streamed.iter().map(RecordBatch::num_rows).sum::<usize>(), 100_000);
     assert_eq!(sum(&frame).unwrap(), (0..100_000).sum::<i64>());
     assert!(far.leases().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_stream_keeps_nothing_and_reads_nothing_ahead() {
+    let region = Region::new("128MiB");
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    let (near, rows) = (agent.client().await, mebibytes(0, 48));
+    near.put("far", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let mut mapped = near.stream("far").await.unwrap();
+    assert_eq!((mapped.why(), mapped.rows()), (None, Some(48 << 17)));
+    assert_eq!(mapped.next().await.unwrap(), Some(rows.clone()));
+    assert_eq!(mapped.next().await.unwrap(), None);
+    assert_eq!(near.leases().await.unwrap().len(), 1, "the stream's");
+    drop(mapped);
+
+    let far = Client::connect(agent.tcp().parse::<Address>().unwrap()).await.unwrap();
+    let mut whole = far.stream("far@1").await.unwrap();
+    assert_eq!((whole.name(), whole.version(), whole.schema()), ("far", 1, rows.schema()));
+    assert!(whole.why().unwrap().contains("is not the unix socket"), "{:?}", whole.why());
+    let (mut count, mut total) = (0, 0);
+    while let Some(batch) = whole.next().await.unwrap() {
+        count += batch.num_rows();
+        total += numbers(&batch).iter().sum::<i64>();
+    }
+    assert_eq!((Some(count as u64), total), (whole.rows(), numbers(&rows).iter().sum()));
+
+    let mut cut = far.stream("far").await.unwrap().select(&["number", "number"]).unwrap();
+    assert_eq!(cut.next().await.unwrap().unwrap().num_columns(), 2);
+    assert!(far.stream("far").await.unwrap().select(&["none"]).is_err());
+    agent.kill();
+    let mut more = 0;
+    let error = loop {
+        match cut.next().await {
+            Ok(batch) => more += batch.expect("the rest is missing").num_rows(),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.is_transient(), "{error}");
+    assert!(more < count / 2, "{more} of {count} rows were there before they were asked for");
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! `farrow get`
 
 use std::io::IsTerminal;
-use std::path::Path;
 
 use anyhow::Context;
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
-use farrow_client::{ClientError, Frame};
+use farrow_client::ClientError;
+use farrow_client::blocking::BatchStream;
 
 use crate::args::Get;
 use crate::destination::Destination;
@@ -23,60 +23,63 @@ pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
         let hint = "not for a terminal: use -o FILE, a pipe, --format csv, or farrow head";
         return Err(Failure::usage(format!("rows as bytes are {hint}")).into());
     }
-    let frame = args.agent.connect()?.get(&args.name)?;
-    if let Some(why) = frame.why() {
+    // Not as a frame: one that is streamed would be in memory as a whole.
+    let stream = args.agent.connect()?.stream(&args.name)?;
+    if let Some(why) = stream.why() {
         output::note(format_args!("streamed, not mapped: {why}"));
     }
     let place = || file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
     let delimiter = file.map_or(b',', format::delimiter);
     let mut encoder =
-        Encoder::new(format, delimiter, &frame.schema(), Destination::open(file)?).with_context(place)?;
+        Encoder::new(format, delimiter, &stream.schema(), Destination::open(file)?).with_context(place)?;
     // Where rows go to the terminal, they are all there is to see.
     let progress = if file.is_some() || !std::io::stdout().is_terminal() {
         Progress::new()?
     } else {
         Progress::hidden()
     };
-    progress.expect(frame.bytes());
-    let batches = batches(&frame, format)?;
-    let count = batches.len().max(1) as u64;
-    for (done, batch) in (1..).zip(batches) {
-        encoder.write(&batch?).with_context(place)?;
-        progress.at(frame.bytes() / count * done);
+    let version = format!("{}@{}", stream.name(), stream.version());
+    let (expected, bytes) = (stream.rows().unwrap_or(0).max(1), stream.bytes().unwrap_or(0));
+    if stream.rows().is_some() {
+        progress.expect(bytes);
+    }
+    let mut rows = 0;
+    for batch in batches(stream, format)? {
+        let batch = batch?;
+        encoder.write(&batch).with_context(place)?;
+        rows += batch.num_rows() as u64;
+        progress.at(part(bytes, rows, expected));
     }
     progress.clear();
     encoder.finish().with_context(place)?.finish()?;
     if let Some(path) = file {
-        tell(&frame, path);
+        output::note(format_args!("{version}: {rows} rows to {}", path.display()));
     }
     Ok(())
 }
 
-/// The frame's batches, as the format can hold them.
+/// Bytes that `rows` of `expected` rows (not 0) are, about.
+fn part(bytes: u64, rows: u64, expected: u64) -> u64 {
+    let part = u128::from(bytes) * u128::from(rows.min(expected)) / u128::from(expected);
+    u64::try_from(part).unwrap_or(bytes)
+}
+
+/// The batches, as the format can hold them.
 fn batches(
-    frame: &Frame,
+    stream: BatchStream,
     format: Format,
-) -> anyhow::Result<Box<dyn ExactSizeIterator<Item = Result<RecordBatch, ClientError>> + '_>> {
-    let schema = frame.schema();
+) -> anyhow::Result<Box<dyn Iterator<Item = Result<RecordBatch, ClientError>>>> {
+    let schema = stream.schema();
     let dictionaries =
         schema.flattened_fields().iter().any(|field| matches!(field.data_type(), DataType::Dictionary(..)));
     if format != Format::Ipc || !dictionaries {
-        return Ok(Box::new(frame.batches()));
+        return Ok(Box::new(stream));
     }
-    // A file has one dictionary for each column. Of those that have several the keys are copied, and nothing else.
-    let batches = frame.batches().collect::<Result<Vec<_>, _>>()?;
+    // A file has one dictionary for each column, which is known once all batches are. Of those that have several the
+    // keys are copied, and nothing else.
+    let batches = stream.collect::<Result<Vec<_>, _>>()?;
     let batches = farrow_ipc::prepare(&schema, batches, 0).context(
         "an Arrow IPC file has one dictionary for each column; --format stream, parquet and csv can do without",
     )?;
     Ok(Box::new(batches.into_iter().map(Ok)))
-}
-
-fn tell(frame: &Frame, path: &Path) {
-    output::note(format_args!(
-        "{}@{}: {} rows to {}",
-        frame.name(),
-        frame.version(),
-        frame.rows(),
-        path.display()
-    ));
 }

@@ -2,7 +2,7 @@
 
 use arrow_array::RecordBatch;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use farrow_client::Frame;
+use farrow_client::ClientError;
 
 use crate::args::Head;
 use crate::encode::Encoder;
@@ -13,10 +13,11 @@ use crate::output::{self, Stdout};
 const WIDTH: usize = 40;
 
 pub(crate) fn run(args: &Head) -> anyhow::Result<()> {
-    let frame = args.agent.connect()?.get(&args.name)?;
-    let frame = if args.columns.is_empty() { frame } else { frame.select(&args.columns)? };
-    let schema = frame.schema();
-    let batches = first(&frame, args.rows)?;
+    // Not as a frame: one that is streamed would come as a whole.
+    let stream = args.agent.connect()?.stream(&args.name)?;
+    let mut stream = if args.columns.is_empty() { stream } else { stream.select(&args.columns)? };
+    let schema = stream.schema();
+    let batches = first(&mut stream, args.rows)?;
     if args.csv {
         let mut encoder = Encoder::new(Format::Csv, b',', &schema, Stdout)?;
         for batch in &batches {
@@ -35,21 +36,24 @@ pub(crate) fn run(args: &Head) -> anyhow::Result<()> {
     let right: Vec<bool> = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
     output::grid(&heading, &right, &rows)?;
     let shown = rows.len() as u64;
-    if shown < frame.rows() {
-        output::note(format_args!("{shown} of {} rows", frame.rows()));
+    match stream.rows() {
+        Some(all) if shown < all => output::note(format_args!("{shown} of {all} rows")),
+        None if shown == args.rows as u64 => output::note(format_args!("the first {shown} rows")),
+        _ => {}
     }
     Ok(())
 }
 
 /// The first rows.
-fn first(frame: &Frame, rows: usize) -> anyhow::Result<Vec<RecordBatch>> {
+fn first(
+    batches: &mut impl Iterator<Item = Result<RecordBatch, ClientError>>,
+    rows: usize,
+) -> anyhow::Result<Vec<RecordBatch>> {
     let mut left = rows;
     let mut found = Vec::new();
-    for index in 0..frame.num_batches() {
-        if left == 0 {
-            break;
-        }
-        let batch = frame.batch(index)?;
+    while left > 0
+        && let Some(batch) = batches.next().transpose()?
+    {
         let batch = batch.slice(0, batch.num_rows().min(left));
         left -= batch.num_rows();
         found.push(batch);

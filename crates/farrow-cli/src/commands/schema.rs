@@ -8,7 +8,8 @@ use crate::args::Schema;
 use crate::output;
 
 pub(crate) fn run(args: &Schema) -> anyhow::Result<()> {
-    let schema = args.agent.connect()?.get(&args.name)?.schema();
+    // Over TCP no more than the first batch comes with it.
+    let schema = args.agent.connect()?.stream(&args.name)?.schema();
     if args.json {
         for field in schema.fields() {
             output::json(&Column {

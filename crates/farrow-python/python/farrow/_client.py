@@ -34,6 +34,15 @@ class Client:
         frame = Frame(call.wait())
         return frame if columns is None else frame.select(columns)
 
+    def stream(self, name: str) -> pa.RecordBatchReader:
+        """The batches of a frame, one after another and none of them kept.
+
+        They are mapped where that is possible, as :meth:`get` maps them. A frame that has to be streamed need not fit
+        into memory.
+        """
+        reader: pa.RecordBatchReader = self._native.stream(name).wait()
+        return reader
+
     def snapshot(self, names: Sequence[str]) -> builtins.list[Frame]:
         """Several frames, each by its name or ``name@version``, as of one moment.
 

@@ -39,6 +39,12 @@ class Client:
         frame = Frame(await _done(self._native.get(name) if wait is None else self._native.wait_for(name, wait)))
         return frame if columns is None else frame.select(columns)
 
+    async def stream(self, name: str) -> AsyncIterator[pa.RecordBatch]:
+        """The batches of a frame, one after another and none of them kept: to iterate over."""
+        reader = await _done(self._native.stream(name))
+        while (batch := await asyncio.to_thread(next, reader, None)) is not None:
+            yield batch
+
     async def snapshot(self, names: Sequence[str]) -> builtins.list[Frame]:
         """Several frames, each by its name or ``name@version``, as of one moment."""
         return [Frame(native) for native in await _done(self._native.snapshot(_client.list_of(names)))]
