@@ -6,6 +6,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 use tempfile::NamedTempFile;
 
 use crate::exit::Failure;
@@ -53,6 +56,7 @@ impl Destination {
             .permissions(Permissions::from_mode(MODE))
             .tempfile_in(directory)
             .with_context(named)?;
+        remove_when_told_to_end(file.path().to_owned())?;
         Ok(Self::New { file, path })
     }
 
@@ -64,6 +68,29 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// Removes `part` before a signal ends this process, as the signal would have.
+fn remove_when_told_to_end(part: PathBuf) -> io::Result<()> {
+    // What was ignored when this process began (nohup, a job in a shell's background) stays so.
+    let ignored = ignored_signals()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].iter().filter(|signal| !ignored(**signal)))?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            // It may be in its place already.
+            let _ = std::fs::remove_file(&part);
+            let _ = emulate_default_handler(signal);
+        }
+    })?;
+    Ok(())
+}
+
+/// Whether this process ignores a signal: `SigIgn` of proc(5), bit 0 is signal 1.
+fn ignored_signals() -> io::Result<impl Fn(i32) -> bool> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    Ok(move |signal: i32| mask & (1 << (signal - 1)) != 0)
 }
 
 impl Write for Destination {

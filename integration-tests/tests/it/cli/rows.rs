@@ -1,12 +1,16 @@
 //! put, append, get, head, schema, stat: rows into frames and out of them.
 
 use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
-use farrow_integration_tests::{Agent, Region, batch, farrow, program, pyarrow, skipped};
+use farrow_integration_tests::{
+    Agent, Region, batch, eventually, farrow, mebibytes, program, pyarrow, skipped,
+};
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{stderr, stdout};
 
@@ -203,6 +207,31 @@ async fn a_reader_that_has_seen_enough_is_no_error() {
         let output = child.wait_with_output().unwrap();
         assert_eq!(output.status.code(), Some(0), "{verb:?}: {}", stderr(&output));
         assert_eq!(stderr(&output), "", "{verb:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_get_that_is_told_to_end_leaves_nothing() {
+    let region = Region::new("128MiB");
+    let agent = region.agent();
+    // As text, seconds.
+    let rows = mebibytes(0, 64);
+    agent.client().await.put("a", rows.schema(), vec![rows]).await.unwrap();
+    let directory = region.beside("out");
+    std::fs::create_dir(&directory).unwrap();
+    let files = || -> Vec<_> {
+        std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+    };
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let mut command = Command::new(program("farrow"));
+        command.args(["get", "a", "--address", agent.socket(), "-o"]).arg(directory.join("a.csv"));
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        eventually("a part of the file", || (!files().is_empty()).then_some(()));
+        assert!(files()[0].to_string_lossy().ends_with(".part"), "{:?}", files());
+        kill_process(Pid::from_child(&child), signal).unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
+        assert!(files().is_empty(), "{:?}", files());
     }
 }
 
