@@ -6,19 +6,21 @@ use crate::steps::{Step, run as run_steps};
 use crate::tally::Tally;
 use crate::tree::Tree;
 
-/// What all of them but the store's measure.
-const PROGRAMS: &[Step] = &[
+const BUILD: Step = Step { title: "release programs and benchmarks, built", run: programs::build_bench };
+
+/// What all of them but the store's need besides.
+const PYTHON: &[Step] = &[
     Step { title: "Python environment", run: python::environment },
-    Step { title: "release programs and the Python module, built", run: programs::build },
+    BUILD,
+    Step { title: "Python module, installed", run: |tree, _| python::install_module(tree) },
 ];
 
 /// Hands everything to the benchmark's command line, whose output is the only one once everything is built.
 pub(crate) fn run(tree: &Tree, arguments: &[String]) -> anyhow::Result<()> {
     let helps = arguments.iter().any(|argument| ["-h", "--help"].contains(&argument.as_str()));
-    if !helps && arguments.first().is_some_and(|what| what != "store") {
-        run_steps(PROGRAMS, tree).result?;
-    }
-    let bench = tree.cargo("run").args(["--release", "--package", "farrow-bench", "--"]).args(arguments);
+    let python = !helps && arguments.first().is_some_and(|what| what != "store");
+    run_steps(if python { PYTHON } else { &[BUILD] }, tree).result?;
+    let bench = tree.shell.cmd(tree.release().join("farrow-bench")).args(arguments);
     let bench =
         bench.env("FARROW_BIN_DIR", tree.release()).env("FARROW_PYTHON", tree.venv().join("bin/python"));
     Ok(bench.quiet().run()?)

@@ -9,19 +9,29 @@ use crate::python;
 use crate::tally::Tally;
 use crate::tree::Tree;
 
-/// Builds the agent, the command line, the example programs and the Python module, which goes into the Python
-/// environment.
+/// The agent, the command line, the example programs and the Python module.
+const PACKAGES: [&str; 4] = ["farrow-agent", "farrow-cli", "farrow-examples", "farrow-python"];
+
+/// Builds [`PACKAGES`]; the Python module goes into the Python environment.
 pub(crate) fn build(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     build_release(tree, tally)?;
     python::install_module(tree)
 }
 
-/// Builds the same for those that need no Python environment: all in one go, for otherwise Arrow would be built twice.
+/// Builds the same for those that need no Python environment.
 pub(crate) fn build_release(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
-    let build = tree.cargo("build").arg("--release");
-    let packages = ["farrow-agent", "farrow-cli", "farrow-examples", "farrow-python"];
-    build.args(packages.iter().flat_map(|package| ["--package", package])).run()?;
-    Ok(())
+    release(tree, &[])
+}
+
+/// Builds [`PACKAGES`] and the benchmarks.
+pub(crate) fn build_bench(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
+    release(tree, &["farrow-bench"])
+}
+
+/// All in one go: packages by themselves want other features of Arrow, which would be built once more.
+fn release(tree: &Tree, more: &[&str]) -> anyhow::Result<()> {
+    let packages = PACKAGES.iter().chain(more).flat_map(|package| ["--package", package]);
+    Ok(tree.cargo("build").arg("--release").args(packages).run()?)
 }
 
 /// The Python tests, after a check of the package's types and of the native module's stub.
