@@ -14,7 +14,8 @@ use crate::table::FrameTable;
 /// `sales/orders` is the table `orders`, and its version 7 `"orders@7"`. A name with anything but lower-case letters,
 /// digits and underlines is quoted in SQL.
 ///
-/// A table is the latest version at the time when a statement is planned, got anew for each. The list of names, which
+/// A table is the latest version at the time when a statement is planned, got anew for each, one after another:
+/// who needs the tables of a statement as of one moment makes them of a [`Client::snapshot`]. The list of names, which
 /// only `SHOW TABLES` and `information_schema` ask for, is as old as the last [`refresh`](Self::refresh), as DataFusion
 /// does not wait for it: a frame that was published since is found by its name all the same.
 #[derive(Debug)]
