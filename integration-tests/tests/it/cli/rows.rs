@@ -222,17 +222,26 @@ async fn a_get_that_is_told_to_end_leaves_nothing() {
     let files = || -> Vec<_> {
         std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
     };
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
-        let mut command = Command::new(program("farrow"));
+    // The tests themselves may have been started by nohup.
+    let told = |env: &str, signals: &[Signal]| {
+        let mut command = Command::new("env");
+        command.arg("--default-signal").arg(env).arg(program("farrow"));
         command.args(["get", "a", "--address", agent.socket(), "-o"]).arg(directory.join("a.csv"));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         eventually("a part of the file", || (!files().is_empty()).then_some(()));
         assert!(files()[0].to_string_lossy().ends_with(".part"), "{:?}", files());
-        kill_process(Pid::from_child(&child), signal).unwrap();
+        for signal in signals {
+            kill_process(Pid::from_child(&child), *signal).unwrap();
+        }
         let status = child.wait().unwrap();
-        assert_eq!(status.signal(), Some(signal.as_raw()), "{status}");
         assert!(files().is_empty(), "{:?}", files());
+        status.signal().unwrap_or_else(|| panic!("{status}"))
+    };
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        assert_eq!(told("--default-signal", &[signal]), signal.as_raw());
     }
+    // What was ignored before stays ignored.
+    assert_eq!(told("--ignore-signal=HUP", &[Signal::HUP, Signal::TERM]), Signal::TERM.as_raw());
 }
 
 #[tokio::test]
