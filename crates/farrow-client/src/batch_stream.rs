@@ -48,12 +48,12 @@ impl BatchStream {
         self.schema.clone()
     }
 
-    /// Rows of all batches; `None` of a foreign file that is streamed: the agent has not counted them.
+    /// Rows of all batches; `None` where they are streamed and the agent has not said how many they are.
     pub fn rows(&self) -> Option<u64> {
         self.rows
     }
 
-    /// Bytes of the version's Arrow IPC files, of all columns.
+    /// Bytes of the version's Arrow IPC files, of all columns; `None` as of [`rows`](Self::rows).
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
     }
@@ -124,10 +124,10 @@ impl BatchStream {
         let named = farrow_proto::decode_ticket(&ticket.ticket)?;
         let messages = connection.do_get(ticket).await?;
         let rows = FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
-        let mut streamed = Streamed { connection: connection.clone(), rows, first: None, why };
+        let mut streamed = Streamed { connection: connection.clone(), rows: Some(rows), first: None, why };
         // The schema comes before it.
         streamed.first = streamed.receive().await?;
-        let schema = streamed.rows.schema().cloned();
+        let schema = streamed.rows.as_ref().and_then(FlightRecordBatchStream::schema).cloned();
         Ok(Self {
             name: named.name,
             version: named.version,
@@ -176,7 +176,8 @@ impl std::fmt::Debug for Batches {
 
 struct Streamed {
     connection: Connection,
-    rows: FlightRecordBatchStream,
+    /// `None` after an error: messages behind it would be rows with a gap before them.
+    rows: Option<FlightRecordBatchStream>,
     /// Received already.
     first: Option<RecordBatch>,
     why: String,
@@ -193,10 +194,14 @@ impl Streamed {
     async fn receive(&mut self) -> Result<Option<RecordBatch>, ClientError> {
         // In a child nobody would ever answer.
         self.connection.check_process()?;
-        self.rows.try_next().await.map_err(|error| match error {
-            FlightError::Tonic(status) => self.connection.error(&status),
-            FlightError::Arrow(error) => ClientError::Arrow(error),
-            other => ClientError::Answer { what: other.to_string() },
+        let Some(rows) = &mut self.rows else { return Ok(None) };
+        rows.try_next().await.map_err(|error| {
+            self.rows = None;
+            match error {
+                FlightError::Tonic(status) => self.connection.error(&status),
+                FlightError::Arrow(error) => ClientError::Arrow(error),
+                other => ClientError::Answer { what: other.to_string() },
+            }
         })
     }
 }

@@ -158,6 +158,7 @@ async fn a_stream_keeps_nothing_and_reads_nothing_ahead() {
         }
     };
     assert!(error.is_transient(), "{error}");
+    assert_eq!(cut.next().await.unwrap(), None, "an error is the end");
     assert!(more < count / 2, "{more} of {count} rows were there before they were asked for");
 }
 
