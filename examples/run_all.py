@@ -26,7 +26,7 @@ from sandbox import MIB, REPOSITORY, Sandbox  # noqa: E402  (its directory is on
 
 PATIENCE = 300
 BLOCK = re.compile(r"^```console ?(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# What the examples without the farrow package may import, beside Python's own modules.
+# Modules that the examples without the farrow package may import, beside Python's own.
 PLAIN = {"python/map_by_hand.py": {"pyarrow", "google"}, "python/plain_flight.py": {"pyarrow"}}
 
 
@@ -107,7 +107,7 @@ def started(command: str, environment: dict) -> subprocess.Popen:
 
 
 def finished(process: subprocess.Popen, expected: list, said: str = "") -> tuple:
-    """What was wrong with a command, if anything was, and what it printed."""
+    """Returns what was wrong with a command, if anything was, and what it printed."""
     try:
         output = said + process.communicate(timeout=PATIENCE)[0]
     except subprocess.TimeoutExpired:
@@ -122,7 +122,7 @@ def finished(process: subprocess.Popen, expected: list, said: str = "") -> tuple
 
 
 def pattern(lines: list) -> str:
-    """What may be printed where the page shows these lines."""
+    """A pattern of what may be printed where the page shows these lines."""
     return "".join(
         r"(?:.*\n)*?" if line == "…" else re.escape(squeezed(line)).replace("…", ".*").replace("\\\n", "\n")
         for line in lines
@@ -160,7 +160,7 @@ def units(results: Results, sandbox: Sandbox):
 
 
 def imports(path: pathlib.Path) -> set:
-    """What a program imports that does not come with Python."""
+    """Returns what a program imports that does not come with Python."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):

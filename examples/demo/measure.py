@@ -33,7 +33,7 @@ class Alone(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What readers at the same time took: seconds until the last was done, and the bytes that the frame added."""
+    """Returns what readers at the same time took: seconds until the last was done, and the bytes that the frame added."""
 
     seconds: float
     memory: int

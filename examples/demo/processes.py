@@ -57,7 +57,7 @@ class Reader:
 
 
 def python_sums(sandbox, names: list) -> str:
-    """What another Python process finds in mapped frames, in the words of demo_sums."""
+    """Returns what another Python process finds in mapped frames, in the words of demo_sums."""
     command = [sys.executable, str(READER), "sums", *names]
     done = subprocess.run(command, env=sandbox.environment, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:

@@ -89,7 +89,7 @@ def _delay_by_carrier(flights: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _fraction(scale: float) -> float:
-    """What q11 takes for a good deal of the stock."""
+    """The part of the stock that q11 takes for a good deal."""
     return 0.0001 / scale
 
 

@@ -1,4 +1,4 @@
-"""How the demo speaks: what it says, and what it says when a check fails."""
+"""Messages of the demo, and those of a check that fails."""
 
 from __future__ import annotations
 

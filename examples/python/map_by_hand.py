@@ -25,8 +25,13 @@ with flight.connect("grpc+unix://" + address) as client:
     metadata = info.endpoints[0].app_metadata
     assert metadata[:5] == b"FRRW\x01", "no mapping descriptor: redeem the ticket by DoGet"
     described = messages["farrow.v1.MapDescriptor"].FromString(metadata[5:])
-    (segment,), (pool,) = described.segments, described.pools
-    (extent,), (place,) = segment.extents, pool.ranges
+    parts = described.segments, described.pools, [at for each in described.segments for at in each.extents]
+    counts = [len(part) for part in (*parts, [at for each in described.pools for at in each.ranges])]
+    if counts != [1, 1, 1, 1]:
+        told = "{} segments, {} pool files, {} extents, {} ranges".format(*counts)
+        sys.exit(f"{name} has {told}; this example maps what has one of each. Try: a frame that one put has made, such as examples/readings")
+    (segment,), (pool,), (extent,) = parts
+    (place,) = pool.ranges
 
     region = os.open(pool.path, os.O_RDONLY)
     with mmap.mmap(region, 4096, prot=mmap.PROT_READ) as superblock:

@@ -36,7 +36,7 @@ class Block:
 
 @dataclass
 class Link:
-    """What is linked, under which words."""
+    """Returns what is linked, under which words."""
 
     page: pathlib.Path
     line: int
@@ -56,7 +56,7 @@ class Page:
     blocks: list[Block]
     links: list[Link]
     anchors: set[str]
-    """What `#…` can lead to, as GitHub names headings."""
+    """Returns what `#…` can lead to, as GitHub names headings."""
     code: list[tuple[int, str]]
     """Inline code, with its line."""
 

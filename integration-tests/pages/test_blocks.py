@@ -27,7 +27,7 @@ import markdown
 import pytest
 
 AGENT = "crates/farrow-agent"
-PAGES = ["README.md", "crates/GUIDE.md", *(f"{AGENT}/{name}.md" for name in ("README", "FAILURES", "SECURITY"))]
+PAGES = ["README.md", "crates/GUIDE.md", "crates/COMING-FROM.md", *(f"{AGENT}/{name}.md" for name in ("README", "FAILURES", "SECURITY"))]
 BLOCKS = [
     block
     for path in PAGES
@@ -55,7 +55,7 @@ def test_a_block_does_what_its_page_says(block: markdown.Block, readers):
 
 
 def pattern(shown: markdown.Block) -> str:
-    """What may be printed where a page shows this."""
+    """A pattern of what may be printed where a page shows this."""
     varies = shown.remarks.get("varies", "").split()
     lines = []
     for line in squeezed(shown.text).split("\n"):
@@ -74,7 +74,7 @@ def squeezed(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def readers():
-    """Who reads a page: one reader for each, from its first block on."""
+    """The reader of a page: one reader for each, from its first block on."""
     found: dict[pathlib.Path, Reader] = {}
 
     def reader(page: pathlib.Path) -> Reader:
@@ -137,7 +137,7 @@ class Reader:
             self.wait(lambda: "serving" in self.said(before), f"the agent of {block.place}")
         said = re.sub(rf"{END} \d+\n", "", self.said(before))
         if not starts_agent:
-            # What the agent says meanwhile, in the same terminal.
+            # Lines that the agent logs meanwhile, in the same terminal.
             said = re.sub(r"^\d{4}-\d\d-\d\dT\S+ +[A-Z]+ .*\n", "", said, flags=re.MULTILINE)
         assert last[1] == "0", f"{block.place}: exit {last[1]}: {said}"
         return self.outside_again(said)

@@ -29,7 +29,7 @@ def test_links_lead_somewhere(path: pathlib.Path):
 
 
 def problem_of(link: markdown.Link) -> str | None:
-    """What is wrong with a link, if anything is. Other sites are not asked."""
+    """Returns what is wrong with a link, if anything is. Other sites are not asked."""
     if re.match(r"[a-z]+:", link.target):
         return None if link.target.startswith("https://") else f"{link.target}: https:// is expected"
     name, _, anchor = link.target.partition("#")

@@ -23,7 +23,7 @@ pub struct Agent {
     child: Child,
     socket: PathBuf,
     log: PathBuf,
-    /// Whether an error in its log fails the test.
+    /// True if an error in its log fails the test.
     errors_fail: bool,
 }
 
@@ -290,7 +290,7 @@ impl Agent {
         eventually("the agent ends", || self.child.try_wait().expect("can be waited for")).code()
     }
 
-    /// What it has logged so far.
+    /// Returns what it has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_ipc::writer::FileWriter;
 use farrow_client::{ClientError, Frame};
 
 /// A batch of `rows` numbers from `first` on, and each as text.
@@ -25,6 +26,17 @@ pub fn batch(first: i64, rows: i64) -> RecordBatch {
 pub fn mebibytes(first: i64, mib: i64) -> RecordBatch {
     let numbers: Int64Array = (first..first + (mib << 17)).collect();
     RecordBatch::try_from_iter([("number", Arc::new(numbers) as ArrayRef)]).expect("one column")
+}
+
+/// An Arrow file as any other program writes it.
+///
+/// # Panics
+/// If there is no batch.
+pub fn arrow_file(batches: &[RecordBatch]) -> Vec<u8> {
+    let schema = batches.first().expect("a batch").schema();
+    let mut writer = FileWriter::try_new(Vec::new(), &schema).expect("a schema that can be written");
+    batches.iter().for_each(|batch| writer.write(batch).expect("memory takes all"));
+    writer.into_inner().expect("memory takes all")
 }
 
 /// The numbers of a batch.

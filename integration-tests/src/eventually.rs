@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// How long something may take before a test fails. Nothing is expected to take this long; a busy machine may.
+/// The time that something may take before a test fails. Nothing is expected to take this long; a busy machine may.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Returns the first value that `attempt` has.

@@ -1,4 +1,4 @@
-//! What the examples in the documentation of farrow-client run with.
+//! The region and agent of the examples in the documentation of farrow-client.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Example {
         example
     }
 
-    /// Where the agent is.
+    /// Returns where the agent is.
     pub fn address(&self) -> Address {
         Address::Unix(self.agent.socket().into())
     }

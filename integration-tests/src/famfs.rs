@@ -1,4 +1,4 @@
-//! What other programs do to a famfs file system, on its medium.
+//! Other programs on a famfs file system, on its medium.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -65,6 +65,15 @@ impl Famfs {
             self.write(strip.offset + index / count * UNIT, chunk);
         }
         self.name(path, bytes.len() as u64, FileMap::Interleaved { chunk_size: UNIT, strips });
+    }
+
+    /// Makes a second file of the memory of the first, as `famfs clone` does.
+    ///
+    /// # Panics
+    /// If there is no such file.
+    pub fn clone_of(&self, of: &str, path: &str) {
+        let found = self.log().2.file(&RelPath::parse(of).expect("a path")).cloned().expect("a file");
+        self.name(path, found.size, found.map);
     }
 
     /// Writes bytes of the medium.

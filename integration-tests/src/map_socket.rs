@@ -11,11 +11,11 @@ use farrow_proto::{map_socket as bytes_of, v1};
 use rustix::io::Errno;
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
-/// What came back over a map socket.
+/// The answer over a map socket.
 pub struct Answer {
     /// All of it.
     pub bytes: Vec<u8>,
-    /// What came with it.
+    /// The descriptors that came with it.
     pub descriptors: Vec<OwnedFd>,
 }
 
@@ -27,13 +27,13 @@ pub fn map_socket(socket: &str) -> PathBuf {
 /// The bytes that ask for a file of a region.
 pub fn map_request(region_uuid: &[u8], pool: u32, superblock: bool) -> Bytes {
     let region_uuid = Bytes::copy_from_slice(region_uuid);
-    bytes_of::encode_request(&v1::MapSocketRequest { region_uuid, pool, superblock })
+    bytes_of::encode_request(&v1::MapSocketRequest { region_uuid, pool, superblock, page: false })
 }
 
 /// Sends `request` and reads until the agent closes.
 ///
 /// # Errors
-/// What the system says of the connection.
+/// The system's error of the connection.
 pub fn exchange(socket: &Path, request: &[u8]) -> io::Result<Answer> {
     let mut stream = UnixStream::connect(socket)?;
     stream.write_all(request)?;

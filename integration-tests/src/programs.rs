@@ -50,7 +50,7 @@ fn build() -> PathBuf {
     directory
 }
 
-/// Where cargo builds, unless its configuration says otherwise.
+/// Returns where cargo builds, unless its configuration says otherwise.
 fn target() -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from)

@@ -1,4 +1,4 @@
-//! What a machine does not let a test do.
+//! Tests that a machine does not allow.
 
 use std::io::{self, Write};
 

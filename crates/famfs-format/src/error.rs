@@ -1,4 +1,4 @@
-//! What can be wrong with the bytes, and what was asked for and cannot be had.
+//! Errors of decoding, and of requests that cannot be met.
 
 mod entry;
 mod path;
@@ -10,7 +10,7 @@ pub use path::PathError;
 
 use crate::geometry::{LOG_OFFSET, MIN_LOG_LEN, entry_offset};
 
-/// Why famfs bytes are refused, or why a request on the namespace cannot be met.
+/// The reasons why famfs bytes are refused, or why a request on the namespace cannot be met.
 ///
 /// Offsets and lengths are bytes. Nothing of the value that failed is kept: what was valid before stays
 /// usable.
@@ -20,7 +20,7 @@ pub enum FormatError {
     /// Fewer bytes were given than the struct has.
     #[error("{structure}: {found} bytes given, {need} needed")]
     Truncated {
-        /// What was to be decoded.
+        /// The structure that was to be decoded.
         structure: Structure,
         /// Bytes needed.
         need: usize,
@@ -32,7 +32,7 @@ pub enum FormatError {
         "{structure}: magic {found:#x} found, {expected:#x} expected: no famfs file system here, or a damaged one"
     )]
     Magic {
-        /// What was to be decoded.
+        /// The structure that was to be decoded.
         structure: Structure,
         /// The magic of that struct.
         expected: u64,
@@ -45,7 +45,7 @@ pub enum FormatError {
          farrow reads little-endian famfs only. Try: a region made on x86_64 or aarch64"
     )]
     ByteOrder {
-        /// What was to be decoded.
+        /// The structure that was to be decoded.
         structure: Structure,
         /// The magic of that struct.
         expected: u64,
@@ -57,7 +57,7 @@ pub enum FormatError {
         "{structure}: crc {stored:#x} stored, {computed:#x} computed: the bytes are damaged or half written"
     )]
     Crc {
-        /// What was to be decoded.
+        /// The structure that was to be decoded.
         structure: Structure,
         /// The stored 64-bit field; its upper half must be zero.
         stored: u64,
@@ -100,7 +100,7 @@ pub enum FormatError {
     DeviceLen {
         /// `dd_size`.
         device_len: u64,
-        /// Where the log ends.
+        /// The place where the log ends.
         data_offset: u64,
     },
     /// The medium is shorter than the device the superblock speaks of.
@@ -159,14 +159,14 @@ pub enum FormatError {
     Entry {
         /// Index of the entry, which is also the sequence number it must have.
         index: u64,
-        /// What is wrong with it.
+        /// The fault.
         #[source]
         problem: EntryError,
     },
     /// An earlier entry was refused, and replay does not go beyond a bad entry.
     #[error(
         "replay stopped at log entry {index}, which is bad; what follows it is not read and no space is given out. \
-         Try: famfs fsck on the master host"
+         Try: `famfs fsck DEVICE` on the master host"
     )]
     Stopped {
         /// Index of the bad entry.
@@ -193,7 +193,18 @@ pub enum FormatError {
     },
 }
 
-/// Whether a struct begins with its magic number, in the byte order of the format.
+impl FormatError {
+    /// True if it is of an entry that is sound, but for memory that an earlier file has too: replay passes over it.
+    pub fn is_shared_extent(&self) -> bool {
+        let problem = match self {
+            Self::Entry { problem, .. } => problem,
+            _ => return false,
+        };
+        matches!(problem, EntryError::Overlap { .. } | EntryError::OverlapPassedOver { .. })
+    }
+}
+
+/// Checks whether a struct begins with its magic number, in the byte order of the format.
 pub(crate) fn check_magic(structure: Structure, expected: u64, found: u64) -> Result<(), FormatError> {
     if found == expected {
         Ok(())

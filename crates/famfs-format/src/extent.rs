@@ -11,7 +11,7 @@ use crate::raw::RawExtent;
 /// A contiguous range of a device, as a log entry names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Extent {
-    /// Which device; 0 is the primary one, and the only one that exists in these versions.
+    /// The device; 0 is the primary one, and the only one that exists in these versions.
     pub dev_index: u64,
     /// Bytes from the start of the device, superblock and log included.
     pub offset: u64,
@@ -25,7 +25,7 @@ impl Extent {
         self.offset.checked_add(self.len)
     }
 
-    /// What can be judged without knowing the device: its index, alignment, a length, no wrap-around.
+    /// Checks what can be judged without knowing the device: its index, alignment, a length, no wrap-around.
     pub(crate) fn validate(&self) -> Result<(), EntryError> {
         let Self { dev_index, offset, len } = *self;
         if dev_index != 0 {

@@ -1,4 +1,4 @@
-//! Which bytes of the data area belong to no file.
+//! The bytes of the data area that belong to no file.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,7 @@ impl FreeSpace {
         Self { ranges }
     }
 
-    /// Whether all of `extent` is free.
+    /// True if all of `extent` is free.
     pub(crate) fn contains(&self, extent: &Extent) -> bool {
         let range = self.ranges.range(..=extent.offset).next_back();
         range.is_some_and(|(_, &end)| extent.end().is_some_and(|extent_end| extent_end <= end))

@@ -1,4 +1,4 @@
-//! Where things lie on the device, and how large they are.
+//! Places and sizes on the device.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a replay of the log builds: files, directories, and the space that is left.
+//! The result of a replay of the log: files, directories, and the space that is left.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +19,9 @@ use crate::superblock::Superblock;
 /// The first entry that is refused stops the replay. What came before stays as it is and can be read; later
 /// entries only have their space marked, and [`allocate`](Self::allocate) refuses, because the space of an
 /// entry that cannot be read is not known.
+///
+/// One kind of bad entry stops nothing: a file that is sound but for extents that an earlier file has, as `famfs clone`
+/// makes it. Its path and its space are taken, and it is [passed over](Self::passed_over): no file of the namespace.
 #[derive(Clone, Debug)]
 pub struct Namespace {
     version: FormatVersion,
@@ -27,6 +30,9 @@ pub struct Namespace {
     next_index: u64,
     stopped_at: Option<u64>,
     files: BTreeMap<RelPath, FileEntry>,
+    /// The extents of `files`, which do not overlap: start, and end with the file's path.
+    owners: BTreeMap<u64, (u64, RelPath)>,
+    passed_over: BTreeMap<RelPath, FormatError>,
     dirs: BTreeMap<RelPath, MkdirEntry>,
     free: FreeSpace,
 }
@@ -44,6 +50,8 @@ impl Namespace {
             next_index: 0,
             stopped_at: None,
             files: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            passed_over: BTreeMap::new(),
             dirs: BTreeMap::new(),
             free: FreeSpace::new(superblock.data_offset(), superblock.device_len),
         }
@@ -67,17 +75,28 @@ impl Namespace {
     /// Applies the next entry of the log: makes its file or directory, and marks its space as used.
     ///
     /// # Errors
-    /// As [`check`](Self::check). The replay stops there, and the space of the refused entry counts as used
-    /// where it is inside the data area.
+    /// As [`check`](Self::check), but for a file that is [passed over](Self::passed_over). The replay stops there, and
+    /// the space of the refused entry counts as used where it is inside the data area.
     pub fn apply(&mut self, entry: &LogEntry) -> Result<(), FormatError> {
         let verdict = self.check(entry);
         self.take(entry.extents());
-        if let Err(error) = verdict {
-            return Err(self.refuse(error));
+        match (verdict, &entry.body) {
+            (Ok(()), _) => {}
+            (Err(shared), EntryBody::File(file)) if shared.is_shared_extent() => {
+                self.next_index += 1;
+                self.passed_over.insert(file.path.clone(), shared);
+                return Ok(());
+            }
+            (Err(error), _) => return Err(self.refuse(error)),
         }
         self.next_index += 1;
         match &entry.body {
             EntryBody::File(file) => {
+                for extent in file.map.extents() {
+                    // It was in the data area, so it does not wrap around.
+                    let end = extent.offset.saturating_add(extent.len);
+                    self.owners.insert(extent.offset, (end, file.path.clone()));
+                }
                 self.files.insert(file.path.clone(), file.clone());
             }
             EntryBody::Mkdir(dir) => {
@@ -88,8 +107,8 @@ impl Namespace {
         Ok(())
     }
 
-    /// Whether [`apply`](Self::apply) would accept `entry` as the next one; without any effect, so that a
-    /// writer can ask before it writes.
+    /// Checks whether [`apply`](Self::apply) would make the file or directory of `entry`, as the next one; without any
+    /// effect, so that a writer can ask before it writes.
     ///
     /// # Errors
     /// [`FormatError::Entry`] if the sequence number is not the next one, the path exists, its parent does
@@ -151,6 +170,12 @@ impl Namespace {
         self.dirs.values()
     }
 
+    /// Files that are none of the namespace because an earlier one has some of their memory, by path, with what they
+    /// share: [`EntryError::Overlap`] or [`EntryError::OverlapPassedOver`].
+    pub fn passed_over(&self) -> impl ExactSizeIterator<Item = (&RelPath, &FormatError)> {
+        self.passed_over.iter()
+    }
+
     /// The file of this path.
     pub fn file(&self, path: &RelPath) -> Option<&FileEntry> {
         self.files.get(path)
@@ -182,13 +207,12 @@ impl Namespace {
     }
 
     fn check_path(&self, path: &RelPath) -> Result<(), EntryError> {
-        if self.files.contains_key(path) || self.dirs.contains_key(path) {
+        let is_file = |path: &RelPath| self.files.contains_key(path) || self.passed_over.contains_key(path);
+        if is_file(path) || self.dirs.contains_key(path) {
             return Err(EntryError::Exists { path: path.clone() });
         }
         match path.parent() {
-            Some(parent) if self.files.contains_key(&parent) => {
-                Err(EntryError::ParentIsFile { path: path.clone(), parent })
-            }
+            Some(parent) if is_file(&parent) => Err(EntryError::ParentIsFile { path: path.clone(), parent }),
             Some(parent) if !self.dirs.contains_key(&parent) => {
                 Err(EntryError::NoParent { path: path.clone(), parent })
             }
@@ -197,32 +221,26 @@ impl Namespace {
     }
 
     fn check_extents(&self, extents: &[Extent]) -> Result<(), EntryError> {
-        if let Some(extent) = extents.iter().find(|extent| !self.free.contains(extent)) {
-            // What is not free belongs to a file, unless it is not in the data area at all.
-            return Err(match self.owner(extent) {
-                Some((file, other)) if self.in_bounds(extent) => {
-                    EntryError::Overlap { extent: *extent, other, path: file.path.clone() }
-                }
-                _ => EntryError::Bounds {
-                    extent: *extent,
-                    data_offset: self.data_offset,
-                    device_len: self.device_len,
-                },
-            });
+        // First of all extents: one that is not in the data area makes the whole entry one that nobody may believe.
+        if let Some(extent) = extents.iter().find(|extent| !self.in_bounds(extent)) {
+            let (data_offset, device_len) = (self.data_offset, self.device_len);
+            return Err(EntryError::Bounds { extent: *extent, data_offset, device_len });
         }
-        Ok(())
+        let Some(extent) = extents.iter().find(|extent| !self.free.contains(extent)) else { return Ok(()) };
+        Err(match self.owner(extent) {
+            Some((other, path)) => EntryError::Overlap { extent: *extent, other, path: path.clone() },
+            None => EntryError::OverlapPassedOver { extent: *extent },
+        })
     }
 
     fn in_bounds(&self, extent: &Extent) -> bool {
         extent.offset >= self.data_offset && extent.end().is_some_and(|end| end <= self.device_len)
     }
 
-    /// A file that has bytes of `extent`. Walks all files: only to name the culprit.
-    fn owner(&self, extent: &Extent) -> Option<(&FileEntry, Extent)> {
-        self.files.values().find_map(|file| {
-            let other = file.map.extents().iter().find(|other| other.overlaps(extent))?;
-            Some((file, *other))
-        })
+    /// The last file of the namespace that has bytes of `extent`, and its extent.
+    fn owner(&self, extent: &Extent) -> Option<(Extent, &RelPath)> {
+        let (&offset, (end, path)) = self.owners.range(..extent.end()?).next_back()?;
+        (*end > extent.offset).then(|| (Extent { dev_index: 0, offset, len: end - offset }, path))
     }
 
     fn take(&mut self, extents: &[Extent]) {

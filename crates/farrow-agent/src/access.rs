@@ -1,4 +1,4 @@
-//! Who may connect, and do what: what of the configuration is in force.
+//! The rules and certificates in force: who may connect, and do what.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Access {
         Ok(())
     }
 
-    /// Who may do what.
+    /// Returns who may do what.
     pub(crate) fn rights(&self) -> &Rights {
         &self.rights
     }

@@ -1,11 +1,12 @@
 //! The agent as a whole: built (everything opened and bound), then run until it is told to stop.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use farrow_region::RegionError;
+use farrow_region::trust::own_directory;
 use farrow_store::HostId;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
@@ -14,21 +15,22 @@ use tonic_health::server::HealthReporter;
 use crate::access::Access;
 use crate::config::Config;
 use crate::error::AgentError;
+use crate::family_pages::FamilyPages;
 use crate::health::Health;
 use crate::holders::Holders;
 use crate::housekeeping::{Housekeeping, report};
-use crate::leases::Leases;
+use crate::leases::{Inherited, Leases};
 use crate::limits::Limits;
 use crate::listen::{Gate, SocketFile, TcpConnections, UnixConnections, map_socket_name};
-use crate::lock_holder::lock_holder;
+use crate::lock_holder::{LockHolder, after_the_dying};
 use crate::map_socket::MapSocket;
 use crate::metrics::{Exposition, Metrics};
-use crate::region::Region;
+use crate::region::{Region, Scrubber};
 use crate::reload::Reload;
 use crate::server::{Services, told_to_stop};
 use crate::service::Service;
 use crate::signals::{Signal, Signals};
-use crate::{http, systemd};
+use crate::{http, mappers, systemd};
 
 /// An agent that holds its region and its sockets.
 pub struct App {
@@ -50,19 +52,38 @@ impl App {
     /// exists belongs to an agent that serves.
     pub async fn build(config: &Config) -> anyhow::Result<Self> {
         let access = Arc::new(Access::load(config).map_err(crate::access::refused)?);
-        let path = config.region.as_ref().context("no region is given")?;
+        let path = config.region.as_ref().context("no region is named")?;
         crate::process::check_proc()?;
+        crate::descriptors::raise();
         let host = HostId::discover(config.system_uuid_file.as_deref())?;
-        let region = Region::open(path, host, config.validate).map_err(name_lock_holder)?;
+        let region = after_the_dying(|| Region::open(path, host, config.validate), locked);
+        let region = region.map_err(name_lock_holder)?;
         let region = Arc::new(region.with_map_socket(map_socket_name(&config.socket())));
 
         let state_dir = config.state_dir();
-        own_directory(&state_dir)?;
-        let holders = Holders::open(&state_dir.join(format!("{}.holders", region.uuid())))?;
+        own_directory(&state_dir)
+            .context("the directory for the agent's state: choose another place with --state-dir")?;
+        let mut holders = Holders::open(&state_dir.join(format!("{}.holders", region.uuid())))?;
+        if holders.is_missing() {
+            put_on_record(&mut holders, &region)?;
+        }
         let limits = watch::Sender::new(config.limits.clone());
-        let leases = Leases::take_up(region.store().clone(), host, holders, limits.subscribe())?;
+        let store = region.store().clone();
+        // Numbers of an earlier agent's are not given out again.
+        let pages = FamilyPages::open(
+            &state_dir.join(format!("{}.pages", region.uuid())),
+            (store.epoch() << 32) | 1,
+        )?;
+        let leases = Leases::take_up(store, host, holders, Inherited::new(pages), limits.subscribe())?;
+
+        Scrubber::start(&region).context("start a thread")?;
 
         let (tcp, http) = (bind(config.tcp.listen).await?, bind(config.http.listen).await?);
+        if config.socket.is_none() {
+            // Where clients look who were told nothing.
+            own_directory(&farrow_proto::own_directory())
+                .context("the directory of the default socket: choose another place with --socket")?;
+        }
         // Made alike, so for the same users.
         let map_socket =
             SocketFile::bind(&config.socket().with_file_name(map_socket_name(&config.socket())))?;
@@ -105,18 +126,17 @@ impl App {
         let Self { services, region, leases, health, limits, socket, unix, map_socket, tcp, access, http } =
             self;
         let (map_socket_file, map_listener) = map_socket;
-        let map_socket = MapSocket::new(region.clone(), access.clone());
+        let map_socket = MapSocket::new(region.clone(), access.clone(), leases.clone());
         let Services { metrics, reporter, .. } = &services;
         let settings = limits.borrow().clone();
-        let gate = Gate::new(limits.subscribe());
+        let gate = |listener| Gate::new(listener, limits.subscribe(), metrics);
         let over_unix = services.over_unix(&settings).serve_with_incoming_shutdown(
-            gate.admit(UnixConnections::new(unix), "unix", metrics),
+            gate("unix").admit(UnixConnections::new(unix)),
             told_to_stop(health.stopping()),
         );
         let over_tcp = async {
             let Some(listener) = tcp else { return Ok(()) };
-            let connections =
-                gate.admit(TcpConnections::new(listener, access.tls().cloned()), "tcp", metrics);
+            let connections = gate("tcp").admit(TcpConnections::new(listener, access.tls().cloned()));
             let stop = told_to_stop(health.stopping());
             services.over_tcp(&settings).serve_with_incoming_shutdown(connections, stop).await
         };
@@ -191,28 +211,35 @@ async fn bind(address: Option<SocketAddr>) -> anyhow::Result<Option<TcpListener>
     }
 }
 
-/// Says which process has the region, where that is why it cannot be opened.
-fn name_lock_holder(error: AgentError) -> anyhow::Error {
-    let holder = match &error {
+/// The file that another process has locked, where that is why the region cannot be opened.
+fn locked(error: &AgentError) -> Option<PathBuf> {
+    match error {
         AgentError::Region(RegionError::InUse { path })
         | AgentError::Store(farrow_store::StoreError::Media(RegionError::InUse { path })) => {
-            lock_holder(path)
+            Some(path.clone())
         }
         _ => None,
-    };
-    match holder {
+    }
+}
+
+/// Says which process has the region, where that is why it cannot be opened.
+fn name_lock_holder(error: AgentError) -> anyhow::Error {
+    match locked(&error).and_then(|path| LockHolder::of(&path)) {
         Some(holder) => anyhow::Error::from(error).context(format!("the region is locked by {holder}")),
         None => error.into(),
     }
 }
 
-/// Makes a directory, or checks that nobody else can change what is in it.
-fn own_directory(path: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(path).with_context(|| format!("make {}", path.display()))?;
-    if !farrow_proto::is_ours(path).with_context(|| path.display().to_string())? {
-        bail!(
-            "{} belongs to another user, who could change what is kept there: choose another place with --state-dir",
-            path.display()
+/// Where there is no record of those who map the region, they are looked for.
+fn put_on_record(holders: &mut Holders, region: &Region) -> anyhow::Result<()> {
+    let found = mappers::of(&region.files()?).context("look for processes that map the region")?;
+    for (id, uid) in found {
+        holders.add(id, uid).with_context(|| format!("write {}", holders.path().display()))?;
+        tracing::warn!(
+            pid = id.pid,
+            record = %holders.path().display(),
+            "it maps the region, and there was no record of it: was the state directory changed, or emptied? What was \
+             committed before this start is kept until it ends"
         );
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap_complete::Shell;
 
+use crate::config::listen_address;
 use crate::region::CommitCheck;
 
 /// Serves the data frames of one region to the processes of this host, and to Flight clients.
@@ -15,21 +16,24 @@ use crate::region::CommitCheck;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "farrow-agent", version, args_override_self = true)]
 pub struct Args {
-    /// The file of settings [default: /etc/farrow/agent.toml, if it is there and no region is given]
-    #[arg(long, value_name = "FILE", env = "FARROW_AGENT_CONFIG")]
+    /// The file of settings [default: $FARROW_AGENT_CONFIG, else /etc/farrow/agent.toml if it is there and no region is
+    /// named]
+    #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
     /// The region: a file or device that `farrow mkfs` has made one, or the mount point of a famfs with farrow's files
-    #[arg(long, value_name = "PATH", env = "FARROW_REGION")]
+    /// [default: $FARROW_REGION, else what the file of settings says]
+    #[arg(long, value_name = "PATH")]
     pub region: Option<PathBuf>,
 
-    /// The unix socket on which processes of this host reserve, publish and map [default: agent.sock in /run/farrow
-    /// for root, in $XDG_RUNTIME_DIR/farrow or /tmp/farrow-UID for others]
-    #[arg(long, value_name = "PATH", env = "FARROW_SOCKET")]
+    /// The unix socket on which processes of this host reserve, publish and map; its directory must be there [default:
+    /// $FARROW_SOCKET, else what the file of settings says, else agent.sock in /run/farrow for root, in
+    /// $XDG_RUNTIME_DIR/farrow or /tmp/farrow-UID for others, which is made]
+    #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 
     /// Also serve rows over TCP; port 0 takes a free one, which the log tells
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
 
     /// Where to remember, over a restart of the agent, which processes may still map the region. Must be the same
@@ -62,4 +66,16 @@ pub struct Args {
     /// Print the man page, for packages, and end
     #[arg(long, hide = true)]
     pub man_page: bool,
+}
+
+impl Args {
+    /// The same, with what the environment says where no option does. It is not clap that looks there: usages would show
+    /// it as if it had to be given.
+    pub fn with_environment(mut self) -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        self.config = self.config.or_else(|| variable("FARROW_AGENT_CONFIG"));
+        self.region = self.region.or_else(|| variable("FARROW_REGION"));
+        self.socket = self.socket.or_else(|| variable("FARROW_SOCKET"));
+        self
+    }
 }

@@ -1,4 +1,4 @@
-//! Who asks, and what they may do.
+//! The caller of a request, and its rights.
 //!
 //! Every verb begins with a [`Caller`], made from the request, and asks it before it does anything. What a caller may
 //! do something with comes back as [`Allowed`]: nothing else makes one, so the functions that take one cannot be
@@ -9,22 +9,23 @@ use std::net::SocketAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use farrow_store::{FrameName, FrameRef, MAX_NAME_LEN, StoreError};
+use farrow_store::{CommitOptions, FrameName, FrameRef, Prefix, Scope, StoreError};
 use tonic::metadata::MetadataMap;
 
 use crate::error::AgentError;
 use crate::listen::Peer;
 use crate::refusals;
-use crate::rights::{Prefix, Right, Rights, Rule, Rules, Scope, scopes};
+use crate::rights::{Right, Rights, Rule, Rules};
+use crate::user::User;
 
 /// Bytes of a caller's rights that a refusal shows.
 const MAX_TOLD: usize = 512;
 
-/// What is known of who sent a request. A caller may be several things at once: a user with a token may do what
+/// The properties of whoever sent a request. A caller may be several things at once: a user with a token may do what
 /// either may.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Whether it came over the unix socket.
+    /// True if it came over the unix socket.
     pub(crate) local: bool,
     /// The user of the process on the unix socket.
     pub(crate) user: Option<Arc<UnixUser>>,
@@ -47,14 +48,27 @@ pub(crate) struct UnixUser {
     pub(crate) groups: Vec<u32>,
 }
 
-/// What a client's certificate says whose it is.
+/// The names in a client's certificate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct CertificateNames {
     /// Its common name, then its DNS names and URIs.
     pub(crate) names: Vec<String>,
 }
 
-/// Who sent a request, and the rules that held then.
+/// A user whose bytes are told apart from others': in its own space it may find what it wrote before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Writer {
+    /// The user on the unix socket.
+    pub(crate) uid: u32,
+    /// The name of its token, which gives other rights.
+    pub(crate) token: Option<Arc<str>>,
+}
+
+/// The user as which the kernel shows whom it cannot name (overflowuid), and of what is written for clients over TCP:
+/// nobody.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// The sender of a request, and the rules that held then.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     identity: Identity,
@@ -69,9 +83,12 @@ struct Secret(Arc<[u8]>);
 
 /// Something that a caller may do what it asked to do with.
 #[derive(Debug, Clone)]
-pub(crate) struct Allowed<T>(T);
+pub(crate) struct Allowed<T> {
+    what: T,
+    user: u32,
+}
 
-/// What has a frame's name.
+/// A request that has a frame's name.
 pub(crate) trait Named {
     /// The frame's name.
     fn frame_name(&self) -> &FrameName;
@@ -129,47 +146,51 @@ impl Caller {
     pub(crate) fn allow<T: Named>(&self, right: Right, named: T) -> Result<Allowed<T>, AgentError> {
         let name = named.frame_name();
         if !self.prefixes(right).any(|prefix| prefix.covers(name)) {
-            return Err(self.refused(right, name.as_str(), quoted(name.as_str())));
+            return Err(self.refused(right, name.as_str(), format!("{:?}", name.as_str())));
         }
         tracing::debug!(caller = %self, verb = self.verb, %name, "allowed");
-        Ok(Allowed(named))
+        Ok(self.allowed(named))
     }
 
-    /// `start`, if the caller may do this with every frame whose name begins so.
-    pub(crate) fn allow_all(&self, right: Right, start: String) -> Result<Allowed<String>, AgentError> {
-        if !self.prefixes(right).any(|prefix| prefix.covers_all(&start)) {
-            let what = match start.as_str() {
-                "" => "every frame".to_owned(),
-                start => format!("all frames whose names begin with {}", quoted(start)),
-            };
-            return Err(self.refused(right, shortened(&start), what));
+    /// Checks that the caller may publish with these options what it may publish. A retention drops versions.
+    pub(crate) fn allow_commit(&self, name: &FrameName, options: CommitOptions) -> Result<(), AgentError> {
+        match options.keep {
+            Some(_) => self.allow(Right::Drop, name.clone()).map(drop),
+            None => Ok(()),
         }
-        tracing::debug!(caller = %self, verb = self.verb, prefix = start, "allowed");
-        Ok(Allowed(start))
     }
 
-    /// Whether the caller may do this with any frame at all.
+    /// `wanted`, if the caller may do this with every frame of it.
+    pub(crate) fn allow_all(&self, right: Right, wanted: Prefix) -> Result<Allowed<Prefix>, AgentError> {
+        if !self.prefixes(right).any(|prefix| prefix.covers_all(&wanted)) {
+            return Err(self.refused(right, &wanted.to_string(), wanted.in_words()));
+        }
+        tracing::debug!(caller = %self, verb = self.verb, prefix = %wanted, "allowed");
+        Ok(self.allowed(wanted))
+    }
+
+    /// Checks whether the caller may do this with any frame at all.
     pub(crate) fn allow_any(&self, right: Right) -> Result<Allowed<()>, AgentError> {
         match self.prefixes(right).next() {
-            Some(_) => Ok(Allowed(())),
+            Some(_) => Ok(self.allowed(())),
             None => Err(self.refused(right, "", "anything".to_owned())),
         }
     }
 
-    /// Whether the caller may be given a descriptor of the medium or of a pool file. All frames' bytes can be read
-    /// through it, so it takes the right to read all of them.
+    /// Checks whether the caller may be given a descriptor of the medium or of a pool file. All frames' bytes can be
+    /// read through it, so it takes the right to read all of them.
     pub(crate) fn may_map(&self) -> Result<Allowed<()>, AgentError> {
-        self.allow_all(Right::Read, String::new()).map(|_| Allowed(()))
+        self.allow_all(Right::Read, Prefix::all()).map(|_| self.allowed(()))
     }
 
-    /// Whether the caller may do this with that frame; what it may not is left out without a word.
+    /// True if the caller may do this with that frame; what it may not is left out without a word.
     pub(crate) fn may(&self, right: Right, name: &FrameName) -> bool {
         self.prefixes(right).any(|prefix| prefix.covers(name))
     }
 
-    /// Which of the frames whose names begin with `start` the caller may do this with.
-    pub(crate) fn scopes(&self, right: Right, start: &str) -> Vec<Scope> {
-        scopes(self.prefixes(right), start)
+    /// Returns which of the frames of `wanted` the caller may do this with.
+    pub(crate) fn scopes(&self, right: Right, wanted: &Prefix) -> Vec<Scope> {
+        Prefix::scopes_in(self.prefixes(right), wanted)
     }
 
     /// An error as the caller may see it: without names of frames that it may not read.
@@ -191,6 +212,27 @@ impl Caller {
         self.identity.user.as_ref().map(|user| user.uid)
     }
 
+    /// The caller as a writer. Over TCP, and where the kernel does not say, no two callers are the same one.
+    pub(crate) fn writer(&self) -> Option<Writer> {
+        let uid = self.uid().filter(|uid| *uid != NOBODY)?;
+        Some(Writer { uid, token: self.identity.token.clone() })
+    }
+
+    fn allowed<T>(&self, what: T) -> Allowed<T> {
+        Allowed { what, user: self.uid().unwrap_or(NOBODY) }
+    }
+
+    /// For whom limits count what it takes.
+    pub(crate) fn user(&self) -> User {
+        let Identity { user, certificate, token, .. } = &self.identity;
+        match (user, token, certificate.as_ref().and_then(|certificate| certificate.names.first())) {
+            (Some(user), ..) => User::Unix(user.uid),
+            (None, Some(token), _) => User::Token(token.clone()),
+            (None, None, Some(name)) => User::Certificate(name.as_str().into()),
+            (None, None, None) => User::Anonymous,
+        }
+    }
+
     fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.of(&self.identity)
     }
@@ -204,12 +246,12 @@ impl Caller {
         AgentError::Denied { caller: self.to_string(), right, what, has: self.describe_rights() }
     }
 
-    /// What the caller may do, in words: `it may read "hr/", and nothing else`.
+    /// Returns what the caller may do, in words: `it may read "hr/", and nothing else`.
     fn describe_rights(&self) -> String {
         let mut told = String::new();
         for rule in self.rules() {
             let may: Vec<&str> = rule.may.iter().map(|right| right.as_str()).collect();
-            let names: Vec<String> = rule.names.iter().map(|name| quoted(name.as_str())).collect();
+            let names: Vec<String> = rule.names.iter().map(quoted).collect();
             let part = format!("{} {}", may.join(", "), names.join(", "));
             // It travels in a header, of which clients take a few KiB.
             if told.len() + part.len() > MAX_TOLD {
@@ -226,14 +268,9 @@ impl Caller {
     }
 }
 
-/// A prefix or name as messages show it.
-fn quoted(text: &str) -> String {
-    if text.is_empty() { "every frame".to_owned() } else { format!("{:?}", shortened(text)) }
-}
-
-/// As much of a text as a message shows: a prefix may be as long as a request.
-fn shortened(text: &str) -> &str {
-    text.char_indices().nth(MAX_NAME_LEN).and_then(|(end, _)| text.get(..end)).unwrap_or(text)
+/// A rule's prefix as messages show it.
+fn quoted(prefix: &Prefix) -> String {
+    if *prefix == Prefix::all() { "every frame".to_owned() } else { format!("{:?}", prefix.to_string()) }
 }
 
 impl fmt::Display for Caller {
@@ -250,8 +287,10 @@ impl fmt::Display for Caller {
                     let name = certificate.names.first().map_or("without a name", String::as_str);
                     write!(f, "certificate {name:?}")?;
                 }
-                None if token.is_none() => f.write_str("a caller without token or certificate")?,
-                None => {}
+                None if token.is_some() => {}
+                // It is refused for its token, and the refusal says so.
+                None if self.authorization.is_some() => f.write_str("a caller")?,
+                None => f.write_str("a caller without token or certificate")?,
             },
         }
         if let Some(token) = token {
@@ -278,9 +317,14 @@ impl fmt::Debug for Secret {
 }
 
 impl<T> Allowed<T> {
-    /// What was allowed.
+    /// Returns what was allowed.
     pub(crate) fn into_inner(self) -> T {
-        self.0
+        self.what
+    }
+
+    /// The user whose processes hold what is held for it; [`NOBODY`] for a caller that is none.
+    pub(crate) fn user(&self) -> u32 {
+        self.user
     }
 }
 
@@ -288,7 +332,7 @@ impl<T> Deref for Allowed<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.what
     }
 }
 

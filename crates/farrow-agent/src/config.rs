@@ -1,4 +1,4 @@
-//! What the agent is to do: `agent.toml` with the command line's options over it.
+//! The agent's configuration: `agent.toml` with the command line's options over it.
 //!
 //! The commented file [`DEFAULT_FILE`] is the reference of all settings; a test holds it and these types together.
 
@@ -6,11 +6,14 @@ mod check;
 mod document;
 pub(crate) mod quantity;
 
+pub(crate) use quantity::listen_address;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use farrow_region::trust::{Guard, read_file};
 use serde::Deserialize;
 
 use crate::args::Args;
@@ -25,6 +28,9 @@ pub const DEFAULT_FILE: &str = include_str!("../agent.toml");
 /// The file that is read where none is named, if it is there and no region is given on the command line.
 pub const SYSTEM_FILE: &str = "/etc/farrow/agent.toml";
 
+/// Bytes of a configuration file; longer ones are something else.
+const MAX_FILE: u64 = 1 << 20;
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -33,26 +39,26 @@ pub struct Config {
     pub region: Option<PathBuf>,
     /// The unix socket, if not the default one.
     pub socket: Option<PathBuf>,
-    /// Where host-local state is kept, if not in the default place.
+    /// The place where host-local state is kept, if not in the default place.
     pub state_dir: Option<PathBuf>,
     /// File with this host's system UUID.
     pub system_uuid_file: Option<PathBuf>,
-    /// How far a frame is checked before it is published.
+    /// The extent to which a frame is checked before it is published.
     pub validate: CommitCheck,
-    /// How long requests may go on after the agent was told to stop.
+    /// The time that requests have after the agent was told to stop.
     #[serde(deserialize_with = "quantity::duration")]
     pub drain: Duration,
     /// Flight over TCP.
     pub tcp: Tcp,
     /// Health and metrics over HTTP.
     pub http: Http,
-    /// What is logged, and how.
+    /// The level and format of the log.
     pub log: Log,
-    /// How much clients may take.
+    /// The limits of clients.
     pub limits: Limits,
     /// Secrets that name their bearers.
     pub tokens: Vec<TokenEntry>,
-    /// Who may do what with which frames; the default rules if there are none.
+    /// The rights to frames; the default rules if there are none.
     pub rights: Vec<RightsEntry>,
 }
 
@@ -60,13 +66,14 @@ pub struct Config {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Tcp {
-    /// Where to listen; nowhere if not said.
+    /// The place where to listen; nowhere if not said.
+    #[serde(deserialize_with = "quantity::listen")]
     pub listen: Option<SocketAddr>,
     /// PEM chain.
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
-    /// Who may sign clients' certificates, PEM.
+    /// The CA of clients' certificates, PEM.
     pub client_ca: Option<PathBuf>,
 }
 
@@ -74,7 +81,8 @@ pub struct Tcp {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Http {
-    /// Where to listen; nowhere if not said.
+    /// The place where to listen; nowhere if not said.
+    #[serde(deserialize_with = "quantity::listen")]
     pub listen: Option<SocketAddr>,
 }
 
@@ -88,7 +96,7 @@ pub struct Log {
     pub level: String,
 }
 
-/// How a line of the log is written.
+/// The format of a line of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LogFormat {
@@ -137,7 +145,7 @@ impl Config {
         self.socket.clone().unwrap_or_else(|| farrow_proto::own_directory().join(farrow_proto::SOCKET_NAME))
     }
 
-    /// Where host-local state is kept.
+    /// Returns where host-local state is kept.
     pub fn state_dir(&self) -> PathBuf {
         self.state_dir.clone().unwrap_or_else(farrow_proto::own_directory)
     }
@@ -145,10 +153,10 @@ impl Config {
     fn read(args: &Args, check: impl Fn(&Self, &Document) -> Vec<Problem>) -> Result<Self, Problems> {
         let (mut config, document, mut problems) = match file(args) {
             None => (Self::default(), Document::default(), Vec::new()),
-            Some(path) => match std::fs::read_to_string(&path) {
+            Some(path) => match text(&path) {
                 Ok(text) => Document::parse(&path, &text),
-                Err(error) => {
-                    let problem = Problem { place: Some((path, None)), key: None, text: error.to_string() };
+                Err(text) => {
+                    let problem = Problem { place: None, key: None, text };
                     return Err(Problems(vec![problem]));
                 }
             },
@@ -167,6 +175,12 @@ impl Config {
         self.system_uuid_file = system_uuid_file.or(self.system_uuid_file.take());
         self.validate = validate.unwrap_or(self.validate);
     }
+}
+
+/// The text of a configuration file. It gives rights, so it must not be one that anybody may write.
+fn text(path: &Path) -> Result<String, String> {
+    let bytes = read_file(path, MAX_FILE, Guard::Rules).map_err(|problem| problem.to_string())?;
+    String::from_utf8(bytes).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// The file to read, if any.

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use farrow_ipc::IpcError;
 use farrow_proto::FramingError;
 use farrow_region::RegionError;
-use farrow_store::{FrameName, StoreError};
+use farrow_region::shell::operand;
+use farrow_store::{FrameName, StoreError, Version};
 use uuid::Uuid;
 
 use crate::rights::Right;
@@ -22,7 +23,7 @@ pub(crate) enum AgentError {
     Store(#[from] StoreError),
     /// Bytes that are no Arrow IPC file that farrow takes.
     #[error(transparent)]
-    Ipc(#[from] IpcError),
+    Ipc(IpcError),
     /// The bytes of an Arrow file that another program put into famfs are none, or cannot be served.
     #[error(
         "famfs file `{name}` of {len} bytes: {source}. If it is still being written (famfs names a file before its \
@@ -33,8 +34,19 @@ pub(crate) enum AgentError {
         name: FrameName,
         /// Its length.
         len: u64,
-        /// What is wrong.
+        /// The problem.
         source: IpcError,
+    },
+    /// An Arrow file that another program may still be writing.
+    #[error(
+        "famfs file `{name}`: {by} has the famfs log locked, and may still be writing the file that the log names \
+         already. Try again when it has ended"
+    )]
+    BeingWritten {
+        /// The file.
+        name: FrameName,
+        /// Who has the lock, in words.
+        by: String,
     },
     /// The medium failed.
     #[error(transparent)]
@@ -74,13 +86,24 @@ pub(crate) enum AgentError {
         /// The type found.
         found: &'static str,
     },
-    /// A drop of a name and of a prefix at once.
-    #[error("drop of {name:?} and of the prefix {prefix:?}: name one of the two")]
+    /// A request about a name and a prefix at once.
+    #[error("one request for {name:?} and for the prefix {prefix:?}: name one of the two")]
     NameAndPrefix {
         /// The name.
         name: String,
         /// The prefix.
         prefix: String,
+    },
+    /// A retention that is taken back and set by one request.
+    #[error(
+        "a retention of {last} versions and {max_age_seconds} seconds that is unset: leave out `unset` to set it, or both \
+         numbers to take it back"
+    )]
+    UnsetAndSet {
+        /// How many versions were said.
+        last: u64,
+        /// Which age was said, in seconds.
+        max_age_seconds: u64,
     },
     /// A ticket of another region.
     #[error("ticket for region {}, this agent serves region {here}: ask this agent for a ticket", hex(found))]
@@ -90,15 +113,14 @@ pub(crate) enum AgentError {
         /// This region's.
         here: Uuid,
     },
-    /// A ticket for a version that is gone, though another has its name and number now.
+    /// A ticket that GetFlightInfo has not given: its version has another commit.
     #[error(
-        "the version `{frame}` of this ticket is gone: it was commit {ticketed}, the frame was dropped and put again, \
-         and its version of that number is commit {found}. Ask for a new ticket"
+        "the ticket names commit {ticketed} for `{frame}`, which is commit {found}. Ask for a new ticket"
     )]
     StaleTicket {
         /// Name and number.
         frame: String,
-        /// The commit that the ticket was given for.
+        /// The commit in the ticket.
         ticketed: u64,
         /// The commit of what is there.
         found: u64,
@@ -125,7 +147,7 @@ pub(crate) enum AgentError {
     /// What no client may send in a session.
     #[error("session: {what}. It ends here; proto/farrow/v1/session.proto says who sends what")]
     Session {
-        /// What is wrong.
+        /// The problem.
         what: String,
     },
     /// A session in a version that this agent does not speak.
@@ -182,6 +204,12 @@ pub(crate) enum AgentError {
         count: usize,
         /// The user.
         uid: u32,
+    },
+    /// Children cannot be counted.
+    #[error("no page for this process, so that its forked children cannot read what it maps: {why}")]
+    NoPages {
+        /// Why the agent gives none.
+        why: String,
     },
     /// A descriptor could not be passed on.
     #[error("map socket: pass a descriptor: {0}")]
@@ -244,6 +272,15 @@ pub(crate) enum AgentError {
         /// Segments in the list.
         segments: usize,
     },
+    /// A commit of a reservation that another request commits.
+    #[error("reservation {id} is being committed by an earlier request: wait for its answer")]
+    BeingCommitted {
+        /// The reservation.
+        id: u64,
+    },
+    /// A commit whose caller went away before it was published.
+    #[error("the caller of this commit went away before it was done: nothing was published")]
+    Abandoned,
     /// A commit that names a reservation twice.
     #[error("reservation {id} is in this commit twice: each segment has a reservation of its own")]
     SameReservation {
@@ -261,20 +298,49 @@ pub(crate) enum AgentError {
         difference: String,
     },
     /// Something is appended to a frame of another schema.
-    #[error(
-        "appended to `{name}@{version}`, which has another schema{difference}. Publish it as a frame of its own"
-    )]
+    #[error("appended to `{name}@{version}`, which has another schema{}", told(difference))]
     OtherSchema {
         /// The frame to which it was to be appended.
         name: FrameName,
         /// Its latest version.
         version: u64,
-        /// The first difference, in words, for who may read the frame.
+        /// The first difference and what to do, in words, for who may read the frame; else empty.
         difference: String,
     },
+    /// A command that is none.
+    #[error(
+        "the command is none that this agent knows: {error}. It is JSON: {{\"name\": \"sales/orders\", \"columns\": \
+         [\"id\"], \"rows\": [0, 100]}}, without columns or rows for all of them (proto/README.md)"
+    )]
+    Command {
+        /// The problem with it.
+        error: serde_json::Error,
+    },
+    /// Rows that end before they begin.
+    #[error("rows {from} to {to}: expected the first row, from 0, and the one behind the last")]
+    Rows {
+        /// The first.
+        from: u64,
+        /// The one behind the last.
+        to: u64,
+    },
+    /// A column that a frame does not have.
+    #[error("`{frame}` has no column `{column}`; it has {columns}")]
+    NoColumn {
+        /// The frame.
+        frame: FrameName,
+        /// The requested column.
+        column: String,
+        /// The names of the columns that there are, or of the first of them.
+        columns: String,
+    },
     /// A DoPut that wants something unknown.
-    #[error("x-farrow-put: {found:?}; it is \"replace\" or \"append\", or left out")]
+    #[error("{header}: {found:?}; it is {expected}, or left out")]
     PutHeader {
+        /// The header's name.
+        header: &'static str,
+        /// The accepted values, in words.
+        expected: &'static str,
         /// The header's value.
         found: String,
     },
@@ -288,28 +354,45 @@ pub(crate) enum AgentError {
     },
     /// As many DoPuts as are taken at a time.
     #[error(
-        "{puts} DoPut streams are under way, and no more are taken at a time: try again when one has ended"
+        "{puts} DoPut streams are under way, {has} of them this user's, which may have no more than are left to others \
+         (limits.puts of the agent): try again when one has ended"
     )]
     Busy {
-        /// How many.
+        /// How many the user has.
+        has: usize,
+        /// How many there are.
         puts: usize,
     },
     /// A DoPut whose client went away, or gave up, before it had said that all rows were sent.
     #[error("the stream ended before its client had completed it: nothing was published")]
     CutOff,
+    /// A reservation for which nobody waits any more.
+    #[error("the caller has given up: nothing is reserved")]
+    GivenUp,
     /// A DoPut whose client sends nothing any more.
     #[error("no message came for {limit:?} (limits.stall of the agent): nothing was published")]
     NothingSent {
         /// How long was waited for it.
         limit: Duration,
     },
+    /// A request that was begun, and not completed in time.
+    #[error(
+        "a request of which {came} bytes came was not complete {limit:?} after the first of them: send it again"
+    )]
+    Incomplete { came: u64, limit: Duration },
     /// A message of a stream could not be received.
     #[error("receive a message: {0}")]
     Received(#[source] Box<tonic::Status>),
+    /// A message of a DoPut that is none, or too long.
+    #[error("a message of the put is refused: {why}")]
+    PutMessage {
+        /// The problem with it.
+        why: String,
+    },
     /// A segment that no one mapping of a mounted famfs can hold.
     #[error(
         "a segment's {extents} extents are in several pool files, which a mounted famfs does not map side by side. \
-         Try: farrow put, which writes it anew"
+         Publish it anew: `farrow put NAME FILE`"
     )]
     SeveralFiles {
         /// How many it has.
@@ -318,7 +401,8 @@ pub(crate) enum AgentError {
     /// A foreign file was to be compared with what its commit recorded.
     #[error(
         "`{name}` is a famfs file that another program made: no checksums of it were recorded, and every reader \
-         validates it. Try: farrow get"
+         validates it. Try: `farrow get -o FILE {}`",
+        operand(name)
     )]
     NothingRecorded {
         /// The file.
@@ -334,6 +418,47 @@ pub(crate) enum AgentError {
         /// What differs.
         source: IpcError,
     },
+    /// A user with as many streams as it may have.
+    #[error(
+        "{has} of {all} streams are this user's, and it may have no more than are left to others (limits.streams of \
+         the agent): try again when one has ended"
+    )]
+    ManyStreams {
+        /// How many it has.
+        has: usize,
+        /// How many there are.
+        all: usize,
+    },
+    /// A user with as many sessions, watches, or incomplete requests as it may have.
+    #[error(
+        "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"
+    )]
+    ManyOf {
+        /// Of what.
+        what: &'static str,
+        /// How many it has.
+        has: usize,
+    },
+    /// A client that took nothing, while others of its user waited.
+    #[error(
+        "the stream was ended: its client took, or sent, nothing for a while, and others of the same user waited for \
+         its place. Ask again, and read the rows as they come"
+    )]
+    GaveWay,
+    /// A segment that was changed since its commit, and cannot be read for it.
+    #[error(
+        "`{frame}` was changed since its commit: segment {segment}, {source}. Try: `farrow verify {}`; then publish it \
+         again",
+        operand(frame)
+    )]
+    Damaged {
+        /// The version.
+        frame: String,
+        /// The segment, from 0.
+        segment: usize,
+        /// The problem.
+        source: IpcError,
+    },
     /// A client that takes nothing of a stream.
     #[error(
         "the stream was ended: its client took nothing for {limit:?} (limits.stall of the agent). Ask again, and read \
@@ -344,7 +469,7 @@ pub(crate) enum AgentError {
         limit: Duration,
     },
     /// A version without bytes: the catalog must not hold one.
-    #[error("a version without segments: the catalog is damaged. Try: farrow fsck")]
+    #[error("a version without segments: the catalog is damaged. Try: `farrow fsck PATH`")]
     NoSegments,
     /// An action that is not offered.
     #[error("action {name:?} is not offered: ListActions tells which are")]
@@ -361,7 +486,10 @@ pub(crate) enum AgentError {
         instead: &'static str,
     },
     /// The record of processes that hold something could not be written.
-    #[error("the record of processes that map this region could not be written, so nothing is granted: {0}")]
+    #[error(
+        "the record of processes that map this region could not be written, so nothing is granted: {0}. \
+         Try: make room in the agent's state directory (--state-dir), or make it writable"
+    )]
     Holders(#[source] std::io::Error),
     /// The kernel does not tell of the end of processes.
     #[error("the end of a process cannot be watched, so nothing is granted to it: {0}")]
@@ -377,6 +505,32 @@ pub(crate) enum AgentError {
     Interrupted(#[source] tokio::task::JoinError),
 }
 
+impl From<IpcError> for AgentError {
+    fn from(error: IpcError) -> Self {
+        // Memory that went away is no matter of Arrow.
+        let IpcError::Read { position, len, source } = error else { return Self::Ipc(error) };
+        match source.downcast::<RegionError>() {
+            Ok(lost) => Self::Region(*lost),
+            Err(source) => Self::Ipc(IpcError::Read { position, len, source }),
+        }
+    }
+}
+
+impl AgentError {
+    /// The problem with the segment of a committed version.
+    pub(crate) fn of_segment(version: &Version, segment: usize, source: IpcError) -> Self {
+        match Self::from(source) {
+            Self::Ipc(IpcError::LargeMessage { place, row, most }) => {
+                Self::Ipc(IpcError::LargeMessage { place, row, most })
+            }
+            Self::Ipc(source) => {
+                Self::Damaged { frame: format!("{}@{}", version.name, version.number), segment, source }
+            }
+            error => error,
+        }
+    }
+}
+
 /// An error and its causes in one line, each said once: some messages hold their cause already.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut message = error.to_string();
@@ -389,6 +543,14 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = cause.source();
     }
     message
+}
+
+/// A difference of schemas behind what they are of.
+fn told(difference: &str) -> String {
+    if difference.is_empty() {
+        return ". Publish it as a frame of its own".to_owned();
+    }
+    format!(": {difference}")
 }
 
 /// Why a request's process is not known, and what to do.

@@ -1,16 +1,16 @@
-//! Whether the agent serves, and if not, why.
+//! The agent's health: whether it serves, and if not, why.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-/// What stands between clients and an answer. One value for the whole agent.
+/// The obstacles between clients and an answer. One value for the whole agent.
 #[derive(Debug)]
 pub(crate) struct Health {
     started: Instant,
     stopping: watch::Sender<bool>,
-    /// What housekeeping found at its last look.
+    /// The finding of the last look of housekeeping.
     fault: Mutex<Option<String>>,
 }
 
@@ -30,12 +30,12 @@ impl Health {
         self.stopping.subscribe()
     }
 
-    /// What stands in the way now; `None`: nothing.
+    /// Sets what stands in the way now; `None`: nothing.
     pub(crate) fn find(&self, fault: Option<String>) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
-    /// Why new requests are not served; `None`: they are.
+    /// Returns why new requests are not served; `None`: they are.
     pub(crate) fn why_not(&self) -> Option<String> {
         if *self.stopping.borrow() {
             return Some("the agent is stopping".to_owned());
@@ -43,7 +43,7 @@ impl Health {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How long it has served.
+    /// Returns how long it has served.
     pub(crate) fn uptime(&self) -> Duration {
         self.started.elapsed()
     }

@@ -1,4 +1,5 @@
-//! What is due now and then: looks at the region, takes idle processes off the record, and proves that the agent works.
+//! Periodic work: looks at the region, drops versions by age, takes idle processes off the record, and proves
+//! that the agent works.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,10 +22,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The services that gRPC's health service is asked for; "" is the agent as a whole.
 const SERVICES: [&str; 2] = ["", "arrow.flight.protocol.FlightService"];
 
-/// What was lost of the pools, and why nothing can be changed.
+/// The lost memory of the pools, and the reason why nothing can be changed.
 type Found = (Option<RegionError>, Option<StoreError>);
 
-/// What housekeeping looks at, and whom it tells.
+/// The parts of the agent that housekeeping looks at, and those that it tells.
 pub(crate) struct Housekeeping {
     pub(crate) region: Arc<Region>,
     pub(crate) leases: Arc<Leases>,
@@ -82,7 +83,11 @@ impl Housekeeping {
             region.check()?;
             region.report_log();
             leases.tidy();
-            Ok((region.lost(), region.store().check_master().err()))
+            let fault = region.store().check_master().err();
+            if fault.is_none() {
+                region.drop_aged();
+            }
+            Ok((region.lost(), fault))
         };
         let thread = std::thread::Builder::new().name("housekeeping".to_owned());
         // Nobody may wait any more: then the agent is stopping.

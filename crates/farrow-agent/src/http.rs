@@ -19,10 +19,10 @@ use crate::limits::Limits;
 use crate::listen::{Admitted, Gate, Guest};
 use crate::metrics::{Exposition, Metrics};
 
-/// What `prometheus_client::encoding::text` writes.
+/// The media type of the output of `prometheus_client::encoding::text`.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Connections at a time; one more is closed at once.
+/// Connections at a time, of which one network has at most half.
 const CONNECTIONS: usize = 64;
 
 /// Answers until it is dropped: also while the agent stops, so that whoever asks is told so.
@@ -51,7 +51,7 @@ impl Connections {
         let accepted: Accepted = Box::pin(futures::stream::poll_fn(move |context| {
             listener.poll_accept(context).map(|accepted| Some(accepted.map(|(stream, _)| stream)))
         }));
-        Self(Gate::new(watch::Sender::new(limits).subscribe()).admit(accepted, "http", metrics))
+        Self(Gate::new("http", watch::Sender::new(limits).subscribe(), metrics).admit(accepted))
     }
 }
 

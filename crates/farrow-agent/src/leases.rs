@@ -4,7 +4,8 @@
 //! process and end with it: the kernel tells (see [`EndWatch`]), nothing here looks at a clock to free memory.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,13 +13,17 @@ use farrow_store::{FrameName, FrameRef, Owner, Quota, Reservation, Store, StoreE
 use tokio::sync::watch;
 use uuid::Uuid;
 
+mod inherited;
+
 use crate::end_watch::EndWatch;
 use crate::error::AgentError;
 use crate::holders::Holders;
 use crate::limits::Limits;
 use crate::process::{Process, ProcessId};
 
-/// Who maps and writes what.
+pub(crate) use inherited::Inherited;
+
+/// The leases and reservations of processes.
 pub(crate) struct Leases {
     store: Arc<Store>,
     host: Uuid,
@@ -36,10 +41,12 @@ pub(crate) struct LeaseView {
     pub(crate) process: ProcessId,
     /// The user of that process.
     pub(crate) uid: u32,
-    /// What it keeps.
+    /// The version that it keeps.
     pub(crate) version: Arc<Version>,
-    /// When it was granted.
+    /// The time of the grant.
     pub(crate) granted: Instant,
+    /// True if the process has it no more, but children that it forked may.
+    pub(crate) inherited: bool,
 }
 
 /// A lease's number, and what it keeps.
@@ -49,23 +56,30 @@ struct Table {
     next_lease: u64,
     /// Processes that hold something of this agent's.
     held: HashMap<ProcessId, Held>,
-    /// Processes that held something of an earlier agent's and still run.
-    earlier: HashMap<ProcessId, Arc<Process>>,
-    /// When each reservation was first seen: taken, or found at the start.
+    /// Processes that held something of an earlier agent's and may still run.
+    earlier: HashSet<ProcessId>,
+    /// Those of them whose end is not watched, as the system would not let them be looked at, and their users.
+    unwatched: HashMap<ProcessId, u32>,
+    /// The time at which each reservation was first seen: taken, or found at the start.
     reserved: HashMap<u64, Instant>,
     holders: Holders,
+    inherited: Inherited,
+    /// The fault of the last try to write the record.
+    record_fault: Option<String>,
 }
 
 struct Held {
     process: Arc<Process>,
     leases: BTreeMap<u64, Lease>,
-    /// Whether `holders` lists the process: always, while it holds anything.
-    recorded: bool,
 }
 
 struct Lease {
     version: Arc<Version>,
+    /// The user for whom it counts once the version is dropped.
+    uid: u32,
     granted: Instant,
+    /// Pages under which children may have inherited it, as far as its process has said so.
+    pages: BTreeSet<u64>,
 }
 
 impl Leases {
@@ -75,20 +89,29 @@ impl Leases {
         store: Arc<Store>,
         host: Uuid,
         mut holders: Holders,
+        mut inherited: Inherited,
         limits: watch::Receiver<Limits>,
     ) -> Result<Arc<Self>, AgentError> {
-        let mut earlier = HashMap::new();
-        for (id, uid) in holders.processes().collect::<Vec<_>>() {
+        let (mut running, mut unwatched) = (Vec::new(), HashMap::new());
+        for (id, uid) in holders.processes() {
             match Process::reopen(id, uid) {
-                Some(process) => {
-                    earlier.insert(id, Arc::new(process));
+                Ok(Some(process)) => running.push(Arc::new(process)),
+                Ok(None) => {
+                    inherited.end_of_earlier(id);
                 }
-                None => holders.remove(id).map_err(AgentError::Holders)?,
+                Err(error) => {
+                    tracing::warn!(pid = id.pid, %error, "whether it has ended is not known: it is asked again");
+                    unwatched.insert(id, uid);
+                }
             }
         }
+        let earlier: HashSet<ProcessId> =
+            running.iter().map(|process| process.id()).chain(unwatched.keys().copied()).collect();
+        let outlived = inherited.processes();
+        holders.retain(|id| earlier.contains(&id) || outlived.contains(&id)).map_err(AgentError::Holders)?;
         for reservation in store.reservations() {
             let owner = process_of(&reservation.owner);
-            if reservation.owner.host == host && !earlier.contains_key(&owner) {
+            if reservation.owner.host == host && !earlier.contains(&owner) {
                 tracing::info!(
                     reservation = reservation.id,
                     pid = owner.pid,
@@ -97,15 +120,28 @@ impl Leases {
                 store.abort(reservation.id)?;
             }
         }
-        if earlier.is_empty() {
+        if holders.elsewhere() > 0 {
+            tracing::warn!(
+                processes = holders.elsewhere(),
+                record = %holders.path().display(),
+                "processes of another pid namespace may still map what an earlier agent granted, and are not seen to \
+                 end: what is dropped of it is kept. Start the agent in that namespace, or stop it and remove the \
+                 record once none of them runs"
+            );
+        } else if earlier.is_empty() && inherited.nothing_of_earlier() {
             store.lift_quarantine()?;
         } else {
-            tracing::info!(processes = earlier.len(), "may still map what was granted by an earlier agent");
+            tracing::info!(
+                processes = earlier.len(),
+                ended_with_children = outlived.len(),
+                "may still map what was granted by an earlier agent"
+            );
         }
         // Numbers of an earlier agent's leases must not be given out again: its clients may still release them.
         let next_lease = (store.epoch() << 32) | 1;
         let (held, reserved) = (HashMap::new(), HashMap::new());
-        let table = Table { next_lease, held, earlier: earlier.clone(), reserved, holders };
+        let table =
+            Table { next_lease, held, earlier, unwatched, reserved, holders, inherited, record_fault: None };
         let ends = EndWatch::new().map_err(AgentError::Watch)?;
         let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends, limits });
         let told = Arc::downgrade(&leases);
@@ -115,7 +151,7 @@ impl Leases {
             }
         };
         leases.ends.start(ended).map_err(AgentError::Watch)?;
-        for process in earlier.into_values() {
+        for process in running {
             leases.ends.watch(process).map_err(AgentError::Watch)?;
         }
         Ok(leases)
@@ -128,10 +164,11 @@ impl Leases {
         name: &FrameName,
         version: Option<u64>,
     ) -> Result<Granted, AgentError> {
+        self.check_holds(process)?;
         let mut table = self.table();
         // The process is on record before it is told where anything is.
         self.register(&mut table, process)?;
-        let version = self.store.acquire(name, version)?;
+        let version = self.store.acquire_as(Some(process.uid()), name, version)?;
         Ok((table.grant(process, &version), version))
     }
 
@@ -141,37 +178,59 @@ impl Leases {
         process: &Arc<Process>,
         frames: &[FrameRef],
     ) -> Result<(Vec<Result<Granted, StoreError>>, u64), AgentError> {
+        self.check_holds(process)?;
         let mut table = self.table();
         self.register(&mut table, process)?;
-        let (versions, as_of) = self.store.acquire_all(frames)?;
+        let (versions, as_of) = self.store.acquire_all(Some(process.uid()), frames)?;
         let mut grant = |version: Arc<Version>| (table.grant(process, &version), version);
         Ok((versions.into_iter().map(|version| version.map(&mut grant)).collect(), as_of))
     }
 
-    /// Ends leases of `process`; ids that are not its own are ignored. Returns how many ended.
+    /// Ends leases of `process`; ids that are not its own are ignored. Returns how many ended for it: those that its
+    /// children may have inherited go on without it.
     pub(crate) fn release(&self, process: ProcessId, ids: &[u64]) -> Result<u64, AgentError> {
-        let released: Vec<Lease> = {
+        let (mut count, over) = {
             let mut table = self.table();
-            let Some(held) = table.held.get_mut(&process) else { return Ok(0) };
-            ids.iter().filter_map(|id| held.leases.remove(id)).collect()
+            let Table { held, inherited, .. } = &mut *table;
+            let Some(held) = held.get_mut(&process) else { return Ok(0) };
+            let released: Vec<_> =
+                ids.iter().filter_map(|id| held.leases.remove(id).map(|lease| (*id, lease))).collect();
+            (released.len() as u64, inherited.release(process, released))
         };
-        let (mut count, mut failed) = (0, None);
-        for lease in released {
-            match self.store.release(&lease.version) {
-                Ok(()) => count += 1,
-                Err(error) => failed = Some(error),
+        let mut failed = None;
+        for lease in over {
+            if let Err(error) = self.store.release_as(Some(lease.uid), &lease.version) {
+                (count, failed) = (count - 1, Some(error));
             }
         }
         failed.map_or(Ok(count), |error| Err(error.into()))
     }
 
-    /// Whether `process` holds the lease `id`.
+    /// A page for `process`: its children are counted by it.
+    pub(crate) fn page(&self, process: &Process) -> Result<(OwnedFd, u64), AgentError> {
+        self.table().inherited.page(process.id(), process.uid())
+    }
+
+    /// Notes that `process` forked under this page when it had leases up to the number `up_to`.
+    pub(crate) fn mark_inherited(&self, process: ProcessId, page: u64, up_to: u64) -> Result<(), AgentError> {
+        let mut table = self.table();
+        let Table { held, inherited, .. } = &mut *table;
+        let mut none = BTreeMap::new();
+        let leases = held.get_mut(&process).map_or(&mut none, |held| &mut held.leases);
+        inherited.mark(process, page, up_to, leases)
+    }
+
+    /// True if `process` holds the lease `id`.
     pub(crate) fn holds(&self, process: ProcessId, id: u64) -> bool {
         self.table().held.get(&process).is_some_and(|held| held.leases.contains_key(&id))
     }
 
-    /// Space for `process` to write `len` bytes into.
-    pub(crate) fn reserve(&self, process: &Arc<Process>, len: u64) -> Result<Reservation, AgentError> {
+    /// Space for `process` to write into: what `take` reserves for an owner, who may have so much.
+    pub(crate) fn reserve(
+        &self,
+        process: &Arc<Process>,
+        take: impl FnOnce(Owner, Quota) -> Result<Reservation, AgentError>,
+    ) -> Result<Reservation, AgentError> {
         self.register(&mut self.table(), process)?;
         // This may wait for the catalog, which who is granted a lease need not: so the table is not locked.
         let quota = {
@@ -181,7 +240,7 @@ impl Leases {
                 reservations_per_process: Some(limits.reservations_per_process),
             }
         };
-        let reservation = self.store.reserve_within(self.owner(process), len, &quota)?;
+        let reservation = take(self.owner(process), quota)?;
         let recorded = {
             let mut table = self.table();
             // Meanwhile the process may have ended, and its reservations before this one was among them; or it held
@@ -207,45 +266,52 @@ impl Leases {
             .ok_or(AgentError::NotHeld { what: "reservation", id, pid: process.id().pid })
     }
 
+    /// Ends a reservation, if there still is one of that number.
+    pub(crate) fn abort(&self, id: u64) -> Result<(), AgentError> {
+        match self.store.abort(id) {
+            Ok(()) | Err(StoreError::NoReservation { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Every lease, oldest first.
     pub(crate) fn list(&self) -> Vec<LeaseView> {
         let table = self.table();
-        let mut views: Vec<LeaseView> = table
-            .held
-            .values()
-            .flat_map(|held| {
-                held.leases.iter().map(|(id, lease)| LeaseView {
-                    id: *id,
-                    process: held.process.id(),
-                    uid: held.process.uid(),
-                    version: lease.version.clone(),
-                    granted: lease.granted,
-                })
-            })
-            .collect();
+        let view = |id, lease: &Lease, process, inherited| LeaseView {
+            id,
+            process,
+            uid: lease.uid,
+            version: lease.version.clone(),
+            granted: lease.granted,
+            inherited,
+        };
+        let of_process = |held: &Held| {
+            let process = held.process.id();
+            held.leases.iter().map(|(id, lease)| view(*id, lease, process, false)).collect::<Vec<_>>()
+        };
+        let waiting = table.inherited.leases();
+        let waiting = waiting.map(|(id, found)| view(id, &found.lease, found.process, true));
+        let mut views: Vec<LeaseView> = table.held.values().flat_map(of_process).chain(waiting).collect();
         views.sort_by_key(|view| view.id);
         views
     }
 
-    /// How long each lease has been held.
+    /// Returns how long each lease has been held.
     pub(crate) fn ages(&self) -> Vec<Duration> {
         let table = self.table();
-        table
-            .held
-            .values()
-            .flat_map(|held| held.leases.values())
-            .map(|lease| lease.granted.elapsed())
-            .collect()
+        let held = table.held.values().flat_map(|held| held.leases.values());
+        let inherited = table.inherited.leases().map(|(_, waiting)| &waiting.lease);
+        held.chain(inherited).map(|lease| lease.granted.elapsed()).collect()
     }
 
-    /// How long each reservation has been known: since this agent started, or since it was tidy last, at least.
+    /// Returns how long each reservation has been known: since this agent started, or since it was tidy last, at least.
     pub(crate) fn reservation_ages(&self) -> Vec<Duration> {
         let ids = self.store.reservations().into_iter().map(|taken| taken.id);
         let table = self.table();
         ids.map(|id| table.reserved.get(&id).map_or(Duration::ZERO, Instant::elapsed)).collect()
     }
 
-    /// How `process` is named in the catalog.
+    /// Returns how `process` is named in the catalog.
     pub(crate) fn owner(&self, process: &Process) -> Owner {
         let ProcessId { pid, start_time } = process.id();
         Owner { host: self.host, uid: process.uid(), pid, start_time }
@@ -253,24 +319,36 @@ impl Leases {
 
     /// Takes processes off the record that hold nothing any more, so that the next agent need not wait for their end.
     /// Called now and then rather than at each release: a process that gets a frame often would write the record
-    /// each time.
+    /// each time. Also looks after the record, for children that have ended, which nobody watches, and for the end of
+    /// processes that could not be watched.
     pub(crate) fn tidy(&self) {
-        let mut table = self.table();
-        let Table { held, earlier, reserved, holders, .. } = &mut *table;
-        let reservations = self.store.reservations();
-        let now = Instant::now();
-        *reserved =
-            reservations.iter().map(|taken| (taken.id, *reserved.get(&taken.id).unwrap_or(&now))).collect();
-        let writers: HashSet<ProcessId> = reservations.iter().map(|taken| process_of(&taken.owner)).collect();
-        for (id, held) in held {
-            let idle = held.leases.is_empty() && !writers.contains(id) && !earlier.contains_key(id);
-            if held.recorded && idle {
-                match holders.remove(*id) {
-                    Ok(()) => held.recorded = false,
-                    Err(error) => tracing::warn!(pid = id.pid, %error, "it stays on record as a holder"),
-                }
-            }
+        let (over, last_of_earlier, ended) = {
+            let mut table = self.table();
+            let before = table.nothing_of_earlier();
+            let Table { held, earlier, inherited, .. } = &mut *table;
+            let over = inherited.settle(|id| held.contains_key(&id) || earlier.contains(&id));
+            table.keep_record(&self.store);
+            (over, !before && table.nothing_of_earlier(), self.look_again(&mut table))
+        };
+        self.release_all(over);
+        if last_of_earlier {
+            self.lift_quarantine();
         }
+        ended.into_iter().for_each(|id| self.end(id));
+    }
+
+    /// Watches processes that could not be watched before. Returns those that have ended.
+    fn look_again(&self, table: &mut Table) -> Vec<ProcessId> {
+        let mut ended = Vec::new();
+        table.unwatched.retain(|&id, &mut uid| match Process::reopen(id, uid) {
+            Ok(Some(process)) => self.ends.watch(Arc::new(process)).is_err(),
+            Ok(None) => {
+                ended.push(id);
+                false
+            }
+            Err(_) => true,
+        });
+        ended
     }
 
     /// Ends a reservation whose process ended while it was being committed, which failed.
@@ -281,56 +359,56 @@ impl Leases {
         }
     }
 
+    /// Refuses a process whose user must let go of something first.
+    fn check_holds(&self, process: &Process) -> Result<(), AgentError> {
+        let most = self.limits.borrow().bytes_per_user;
+        Ok(most.map_or(Ok(()), |most| self.store.check_holds(process.uid(), most))?)
+    }
+
     /// Makes sure that `process` is on record and watched.
     fn register(&self, table: &mut Table, process: &Arc<Process>) -> Result<(), AgentError> {
         let Table { held, holders, .. } = table;
-        match held.entry(process.id()) {
-            Entry::Occupied(held) if held.get().recorded => {}
-            Entry::Occupied(mut held) => {
-                holders.add(process.id(), process.uid()).map_err(AgentError::Holders)?;
-                held.get_mut().recorded = true;
-            }
-            Entry::Vacant(vacant) => {
-                holders.add(process.id(), process.uid()).map_err(AgentError::Holders)?;
-                // Its end, if it comes now, waits for the table's lock.
-                self.ends.watch(process.clone()).map_err(AgentError::Watch)?;
-                vacant.insert(Held { process: process.clone(), leases: BTreeMap::new(), recorded: true });
-            }
+        holders.add(process.id(), process.uid()).map_err(AgentError::Holders)?;
+        if let Entry::Vacant(vacant) = held.entry(process.id()) {
+            // Its end, if it comes now, waits for the table's lock.
+            self.ends.watch(process.clone()).map_err(AgentError::Watch)?;
+            vacant.insert(Held { process: process.clone(), leases: BTreeMap::new() });
         }
         Ok(())
     }
 
     /// Everything of a process that has ended goes back.
     fn end(&self, id: ProcessId) {
-        let (held, last_of_earlier) = {
+        let (leases, over, last_of_earlier) = {
             let mut table = self.table();
-            let held = table.held.remove(&id);
-            let last_of_earlier = table.earlier.remove(&id).is_some() && table.earlier.is_empty();
-            if let Err(error) = table.holders.remove(id) {
-                tracing::warn!(pid = id.pid, %error, "it stays on record as a holder until the next agent starts");
+            let Table { held, earlier, unwatched, inherited, holders, .. } = &mut *table;
+            let held = held.remove(&id);
+            let leases = held.as_ref().map_or(0, |held| held.leases.len());
+            let over = held.map(|held| inherited.end(id, held.leases)).unwrap_or_default();
+            let of_earlier = earlier.remove(&id) && !inherited.end_of_earlier(id);
+            unwatched.remove(&id);
+            let outlived = inherited.processes().contains(&id);
+            if let Err(error) = holders.retain(|other| other != id || outlived) {
+                tracing::warn!(pid = id.pid, %error, "it stays on record as a holder, which is tried again");
             }
-            (held, last_of_earlier)
+            (leases, over, of_earlier && table.nothing_of_earlier())
         };
-        let leases = held.map(|held| held.leases).unwrap_or_default();
         let reservations: Vec<Reservation> = self
             .store
             .reservations()
             .into_iter()
             .filter(|reservation| reservation.owner.host == self.host && process_of(&reservation.owner) == id)
             .collect();
-        if !leases.is_empty() || !reservations.is_empty() {
-            tracing::info!(
+        if leases > 0 || !reservations.is_empty() {
+            tracing::debug!(
                 pid = id.pid,
-                leases = leases.len(),
+                leases,
+                inherited = leases - over.len(),
                 reservations = reservations.len(),
                 "process ended"
             );
         }
-        for lease in leases.into_values() {
-            if let Err(error) = self.store.release(&lease.version) {
-                tracing::error!(pid = id.pid, frame = %lease.version.name, %error, "its lease could not be ended");
-            }
-        }
+        self.release_all(over);
         for reservation in reservations {
             match self.store.abort(reservation.id) {
                 // Its last request, a commit, was still under way: that ends the reservation, one way or the other.
@@ -340,7 +418,21 @@ impl Leases {
                 }
             }
         }
-        if last_of_earlier && let Err(error) = self.store.lift_quarantine() {
+        if last_of_earlier {
+            self.lift_quarantine();
+        }
+    }
+
+    fn release_all(&self, over: Vec<Lease>) {
+        for lease in over {
+            if let Err(error) = self.store.release_as(Some(lease.uid), &lease.version) {
+                tracing::error!(frame = %lease.version.name, %error, "a lease could not be ended");
+            }
+        }
+    }
+
+    fn lift_quarantine(&self) {
+        if let Err(error) = self.store.lift_quarantine() {
             tracing::error!(%error, "what an earlier agent's clients mapped could not be freed");
         }
     }
@@ -352,12 +444,49 @@ impl Leases {
 }
 
 impl Table {
+    /// True if nobody may map any more what an earlier agent granted.
+    fn nothing_of_earlier(&self) -> bool {
+        self.earlier.is_empty() && self.inherited.nothing_of_earlier() && self.holders.elsewhere() == 0
+    }
+
+    /// Takes processes off the record that need not be there, and writes it again if somebody has removed it.
+    fn keep_record(&mut self, store: &Store) {
+        let Self { held, earlier, reserved, holders, inherited, record_fault, .. } = self;
+        let reservations = store.reservations();
+        let now = Instant::now();
+        *reserved =
+            reservations.iter().map(|taken| (taken.id, *reserved.get(&taken.id).unwrap_or(&now))).collect();
+        let writers: HashSet<ProcessId> = reservations.iter().map(|taken| process_of(&taken.owner)).collect();
+        let holds = |id| held.get(&id).is_some_and(|held| !held.leases.is_empty());
+        let outlived = inherited.processes();
+        let needed =
+            |id| holds(id) || writers.contains(&id) || earlier.contains(&id) || outlived.contains(&id);
+        let record = holders.path().display().to_string();
+        let kept = holders.restore().and_then(|restored| holders.retain(needed).map(|()| restored));
+        if let Ok(true) = kept {
+            tracing::warn!(
+                record,
+                "the record of who maps the region was removed or replaced: it is written anew"
+            );
+        }
+        // Said once for each fault: this is tried again every second.
+        let fault = kept.err().map(|error| error.to_string());
+        if let Some(error) = &fault
+            && *record_fault != fault
+        {
+            tracing::warn!(record, error, "the record of who maps the region cannot be written");
+        }
+        *record_fault = fault;
+    }
+
     /// The number of a new lease, of a process that is registered.
     fn grant(&mut self, process: &Process, version: &Arc<Version>) -> u64 {
         let id = self.next_lease;
         self.next_lease += 1;
         if let Some(held) = self.held.get_mut(&process.id()) {
-            held.leases.insert(id, Lease { version: version.clone(), granted: Instant::now() });
+            let (version, uid) = (version.clone(), process.uid());
+            let lease = Lease { version, uid, granted: Instant::now(), pages: BTreeSet::new() };
+            held.leases.insert(id, lease);
         }
         id
     }

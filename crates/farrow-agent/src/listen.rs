@@ -7,10 +7,10 @@ mod tcp;
 mod tls;
 mod unix;
 
-pub(crate) use admission::{Admitted, Gate, Guest};
+pub(crate) use admission::{Accept, Admitted, Gate, Guest, Origin, UnderWay};
 pub(crate) use authority::AuthorityRepair;
 pub(crate) use peer::Peer;
 pub(crate) use tcp::TcpConnections;
 pub(crate) use tls::Tls;
 pub use tls::TlsFiles;
-pub(crate) use unix::{SocketFile, UnixConnections, map_socket_name, peer_of};
+pub(crate) use unix::{SocketFile, UnixConnections, check_place, map_socket_name, peer_of};

@@ -9,7 +9,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
 
-/// What is logged; it can be changed.
+/// The level of the log; it can be changed.
 #[derive(Debug)]
 pub struct LogLevel {
     filter: reload::Handle<EnvFilter, Registry>,
@@ -52,7 +52,7 @@ impl LogLevel {
     }
 }
 
-/// Whether standard error is the journal, which has times of its own (systemd.exec(5), JOURNAL_STREAM).
+/// True if standard error is the journal, which has times of its own (systemd.exec(5), JOURNAL_STREAM).
 fn to_journal() -> bool {
     let Ok(journal) = std::env::var("JOURNAL_STREAM") else { return false };
     fstat(std::io::stderr()).is_ok_and(|found| journal == format!("{}:{}", found.st_dev, found.st_ino))

@@ -16,7 +16,7 @@ const BAD_CONFIG: u8 = 78;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::parse().with_environment();
     if let Some(text) = farrow_agent::reference(&args) {
         return tell(&mut std::io::stdout(), &text, ExitCode::SUCCESS);
     }

@@ -1,4 +1,4 @@
-//! What is counted. `README.md` of this crate has the table of all names; a test holds it and a scrape together.
+//! Counters. `README.md` of this crate has the table of all names; a test holds it and a scrape together.
 
 mod region;
 
@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     refused: Family<Listener, Counter>,
 }
 
-/// What became of requests.
+/// The outcomes of requests.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     verb: &'static str,
@@ -49,7 +49,7 @@ struct Verb {
     verb: &'static str,
 }
 
-/// Where a connection came in.
+/// The place where a connection came in.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Listener {
     listener: &'static str,

@@ -4,7 +4,8 @@ use clap::CommandFactory;
 
 use crate::args::Args;
 
-/// What `args` ask to be printed instead of serving: farrow-agent(8), or what makes a shell complete the options.
+/// Returns what `args` ask to be printed instead of serving: farrow-agent(8), or what makes a shell complete the
+/// options.
 pub fn reference(args: &Args) -> Option<String> {
     let mut text = Vec::new();
     if let Some(shell) = args.completions {

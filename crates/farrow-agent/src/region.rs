@@ -2,31 +2,40 @@
 
 mod commit;
 mod foreign;
+mod reserve;
+mod residue;
 mod segments;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
 use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Deref};
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_schema::SchemaRef;
 use bytes::Bytes;
-use farrow_ipc::{Recorded, Trust};
+use farrow_ipc::{IpcError, Recorded, StreamEncoder, Trust};
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{ReadMapping, RegionError};
-use farrow_store::{Extent, FrameName, PoolFile, Reservation, Segment, Store, Validation, Version};
+use farrow_store::{
+    AgeCursor, Dropped, Extent, FrameName, PoolFile, Reservation, Retention, Segment, Store, Validation,
+    Version,
+};
 use uuid::Uuid;
 
 use crate::error::AgentError;
 use crate::medium::Medium;
-use crate::memory::{OpenSegment, SegmentMemory};
+use crate::memory::SegmentMemory;
 
-pub(crate) use commit::{Commits, Onto};
+pub(crate) use commit::Commits;
 pub(crate) use foreign::not_served;
-pub(crate) use segments::Segments;
+pub(crate) use reserve::{Scrubber, Wanted};
+use residue::Residue;
+pub(crate) use segments::{HEAP_PER_METADATA, Segments};
 
 /// How far what was written is checked before it is published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
@@ -49,21 +58,32 @@ pub(crate) struct Region {
     /// What descriptors say of the map socket.
     map_socket: String,
     told: Mutex<Told>,
+    /// No tool of famfs is still writing a file whose entry in the famfs log has a lower index.
+    settled: AtomicU32,
     commits: Commits,
+    residue: Residue,
+    /// How far versions have been looked at for their age.
+    aged: Mutex<AgeCursor>,
 }
 
-/// What has been said of the famfs log in the agent's own.
+/// What has been said in the agent's log.
 #[derive(Default)]
 struct Told {
+    /// Segments that were changed since their commit, by their ids.
+    damaged: HashSet<u64>,
+    /// What is wrong with the famfs log.
     fault: Option<String>,
     /// Files whose path is no frame's name.
     unnamed: usize,
+    /// Files that share memory with an earlier one.
+    passed_over: usize,
 }
 
 /// A version that cannot lose its bytes as long as this exists.
 pub(crate) struct HeldVersion {
     store: Arc<Store>,
     version: Arc<Version>,
+    user: Option<u32>,
 }
 
 impl Region {
@@ -76,9 +96,10 @@ impl Region {
             .iter()
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
             .collect::<Result<_, AgentError>>()?;
-        let (map_socket, told) = (String::new(), Mutex::default());
-        let pools = RwLock::new(pools);
-        Ok(Self { store, medium, pools, check, map_socket, told, commits: Commits::default() })
+        let (map_socket, told, settled) = (String::new(), Mutex::default(), AtomicU32::new(0));
+        let (pools, commits, residue) = (RwLock::new(pools), Commits::default(), Residue::default());
+        let aged = Mutex::default();
+        Ok(Self { store, medium, pools, check, map_socket, told, settled, commits, residue, aged })
     }
 
     /// Tells clients of the map socket of this name, beside the agent's socket.
@@ -95,14 +116,18 @@ impl Region {
         Ok(pool)
     }
 
-    /// Whether the medium is still as long as it was; a file can be cut off under its mappings. One system call.
-    pub(crate) fn check_len(&self) -> Result<(), AgentError> {
-        self.medium.check_len()
+    /// Whether the medium still has the region: it is as long as it was (a file can be cut off under its mappings), and
+    /// its superblock is the one that was opened. One system call a file, and two cache lines.
+    pub(crate) fn check_there(&self) -> Result<(), AgentError> {
+        self.medium.check_len()?;
+        Ok(self.store.check_identity()?)
     }
 
-    /// Whether the region can be served on: it has its length, and nothing was lost of what describes it.
+    /// Whether the region can be served on: it is there, its famfs log was not begun anew, and nothing was lost of what
+    /// describes it.
     pub(crate) fn check(&self) -> Result<(), AgentError> {
-        self.check_len()?;
+        self.check_there()?;
+        self.store.follow_log()?;
         let metadata = self.store.metadata_ranges();
         metadata.into_iter().try_for_each(|(offset, len)| self.medium.check_intact(offset, len))
     }
@@ -114,6 +139,19 @@ impl Region {
             .unwrap_or_else(PoisonError::into_inner)
             .values()
             .find_map(|pool| pool.check_intact(0, pool.len()).err())
+    }
+
+    /// Drops versions that are older than their frames keep them, some at a time.
+    pub(crate) fn drop_aged(&self) {
+        let mut cursor = self.aged.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.store.drop_aged(micros_since_epoch(), &mut cursor) {
+            Ok(dropped) if dropped.versions == 0 => {}
+            Ok(Dropped { versions, bytes_freed, bytes_held, .. }) => {
+                tracing::info!(versions, bytes_freed, bytes_held, "dropped what frames keep no longer");
+            }
+            // The next look at the master says why.
+            Err(error) => tracing::debug!(%error, "nothing more dropped by age"),
+        }
     }
 
     /// By which pages the medium is mapped, and what to do where they are not huge.
@@ -139,19 +177,31 @@ impl Region {
 
     /// A version for this agent's own use: it is no process's lease.
     pub(crate) fn hold(&self, name: &FrameName, number: Option<u64>) -> Result<HeldVersion, AgentError> {
-        let version = self.store.acquire(name, number)?;
-        Ok(HeldVersion { store: self.store.clone(), version })
+        self.hold_as(None, name, number)
     }
 
-    /// The schema of a version, from its first segment's footer.
+    /// The same on behalf of a user, if there is one: for whom it counts once it is dropped.
+    pub(crate) fn hold_as(
+        &self,
+        user: Option<u32>,
+        name: &FrameName,
+        number: Option<u64>,
+    ) -> Result<HeldVersion, AgentError> {
+        let version = self.store.acquire_as(user, name, number)?;
+        Ok(HeldVersion { store: self.store.clone(), version, user })
+    }
+
+    /// The schema of a version, by its first segment's footer.
     pub(crate) fn schema(&self, version: &Version) -> Result<SchemaRef, AgentError> {
-        let segment = version.segments.first().ok_or(AgentError::NoSegments)?;
-        Ok(self.reader(segment)?.schema().clone())
+        Ok(farrow_ipc::schema_of_segments(self.segment(version, 0)?.schema(), version.segments.len()))
     }
 
-    /// Each segment opened, in row order. The caller holds the version as long as it uses them.
-    pub(crate) fn readers(&self, version: &Version) -> Result<Vec<OpenSegment>, AgentError> {
-        version.segments.iter().map(|segment| self.reader(segment)).collect()
+    /// Each segment, to be streamed, in row order. The caller holds the version as long as it uses them.
+    pub(crate) fn segments(
+        &self,
+        version: &Version,
+    ) -> Result<Vec<StreamEncoder<SegmentMemory>>, AgentError> {
+        (0..version.segments.len()).map(|index| self.segment(version, index)).collect()
     }
 
     /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes
@@ -165,33 +215,44 @@ impl Region {
         let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
         let memory = self.memory(&segment.extents, segment.len)?;
         memory.expect_all()?;
-        let bytes = memory.bytes()?;
         let Segment { metadata_digest, checksums, .. } = &**segment;
         let recorded = Recorded { metadata_digest: *metadata_digest, checksums };
-        let (name, version) = (&version.name, version.number);
-        memory.read(|| {
-            recorded.verify(&bytes, progress).map(drop).map_err(|source| AgentError::Differs {
-                frame: format!("{name}@{version}"),
-                segment: index,
-                source,
-            })
+        recorded.verify(&memory, progress).map(drop).map_err(|source| match AgentError::from(source) {
+            AgentError::Ipc(source) => {
+                let frame = format!("{}@{}", version.name, version.number);
+                AgentError::Differs { frame, segment: index, source }
+            }
+            error => error,
         })
     }
 
     /// The ticket of the version that the record `commit` made; 0 for the one of a foreign file.
-    pub(crate) fn ticket(&self, name: &FrameName, version: u64, commit: u64) -> Bytes {
+    pub(crate) fn ticket(
+        &self,
+        name: &FrameName,
+        version: u64,
+        commit: u64,
+        selection: Option<v1::Selection>,
+    ) -> Bytes {
         farrow_proto::encode_ticket(&v1::Ticket {
             region_uuid: self.uuid_bytes(),
             name: name.as_str().to_owned(),
             version,
             commit,
+            selection,
         })
+    }
+
+    /// The files and devices that hold frames, opened for reading.
+    pub(crate) fn files(&self) -> Result<Vec<File>, AgentError> {
+        let pools = self.store.pools();
+        pools.iter().map(|pool| Ok(self.medium.open_for_reading(&pool.path)?.into())).collect()
     }
 
     /// A descriptor, opened read-only for an application, of the file or device that a request names.
     pub(crate) fn descriptor(&self, request: &v1::MapSocketRequest) -> Result<OwnedFd, AgentError> {
-        self.check_len()?;
-        let &v1::MapSocketRequest { ref region_uuid, pool: index, superblock } = request;
+        self.check_there()?;
+        let &v1::MapSocketRequest { ref region_uuid, pool: index, superblock, .. } = request;
         if *region_uuid != self.uuid_bytes() {
             return Err(AgentError::OtherRegion { found: region_uuid.clone(), here: self.uuid() });
         }
@@ -200,6 +261,7 @@ impl Region {
         }
         if let Some(entry) = index.checked_sub(FIRST_FOREIGN_FILE) {
             let file = self.store.foreign_at(entry)?.ok_or(AgentError::NoSuchFile { index })?;
+            self.check_settled(&file)?;
             return self.medium.open_for_reading(file.path());
         }
         let pools = self.store.pools();
@@ -239,6 +301,7 @@ impl Region {
     /// A version for listings.
     pub(crate) fn frame_info(&self, version: &Version) -> v1::FrameInfo {
         let validation = version.segments.iter().map(|segment| segment.validation).min().unwrap_or_default();
+        let Retention { last, max_age_seconds } = self.store.retention(&version.name);
         v1::FrameInfo {
             name: version.name.as_str().to_owned(),
             version: version.number,
@@ -249,7 +312,8 @@ impl Region {
             validation: validation_message(validation).into(),
             region_uuid: self.uuid_bytes(),
             foreign: false,
-            retention: self.store.retention(&version.name).map_or(0, NonZeroU64::get),
+            retention: last.map_or(0, NonZeroU64::get),
+            max_age_seconds: max_age_seconds.map_or(0, NonZeroU64::get),
         }
     }
 
@@ -271,15 +335,46 @@ impl Region {
             catalog_committed: usage.catalog_committed,
             log_entries: usage.log_entries,
             log_capacity: usage.log_capacity,
+            catalog_live: usage.catalog_live,
+            growable: if self.medium.check_grows().is_ok() { usage.growable } else { 0 },
         }
     }
 
-    fn reader(&self, segment: &Segment) -> Result<OpenSegment, AgentError> {
+    /// Segment `index`, to be streamed: the one that was committed, as far as its metadata tells.
+    pub(crate) fn segment(
+        &self,
+        version: &Version,
+        index: usize,
+    ) -> Result<StreamEncoder<SegmentMemory>, AgentError> {
+        let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
         let trust = match segment.validation {
             Validation::Values => Trust::Validated,
             Validation::Structure | Validation::None => Trust::Untrusted,
         };
-        OpenSegment::open(self.memory(&segment.extents, segment.len)?, trust)
+        let opened = StreamEncoder::open(self.memory(&segment.extents, segment.len)?, trust);
+        let opened = opened.and_then(|opened| {
+            let (expected, found) = (segment.metadata_digest, opened.layout().metadata_digest());
+            if expected == found { Ok(opened) } else { Err(IpcError::Digest { expected, found }) }
+        });
+        opened.map_err(|source| self.damaged(version, index, source))
+    }
+
+    /// What is wrong with a segment. Of one that was changed the agent's log tells once.
+    pub(crate) fn damaged(&self, version: &Version, index: usize, source: IpcError) -> AgentError {
+        let error = AgentError::of_segment(version, index, source);
+        if let (AgentError::Damaged { .. }, Some(segment)) = (&error, version.segments.get(index)) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            // A segment has the number of its reservation, and no other ever has.
+            if told.damaged.insert(segment.id) {
+                tracing::error!(%error, "published bytes were changed");
+            }
+        }
+        error
+    }
+
+    /// Segments that were found to be changed since their commit.
+    pub(crate) fn damaged_segments(&self) -> usize {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).damaged.len()
     }
 
     /// The first `len` bytes of `extents`, side by side.
@@ -314,6 +409,13 @@ impl Region {
     }
 }
 
+impl HeldVersion {
+    /// Whether what was read of it until now was its own: nobody has made another file system of the medium.
+    pub(crate) fn check_there(&self) -> Result<(), AgentError> {
+        Ok(self.store.check_identity()?)
+    }
+}
+
 impl Deref for HeldVersion {
     type Target = Version;
 
@@ -324,7 +426,7 @@ impl Deref for HeldVersion {
 
 impl Drop for HeldVersion {
     fn drop(&mut self) {
-        if let Err(error) = self.store.release(&self.version) {
+        if let Err(error) = self.store.release_as(self.user, &self.version) {
             tracing::error!(frame = %self.version.name, version = self.version.number, %error, "release failed");
         }
     }

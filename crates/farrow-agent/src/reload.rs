@@ -82,6 +82,8 @@ impl Changes {
             ("tokens", old.tokens != new.tokens),
             ("rights", old.rights != new.rights),
             ("limits.connections", before.connections != after.connections),
+            ("limits.streams", before.streams != after.streams),
+            ("limits.puts", before.puts != after.puts),
             (
                 "limits.reservations-per-process",
                 before.reservations_per_process != after.reservations_per_process,
@@ -103,9 +105,10 @@ impl Changes {
             ("http", old.http != new.http),
             ("log.format", old.log.format != new.log.format),
             ("limits.streams-per-connection", before.streams_per_connection != after.streams_per_connection),
-            ("limits.puts", before.puts != after.puts),
+            ("limits.stream-bytes", before.stream_bytes != after.stream_bytes),
             ("limits.request-bytes", before.request_bytes != after.request_bytes),
             ("limits.put-message-bytes", before.put_message_bytes != after.put_message_bytes),
+            ("limits.put-bytes", before.put_bytes != after.put_bytes),
         ] {
             if changed {
                 changes.later.push(key);
@@ -125,13 +128,16 @@ mod tests {
         let old = Config::default();
         let mut new = Config::default();
         new.drain *= 2;
-        let Limits { connections, streams_per_connection, puts, reservations_per_process, .. } =
+        let Limits { connections, streams, streams_per_connection, puts, reservations_per_process, .. } =
             old.limits.clone();
         new.limits = Limits {
             connections: connections + 1,
             streams_per_connection: streams_per_connection + 1,
+            streams: streams + 1,
+            stream_bytes: old.limits.stream_bytes + 1,
             request_bytes: old.limits.request_bytes + 1,
             put_message_bytes: old.limits.put_message_bytes + 1,
+            put_bytes: old.limits.put_bytes + 1,
             puts: puts + 1,
             reservations_per_process: reservations_per_process + 1,
             bytes_per_user: Some(1),
@@ -148,7 +154,7 @@ mod tests {
         assert_eq!(Changes::between(&old, &old), Changes::default());
     }
 
-    /// Whether the paragraph that documents the key ends with the word.
+    /// True if the paragraph that documents the key ends with the word.
     fn marked(key: &str) -> bool {
         let name = key.rsplit('.').next().unwrap();
         let setting = format!("\n#{name} = ");

@@ -1,23 +1,22 @@
-//! Who may do what with which frames: the rules of the configuration, and the tokens that name callers.
+//! Rights to frames: the rules of the configuration, and the tokens that name callers.
 //!
 //! A caller may do something with a frame if one rule names the caller, has a prefix of the frame's name, and lists the
 //! right. Rules only ever add: there is none that forbids. `SECURITY.md` says how to use them.
 
-mod prefix;
 mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use farrow_store::Prefix;
 use nix::unistd::{Gid, Group, Uid, User};
 use serde::Deserialize;
 
 use crate::caller::Identity;
 
-pub(crate) use prefix::{Prefix, Scope, scopes};
 pub use tokens::TokenEntry;
-pub(crate) use tokens::{Tokens, read_file};
+pub(crate) use tokens::Tokens;
 
 /// One `[[rights]]` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -35,7 +34,7 @@ pub struct RightsEntry {
     pub may: Vec<String>,
 }
 
-/// What a rule lets its callers do.
+/// A right that a rule gives to callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Right {
     /// Get, list, stat, verify, watch.
@@ -142,7 +141,8 @@ impl Rules {
         }
         let who = entry.who.iter().map(|text| self.who(text));
         let who = each(who.collect(), problem);
-        let names = each(entry.names.iter().map(|text| Prefix::parse(text)).collect(), problem);
+        let names = entry.names.iter().map(|text| Prefix::parse(text).map_err(|error| error.to_string()));
+        let names = each(names.collect(), problem);
         let may = each(entry.may.iter().map(|text| Right::parse(text)).collect(), problem);
         Rule { who, names, may }
     }
@@ -232,7 +232,7 @@ impl Who {
     }
 }
 
-/// What holds when the configuration has no `[[rights]]`.
+/// Returns what holds when the configuration has no `[[rights]]`.
 fn default_rules() -> Vec<Rule> {
     let own = rustix::process::geteuid().as_raw();
     let rule = |who: Vec<Who>, may: &[Right]| Rule { who, names: vec![Prefix::all()], may: may.to_vec() };
@@ -243,7 +243,7 @@ fn default_rules() -> Vec<Rule> {
     ]
 }
 
-/// What could be read; of the rest, what is wrong.
+/// Returns what could be read; of the rest, what is wrong.
 fn each<T>(results: Vec<Result<T, String>>, problem: &mut impl FnMut(String)) -> Vec<T> {
     let mut read = Vec::new();
     for result in results {

@@ -12,11 +12,14 @@ use crate::limits::Limits;
 use crate::metrics::Metrics;
 use crate::service::{Observed, Service, Verbs};
 
-/// How often a quiet connection over TCP is asked whether anybody is there, and how long it may take to say so. A
-/// process of this host needs no asking: the kernel closes its socket.
+/// The interval at which a quiet connection over TCP is asked whether anybody is there, and the time that it may take
+/// to say so. A process of this host needs no asking: the kernel closes its socket.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
 
-/// What is served on every listener.
+/// Bytes of the largest request about health: the name of a service. Whoever can connect may ask.
+const HEALTH_REQUEST: usize = 1 << 10;
+
+/// The services of every listener.
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) service: Service,
@@ -43,7 +46,8 @@ impl Services {
     fn over(&self, server: Server, limits: &Limits) -> Router {
         let observed = Observed::new(self.service.clone(), self.metrics.clone());
         let flight = Verbs::new(&observed, limits);
-        let health = HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()));
+        let health = HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
+            .max_decoding_message_size(HEALTH_REQUEST);
         server.max_concurrent_streams(limits.streams_per_connection).add_service(flight).add_service(health)
     }
 }

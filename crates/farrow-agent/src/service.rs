@@ -1,23 +1,33 @@
 //! The Flight service: each verb decodes, makes one call to the region or the leases, and encodes.
 
 mod actions;
+mod committing;
 mod endpoints;
 mod foreign;
 mod grants;
+mod incoming;
 mod info;
 mod listing;
 mod names;
 mod observed;
+mod pace;
 mod pump;
 mod put;
+mod put_buffers;
+mod put_memory;
+mod retentions;
 mod rows;
+mod selection;
 mod session;
+mod unfinished;
 mod verbs;
 mod verify;
+mod versions;
 mod watches;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_flight::flight_service_server::FlightService;
 use arrow_flight::{
@@ -25,11 +35,13 @@ use arrow_flight::{
     HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
 };
 use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
+use farrow_store::{FrameName, StoreError};
 use futures::Stream;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::access::Access;
+use crate::awaited::{Awaited, Waits};
 use crate::caller::Caller;
 use crate::error::AgentError;
 use crate::health::Health;
@@ -37,10 +49,16 @@ use crate::leases::Leases;
 use crate::limits::Limits;
 use crate::listen::Peer;
 use crate::metrics::Metrics;
+use crate::places::Places;
 use crate::process::Process;
 use crate::region::Region;
 use crate::rights::Right;
+use crate::shares::Shares;
+use crate::user::User;
+use committing::Committing;
+use pump::Streams;
 use put::Puts;
+use selection::Wanted;
 
 pub(crate) use verbs::Verbs;
 
@@ -56,6 +74,12 @@ pub(crate) struct Service {
     metrics: Metrics,
     limits: watch::Receiver<Limits>,
     puts: Arc<Puts>,
+    streams: Arc<Streams>,
+    sessions: Arc<Places>,
+    watches: Arc<Places>,
+    committing: Arc<Committing>,
+    /// Threads that read all bytes of frames.
+    readers: Arc<Shares>,
     /// The owner of what the agent itself writes.
     agent: Arc<Process>,
     /// The last change of what look-ups find.
@@ -76,18 +100,48 @@ impl Service {
     ) -> Result<Self, AgentError> {
         let agent = Arc::new(Process::this().map_err(AgentError::Watch)?);
         let puts = Arc::new(Puts::new(limits.clone()));
+        let streams = Arc::new(Streams::new(limits.borrow().stream_bytes));
+        let (sessions, watches) = (Places::new(Duration::MAX), Places::new(Duration::MAX));
+        let committing = Arc::default();
+        // One user has a half of them, which is as many as can run.
+        let readers =
+            Shares::new(2 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
         let changed = Arc::new(watch::Sender::new(region.store().seq()));
         let tell = changed.clone();
         region.store().on_change(move |seq| {
             tell.send_replace(seq);
         });
-        Ok(Self { region, leases, access, health, metrics, limits, puts, agent, changed })
+        Ok(Self {
+            region,
+            leases,
+            access,
+            health,
+            metrics,
+            limits,
+            puts,
+            streams,
+            sessions,
+            watches,
+            committing,
+            readers,
+            agent,
+            changed,
+        })
     }
 
     /// How each verb begins: whether the region can be served, and who asks. The caller is then asked what it may.
     fn admit<T>(&self, request: &Request<T>, verb: &'static str) -> Result<Caller, AgentError> {
-        self.region.check_len()?;
+        self.region.check_there()?;
         Caller::of(request.extensions().get::<Peer>(), request.metadata(), self.access.rights(), verb)
+    }
+
+    /// Of a full region: the frame whose old versions hold most, of those that the caller may read and drop.
+    fn name_most_old(&self, caller: &Caller, mut error: AgentError) -> AgentError {
+        if let AgentError::Store(StoreError::RegionFull { old, .. }) = &mut error {
+            let may = |name: &FrameName| caller.may(Right::Read, name) && caller.may(Right::Drop, name);
+            *old = self.region.store().most_old(may).map(Box::new);
+        }
+        error
     }
 
     /// Runs what may take long (it reads or writes frames, or waits for the catalog) where it holds up no other request.
@@ -97,6 +151,22 @@ impl Service {
     ) -> Result<T, AgentError> {
         let service = self.clone();
         tokio::task::spawn_blocking(move || work(&service)).await.map_err(AgentError::Interrupted)?
+    }
+
+    /// As [`blocking`](Self::blocking), of what reads all bytes of frames: in one of a few threads, which users share.
+    /// The work is told when its caller has gone away, and ends then.
+    async fn reading<T: Send + 'static>(
+        &self,
+        user: &User,
+        work: impl FnOnce(&Self, &Awaited) -> Result<T, AgentError> + Send + 'static,
+    ) -> Result<T, AgentError> {
+        let thread = self.readers.take(user, 1).await;
+        let (_waits, awaited) = Waits::new();
+        self.blocking(move |service| {
+            let _thread = thread;
+            work(service, &awaited)
+        })
+        .await
     }
 }
 
@@ -135,15 +205,15 @@ impl FlightService for Service {
         let caller = self.admit(&request, "GetFlightInfo")?;
         let mapper = mapper(&request);
         let descriptor = request.into_inner();
-        let frame = caller.allow(Right::Read, names::frame_ref(&descriptor)?)?;
-        let info = self.flight_info(mapper, frame, descriptor).await;
+        let frame = caller.allow(Right::Read, Wanted::of(&descriptor)?)?;
+        let info = self.flight_info(&caller.user(), mapper, frame, descriptor).await;
         Ok(Response::new(info.map_err(|error| caller.censored(error))?))
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         let caller = self.admit(&request, "GetSchema")?;
-        let frame = caller.allow(Right::Read, names::frame_ref(request.get_ref())?)?;
-        let schema = self.schema_of(frame).await;
+        let frame = caller.allow(Right::Read, Wanted::of(request.get_ref())?)?;
+        let schema = self.schema_of(&caller.user(), frame).await;
         Ok(Response::new(schema.map_err(|error| caller.censored(error))?))
     }
 
@@ -152,18 +222,17 @@ impl FlightService for Service {
         request: Request<Criteria>,
     ) -> Result<Response<Self::ListFlightsStream>, Status> {
         let caller = self.admit(&request, "ListFlights")?;
-        let infos = self.flight_infos(caller, request.get_ref())?;
-        Ok(Response::new(Box::pin(futures::stream::iter(infos))))
+        Ok(self.flight_infos(caller, request.get_ref())?)
     }
 
     async fn do_get(&self, request: Request<Ticket>) -> Result<Response<Self::DoGetStream>, Status> {
         let caller = self.admit(&request, "DoGet")?;
         let ticket = caller.allow(Right::Read, self.redeem(request.get_ref())?)?;
         let messages = match mapper(&request) {
-            Some(process) => self.mapped_batches(&process, ticket).await,
-            None => self.rows(ticket).await,
+            Some(process) => self.mapped_batches(caller.user(), &process, ticket).await,
+            None => self.rows(caller.user(), ticket).await,
         };
-        Ok(Response::new(messages.map_err(|error| caller.censored(error))?))
+        Ok(messages.map_err(|error| caller.censored(error))?)
     }
 
     async fn do_put(
@@ -171,20 +240,25 @@ impl FlightService for Service {
         request: Request<Streaming<FlightData>>,
     ) -> Result<Response<Self::DoPutStream>, Status> {
         let caller = self.admit(&request, "DoPut")?;
-        Ok(Response::new(self.put(caller, request)?))
+        Ok(Response::new(self.put(caller, &request)?))
     }
 
     async fn do_action(&self, request: Request<Call>) -> Result<Response<Self::DoActionStream>, Status> {
         let name = request.get_ref().r#type.as_str();
-        let Some(action) = Action::parse(name) else {
+        let action = Action::parse(name);
+        let caller = self.admit(&request, action.map_or("DoAction", Action::as_str))?;
+        let Some(action) = action else {
             return Err(AgentError::UnknownAction { name: name.to_owned() }.into());
         };
-        let caller = self.admit(&request, action.as_str())?;
         let results = self.action(action, &caller, request).await;
-        Ok(Response::new(results.map_err(|error| caller.censored(error))?))
+        Ok(results.map_err(|error| caller.censored(error))?)
     }
 
-    async fn list_actions(&self, _: Request<Empty>) -> Result<Response<Self::ListActionsStream>, Status> {
+    async fn list_actions(
+        &self,
+        request: Request<Empty>,
+    ) -> Result<Response<Self::ListActionsStream>, Status> {
+        self.admit(&request, "ListActions")?;
         let types = Action::ALL.map(|action| {
             Ok(ActionType { r#type: action.as_str().into(), description: action.description().into() })
         });
@@ -204,8 +278,9 @@ impl FlightService for Service {
 
     async fn handshake(
         &self,
-        _: Request<Streaming<HandshakeRequest>>,
+        request: Request<Streaming<HandshakeRequest>>,
     ) -> Result<Response<Self::HandshakeStream>, Status> {
+        self.admit(&request, "Handshake")?;
         Err(AgentError::Unimplemented {
             verb: "Handshake",
             instead: "the header `authorization: Bearer TOKEN` with every call, or a certificate",
@@ -219,6 +294,6 @@ impl FlightService for Service {
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
         let caller = self.admit(&request, "DoExchange")?;
         let process = process(&request, "a session")?;
-        Ok(Response::new(self.session(caller, process, request.into_inner())))
+        Ok(Response::new(self.session(caller, process, request.into_inner())?))
     }
 }

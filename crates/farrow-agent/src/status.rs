@@ -31,7 +31,9 @@ pub(crate) fn refusal(error: &AgentError) -> v1::Refusal {
 /// Says in the agent's own log what a caller is told.
 fn log(error: &AgentError) -> Reason {
     let reason = reason(error);
-    if matches!(code(reason), Code::Internal | Code::DataLoss) {
+    // A damaged segment is told of once, by the region.
+    let told = matches!(error, AgentError::Damaged { .. });
+    if matches!(code(reason), Code::Internal | Code::DataLoss) && !told {
         tracing::error!(error = %chain(error), "request failed");
     } else {
         tracing::debug!(error = %chain(error), "request refused");
@@ -44,8 +46,11 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
     match error {
         AgentError::Store(error) => store_reason(error),
         AgentError::Foreign { source: IpcError::Read { .. }, .. } => Reason::Failed,
+        AgentError::Ipc(IpcError::LargeMessage { .. })
+        | AgentError::Foreign { source: IpcError::LargeMessage { .. }, .. } => Reason::Unimplemented,
         AgentError::Ipc(_)
         | AgentError::Foreign { .. }
+        | AgentError::BeingWritten { .. }
         | AgentError::Framing(_)
         | AgentError::Body { .. }
         | AgentError::ForeignTicket { .. }
@@ -56,24 +61,35 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::MixedSchemas { .. }
         | AgentError::OtherSchema { .. }
         | AgentError::PutHeader { .. }
+        | AgentError::Command { .. }
+        | AgentError::Rows { .. }
+        | AgentError::NoColumn { .. }
         | AgentError::NoTicket
         | AgentError::TooMany { .. }
+        | AgentError::UnsetAndSet { .. }
         | AgentError::Session { .. }
         | AgentError::Stream(_)
         | AgentError::LongerThanReserved { .. } => Reason::InvalidData,
         AgentError::Descriptor { .. } | AgentError::PutVersion { .. } | AgentError::NameAndPrefix { .. } => {
             Reason::InvalidName
         }
-        AgentError::Busy { .. } => Reason::Busy,
-        AgentError::CutOff => Reason::CutOff,
-        AgentError::NothingSent { .. } | AgentError::Stalled { .. } => Reason::Stalled,
+        AgentError::Busy { .. }
+        | AgentError::BeingCommitted { .. }
+        | AgentError::ManyStreams { .. }
+        | AgentError::ManyOf { .. } => Reason::Busy,
+        AgentError::CutOff | AgentError::GivenUp | AgentError::Abandoned => Reason::CutOff,
+        AgentError::NothingSent { .. }
+        | AgentError::Incomplete { .. }
+        | AgentError::Stalled { .. }
+        | AgentError::GaveWay => Reason::Stalled,
         AgentError::Received(status) => received_reason(status),
+        AgentError::PutMessage { .. } => Reason::InvalidData,
         AgentError::StaleTicket { .. } | AgentError::NoSuchFile { .. } => Reason::NotFound,
         AgentError::NeedsUnixSocket { .. } => Reason::NeedsUnixSocket,
         AgentError::Denied { .. } => Reason::Denied,
         AgentError::BadToken { .. } => Reason::Unauthenticated,
         AgentError::NotHeld { .. } => Reason::NotHeld,
-        AgentError::NoSegments | AgentError::Differs { .. } => Reason::Corrupt,
+        AgentError::NoSegments | AgentError::Differs { .. } | AgentError::Damaged { .. } => Reason::Corrupt,
         AgentError::Region(error) => region_reason(error),
         AgentError::UnknownAction { .. }
         | AgentError::Unimplemented { .. }
@@ -87,6 +103,7 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::Holders(_)
         | AgentError::Watch(_)
         | AgentError::MapConnections { .. }
+        | AgentError::NoPages { .. }
         | AgentError::Pass(_)
         | AgentError::Panicked { .. }
         | AgentError::Interrupted(_) => Reason::Failed,
@@ -96,13 +113,14 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
 fn store_reason(error: &StoreError) -> Reason {
     match error {
         StoreError::Mount(MountFault::ToolsGrow { .. }) => Reason::Unimplemented,
-        StoreError::BadName { .. } => Reason::InvalidName,
+        StoreError::BadName { .. } | StoreError::BadPattern { .. } | StoreError::RetentionWithin { .. } => {
+            Reason::InvalidName
+        }
         StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
             Reason::NotFound
         }
-        StoreError::NoReservation { .. }
-        | StoreError::ReservationBusy { .. }
-        | StoreError::NotHeld { .. } => Reason::NotHeld,
+        StoreError::NoReservation { .. } | StoreError::NotHeld { .. } => Reason::NotHeld,
+        StoreError::ReservationBusy { .. } => Reason::Busy,
         StoreError::NoLength
         | StoreError::OtherOwner { .. }
         | StoreError::TooLong { .. }
@@ -110,13 +128,18 @@ fn store_reason(error: &StoreError) -> Reason {
         | StoreError::RecordTooLong { .. }
         | StoreError::SchemaMismatch { .. } => Reason::InvalidData,
         StoreError::Foreign { .. } => Reason::ReadOnly,
+        StoreError::VersionConflict { .. } => Reason::VersionConflict,
         StoreError::RegionFull { .. } | StoreError::CatalogFull { .. } | StoreError::NoSpaceToGrow { .. } => {
             Reason::RegionFull
         }
-        StoreError::Quota { .. } | StoreError::ManyReservations { .. } => Reason::Quota,
+        StoreError::Quota { .. }
+        | StoreError::HoldsDropped { .. }
+        | StoreError::ManyReservations { .. }
+        | StoreError::ManyRetentions { .. } => Reason::Quota,
         StoreError::Fenced { .. } | StoreError::NotMaster { .. } => Reason::Fenced,
         StoreError::Catalog(_)
         | StoreError::Famfs(_)
+        | StoreError::Replaced { .. }
         | StoreError::NoSuchExtent { .. }
         | StoreError::NotFarrow { .. } => Reason::Corrupt,
         StoreError::Stopped
@@ -160,7 +183,7 @@ fn code(reason: Reason) -> Code {
         Reason::NotFound => Code::NotFound,
         Reason::InvalidName | Reason::InvalidData => Code::InvalidArgument,
         Reason::RegionFull | Reason::Quota | Reason::Busy => Code::ResourceExhausted,
-        Reason::CutOff | Reason::Stalled => Code::Aborted,
+        Reason::VersionConflict | Reason::CutOff | Reason::Stalled => Code::Aborted,
         Reason::NotHeld | Reason::ReadOnly | Reason::NeedsUnixSocket | Reason::Fenced => {
             Code::FailedPrecondition
         }

@@ -1,4 +1,4 @@
-//! What the service manager is told, if there is one (sd_notify(3)).
+//! Messages to the service manager, if there is one (sd_notify(3)).
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ pub(crate) fn status(status: &str) {
     notify(&[NotifyState::Status(status)]);
 }
 
-/// How often the service manager must hear [`alive`] before it kills the agent and starts it again.
+/// Returns the interval at which the service manager must hear [`alive`] before it kills the agent and starts it again.
 pub(crate) fn watchdog() -> Option<Duration> {
     sd_notify::watchdog_enabled()
 }

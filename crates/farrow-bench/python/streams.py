@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.flight as flight
 
 COLUMNS = 8
-# What pyarrow's server sends fastest: messages of about a mebibyte.
+# pyarrow's server is fastest with messages of about a mebibyte.
 BATCH_ROWS = (1 << 20) // (8 * COLUMNS)
 
 

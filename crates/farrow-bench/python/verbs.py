@@ -26,7 +26,7 @@ def times_of(operation, times):
 
 
 def verbs(client, frame, table):
-    """What plain Flight offers. Each result is looked at, so that none of it is lazy."""
+    """The verbs of plain Flight. Each result is looked at, so that none of it is lazy."""
     descriptor = flight.FlightDescriptor.for_path(*frame.split("/"))
     ticket = client.get_flight_info(descriptor).endpoints[0].ticket
     # farrow.v1.StatRequest { name = frame }, as protobuf writes a string in field 1.

@@ -20,16 +20,16 @@ pub(crate) struct Bench {
     // Ends before its region.
     pub(crate) agent: Agent,
     pub(crate) region: Region,
-    /// Where the region is, if that is another place than usual.
+    /// The place where the region is, if that is another place than usual.
     _directory: Option<TempDir>,
     pub(crate) runtime: Runtime,
     pub(crate) client: Client,
 }
 
-/// Where the region is made.
+/// The place where the region is made.
 #[derive(clap::Args, Debug, Default)]
 pub(crate) struct Place {
-    /// Where the region is made [default: /dev/shm]: a tmpfs mounted with huge=always gives it huge pages
+    /// The place where the region is made [default: /dev/shm]: a tmpfs mounted with huge=always gives it huge pages
     #[arg(long)]
     directory: Option<PathBuf>,
 }
@@ -83,7 +83,8 @@ impl Bench {
         self.agent.tcp().trim_start_matches("http://").to_owned()
     }
 
-    /// What a script of `python/` prints, with the agent's two addresses as its first arguments.
+    /// Runs a script and returns what a script of `python/` prints, with the agent's two addresses as its first
+    /// arguments.
     pub(crate) fn python(&self, script: &str, arguments: &[String]) -> anyhow::Result<Value> {
         let output = self.script(script, arguments)?.output().context("start Python")?;
         ensure!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));

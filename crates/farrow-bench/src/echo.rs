@@ -1,4 +1,4 @@
-//! What no request to another process can be faster than: one byte to it and back, over a unix socket.
+//! The floor of every request to another process: one byte to it and back, over a unix socket.
 
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -15,7 +15,7 @@ use crate::stream::Stream;
 use crate::table;
 use crate::turns::{Operation, Turns, timed_again};
 
-/// What is done in turns, as rows of the table, and whether it is done by farrow's get or by DoGet.
+/// The operations, as rows of the table, and whether it is done by farrow's get or by DoGet.
 const ROWS: [&str; 2] = ["to a table", "and read all"];
 const WAYS: [&str; 2] = ["get", "DoGet"];
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// How long an operation took, each time it was done.
+/// The times that an operation took.
 pub(crate) struct Latency {
     /// In nanoseconds, to three digits.
     times: Histogram<u64>,
@@ -52,6 +52,16 @@ impl Latency {
             ..100.0 => format!("{times:.1} x"),
             _ => format!("{times:.0} x"),
         }
+    }
+
+    /// The median.
+    pub(crate) fn median_text(&self) -> String {
+        text(self.median())
+    }
+
+    /// The longest of all.
+    pub(crate) fn longest_text(&self) -> String {
+        text(Duration::from_nanos(self.times.max()))
     }
 
     /// Half of the times are shorter.

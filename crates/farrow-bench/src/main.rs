@@ -1,4 +1,4 @@
-//! How long farrow's operations take, and how that grows: `cargo xtask bench`.
+//! Times of farrow's operations, and their growth: `cargo xtask bench`.
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
@@ -10,6 +10,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "the figures, and how far they are")]
 
 mod agent;
+mod crowd;
 mod echo;
 mod get;
 mod gets;
@@ -59,6 +60,8 @@ enum What {
     Scan(scan::Arguments),
     /// Memory of 1, 2, 4 and 8 readers of one frame, beside readers that have copies
     Readers(readers::Arguments),
+    /// The agent beside 1,000 streams that nobody reads and 2,000 silent peers, and what zeroing costs a writer
+    Crowd(crowd::Arguments),
     /// All of these, one after another
     All {
         /// Small sizes, for seconds: only to see that each still runs
@@ -76,7 +79,7 @@ enum What {
 }
 
 /// Each benchmark, with what makes it quick.
-const ALL: [&[&str]; 8] = [
+const ALL: [&[&str]; 9] = [
     &["get", "--sizes=1KiB,4MiB", "--seconds=0", "--rounds=2"],
     &["put", "--sizes=4MiB", "--seconds=0", "--rounds=2"],
     &["scan", "--size=4MiB", "--rounds=1"],
@@ -84,6 +87,7 @@ const ALL: [&[&str]; 8] = [
     &["gets", "--clients=1,2", "--seconds=1"],
     &["verbs", "--times=20"],
     &["streams", "--mib=4", "--rounds=1"],
+    &["crowd", "--streams=40", "--peers=100", "--times=10", "--size=4MiB", "--rounds=1"],
     &["store", "--versions=10,200", "--times=50"],
 ];
 
@@ -107,6 +111,7 @@ fn run(what: What) -> anyhow::Result<()> {
         What::Put(arguments) => put::run(&arguments),
         What::Scan(arguments) => scan::run(&arguments),
         What::Readers(arguments) => readers::run(&arguments),
+        What::Crowd(arguments) => crowd::run(&arguments),
         What::All { quick } => all(quick),
         What::Echo { socket } => echo::work(&socket),
         What::GetAgain { socket, seconds } => gets::work(&socket, seconds),

@@ -7,6 +7,11 @@ pub(crate) fn private() -> anyhow::Result<u64> {
     field("/proc/self/status", "RssAnon:")
 }
 
+/// The same of another process.
+pub(crate) fn private_of(pid: u32) -> anyhow::Result<u64> {
+    field(&format!("/proc/{pid}/status"), "RssAnon:")
+}
+
 /// Bytes that count as `pid`'s: pages that are shared count in equal parts for all who map them (Pss, proc(5)).
 pub(crate) fn proportional(pid: u32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/smaps_rollup"), "Pss:")

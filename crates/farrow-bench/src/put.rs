@@ -50,7 +50,7 @@ const COMPARED: usize = 1;
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let most = arguments.sizes.iter().map(|size| size.0).max().context("no sizes")?;
     memory::ensure_available(6 * most)?;
-    // What is copied into without farrow, and two versions: the agent frees one after it has another.
+    // Room for the copies without farrow, and for two versions: the agent frees one after it has another.
     let bench = Bench::start_in(&arguments.place, 3 * most)?;
     println!("{}", bench.pages()?);
     let head = ["median (99th percentile)", "Rust", "GB/s", "of a copy", "Python", "GB/s", "of a copy"];

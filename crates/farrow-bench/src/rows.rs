@@ -11,7 +11,7 @@ use crate::size::Size;
 
 pub(crate) const COLUMNS: u64 = 8;
 
-/// What a put joins smaller batches to, so that none has to be joined.
+/// The size to which a put joins smaller batches, so that none has to be joined.
 const BATCH_BYTES: u64 = 64 << 20;
 
 /// Batches of so many bytes of data in all, and the [`sum`] of everything in them.

@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What was measured with so many versions.
+/// The measurements with so many versions.
 struct Figures {
     operations: Vec<(&'static str, Latency)>,
     /// Bytes for each version: of the catalog, and of the heap.
@@ -116,7 +116,7 @@ fn measure(directory: &Path, versions: u64, times: u64) -> anyhow::Result<Figure
     let drop_one = |version: Arc<Version>| Ok(store.drop_frame(&version.name, Some(version.number))?);
     add("drop a version", Latency::of(times.min(versions), latest, drop_one))?;
     let growing = |n| {
-        // As many segments as a day has hours: an append copies their list.
+        // As many segments as a day has hours.
         let name = FrameName::parse("growing")?;
         if n % 24 == 0 && n > 0 {
             store.drop_frame(&name, None)?;
@@ -137,7 +137,7 @@ fn measure(directory: &Path, versions: u64, times: u64) -> anyhow::Result<Figure
     Ok(Figures { operations, catalog, heap })
 }
 
-/// What a reader feels of a compaction.
+/// The longest look-up of a reader during a compaction.
 fn longest_look_up_while_compacting(
     store: &Store,
     frame: impl Fn(u64) -> anyhow::Result<FrameName>,
@@ -174,7 +174,7 @@ fn append(store: &Store, name: &FrameName) -> anyhow::Result<Arc<Version>> {
     Ok(store.append(version(store.reserve(OWNER, PAGE)?.id, name))?)
 }
 
-/// What an agent says of a page that was written. Nobody writes it here: that is the client's time.
+/// A version of one page, as an agent commits it. Nobody writes the page here: that is the client's time.
 fn version(reservation: u64, name: &FrameName) -> NewVersion {
     let segment = NewSegment {
         reservation,

@@ -1,4 +1,4 @@
-//! What plain Flight does: rows by DoGet, and by DoPut.
+//! Plain Flight: rows by DoGet, and by DoPut.
 
 use anyhow::Context;
 use arrow_array::RecordBatch;
@@ -8,7 +8,7 @@ use arrow_flight::{FlightClient, FlightDescriptor, Ticket};
 use futures::TryStreamExt;
 use tonic::transport::{Channel, Endpoint};
 
-/// A frame, as a Flight client in Rust asks for it over the unix socket.
+/// A frame, as a Flight client in Rust asks for it.
 #[derive(Debug, Clone)]
 pub(crate) struct Stream {
     pub(crate) flight: FlightServiceClient<Channel>,
@@ -18,7 +18,12 @@ pub(crate) struct Stream {
 impl Stream {
     /// Connects.
     pub(crate) async fn connect(socket: &str, name: &str) -> anyhow::Result<Self> {
-        let channel = Endpoint::from_shared(format!("unix://{socket}"))?.connect().await?;
+        Self::connect_to(format!("unix://{socket}"), name).await
+    }
+
+    /// The same to a URI.
+    pub(crate) async fn connect_to(uri: String, name: &str) -> anyhow::Result<Self> {
+        let channel = Endpoint::from_shared(uri)?.connect().await?;
         let flight = FlightServiceClient::new(channel);
         Ok(Self {
             flight,

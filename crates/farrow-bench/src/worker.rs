@@ -38,7 +38,7 @@ impl Worker {
         drop(self.child.stdin.take());
     }
 
-    /// What it says next; empty at its end.
+    /// Returns what it says next; empty at its end.
     pub(crate) fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;

@@ -22,4 +22,5 @@ pub(crate) mod schema;
 pub(crate) mod stat;
 pub(crate) mod top;
 pub(crate) mod verify;
+pub(crate) mod versions;
 pub(crate) mod watch;

@@ -1,11 +1,13 @@
-//! Where rows are written: stdout, or a file that is there complete or not at all.
+//! The destination of rows: stdout, or a file that is there complete or not at all.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
+use farrow_region::trust::follow;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
@@ -14,7 +16,7 @@ use tempfile::NamedTempFile;
 use crate::exit::Failure;
 use crate::output::Stdout;
 
-/// What a new file may be, before the umask.
+/// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 
 pub(crate) enum Destination {
@@ -35,8 +37,8 @@ impl Destination {
             return Ok(Self::Stdout(Stdout));
         };
         let named = || path.display().to_string();
-        // Of a link, what it leads to is replaced.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        // Of a link, what it leads to is replaced: but not of another user's in a directory where everybody may make one.
+        let path = follow(path)?;
         match path.metadata() {
             Ok(metadata) if metadata.is_dir() => {
                 return Err(Failure::usage(format!("{}: a directory: name a file", named())).into());
@@ -50,13 +52,16 @@ impl Destination {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        let part = removed_when_told_to_end()?;
+        // Who is told to end meanwhile waits for the path.
+        let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
         let file = tempfile::Builder::new()
             .prefix(".farrow-")
             .suffix(".part")
             .permissions(Permissions::from_mode(MODE))
             .tempfile_in(directory)
             .with_context(named)?;
-        remove_when_told_to_end(file.path().to_owned())?;
+        *part = Some(file.path().to_owned());
         Ok(Self::New { file, path })
     }
 
@@ -70,22 +75,27 @@ impl Destination {
     }
 }
 
-/// Removes `part` before a signal ends this process, as the signal would have.
-fn remove_when_told_to_end(part: PathBuf) -> io::Result<()> {
+/// The file that is removed before a signal ends this process, as the signal would have.
+fn removed_when_told_to_end() -> io::Result<Arc<Mutex<Option<PathBuf>>>> {
     // What was ignored when this process began (nohup, a job in a shell's background) stays so.
     let ignored = ignored_signals()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP].iter().filter(|signal| !ignored(**signal)))?;
+    let part = Arc::new(Mutex::new(None));
+    let removed = Arc::clone(&part);
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // It may be in its place already.
-            let _ = std::fs::remove_file(&part);
+            // It may be in its place already. Kept locked: nothing is made after this.
+            let removed = removed.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(part) = &*removed {
+                let _ = std::fs::remove_file(part);
+            }
             let _ = emulate_default_handler(signal);
         }
     })?;
-    Ok(())
+    Ok(part)
 }
 
-/// Whether this process ignores a signal: `SigIgn` of proc(5), bit 0 is signal 1.
+/// Returns a function that says whether this process ignores a signal: `SigIgn` of proc(5), bit 0 is signal 1.
 fn ignored_signals() -> io::Result<impl Fn(i32) -> bool> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,7 +1,6 @@
 //! Exit codes: why a verb failed, for scripts.
 
 use std::fmt;
-use std::io::ErrorKind;
 
 use farrow_client::{ClientError, Reason};
 use farrow_region::RegionError;
@@ -20,7 +19,8 @@ pub(crate) const TABLE: &str = "Exit codes:
   5  denied: by the agent's rules, by the system, or for want of a token it knows
   6  full: no room in the region, its catalog or its log, or the caller's quota is used up
   7  corrupt: stored bytes are damaged, or are no region
-  8  bad input: a file for put or append is not there, is not what it claims, or cannot be stored";
+  8  bad input: a file for put or append is not there, is not what it claims, or cannot be stored
+  9  conflict: the frame's latest version is not the one that --if-version says";
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(crate) enum Exit {
     Full = 6,
     Corrupt = 7,
     Input = 8,
+    Conflict = 9,
 }
 
 /// A failure of this program itself that has an exit code.
@@ -44,7 +45,11 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// What was asked for makes no sense, though clap could parse it.
+    pub(crate) fn new(exit: Exit, message: String) -> Self {
+        Self { exit, message }
+    }
+
+    /// A request that makes no sense, though clap could parse it.
     pub(crate) fn usage(message: String) -> Self {
         Self { exit: Exit::Usage, message }
     }
@@ -72,13 +77,19 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 impl Exit {
-    /// What an error comes down to.
+    /// The exit code of an error.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         // A client that reads a damaged input wraps its error.
         if error.chain().any(|cause| cause.is::<InputError>()) {
             return Self::Input;
         }
         error.chain().find_map(of_cause).unwrap_or(Self::Failed)
+    }
+
+    /// The code that several failures share, else that of any failure. `None` if there are none.
+    pub(crate) fn of_several(exits: &[Self]) -> Option<Self> {
+        let first = exits.first()?;
+        Some(if exits.iter().all(|exit| exit == first) { *first } else { Self::Failed })
     }
 }
 
@@ -104,16 +115,15 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 fn of_client(error: &ClientError) -> Option<Exit> {
     Some(match error {
         ClientError::Refused { reason, code, .. } => of_refusal(*reason, *code),
-        ClientError::Address { .. } | ClientError::NoColumn { .. } => Exit::Usage,
-        ClientError::NoAgent { source, .. } => {
-            let source = source.downcast_ref::<std::io::Error>();
-            match source.map(std::io::Error::kind) {
-                Some(ErrorKind::PermissionDenied) => Exit::Denied,
-                _ => Exit::Unavailable,
-            }
+        ClientError::Address { .. } | ClientError::NoPort { .. } | ClientError::NoColumn { .. } => {
+            Exit::Usage
         }
-        ClientError::Tls { .. } | ClientError::Unavailable { .. } => Exit::Unavailable,
-        ClientError::Credentials { .. } | ClientError::TokenExposed { .. } => Exit::Denied,
+        ClientError::NoAgent { .. } | ClientError::Tls { .. } | ClientError::Unavailable { .. } => {
+            Exit::Unavailable
+        }
+        ClientError::SocketClosed { .. }
+        | ClientError::Credentials { .. }
+        | ClientError::TokenExposed { .. } => Exit::Denied,
         ClientError::NotYet { .. } => Exit::NotFound,
         ClientError::OtherBytes { .. } | ClientError::OtherRegion { .. } | ClientError::Ipc(_) => {
             Exit::Corrupt
@@ -132,6 +142,7 @@ fn of_refusal(reason: Option<Reason>, code: Code) -> Exit {
         Some(Reason::Stalled | Reason::Busy | Reason::CutOff | Reason::Fenced) => Exit::Unavailable,
         Some(Reason::ReadOnly | Reason::Denied | Reason::Unauthenticated) => Exit::Denied,
         Some(Reason::Corrupt) => Exit::Corrupt,
+        Some(Reason::VersionConflict) => Exit::Conflict,
         Some(Reason::NotHeld | Reason::NeedsUnixSocket | Reason::Failed | Reason::Unimplemented) => {
             Exit::Failed
         }
@@ -149,7 +160,9 @@ fn of_refusal(reason: Option<Reason>, code: Code) -> Exit {
 
 fn of_store(error: &StoreError) -> Option<Exit> {
     Some(match error {
-        StoreError::BadName { .. } => Exit::Usage,
+        StoreError::BadName { .. } | StoreError::BadPattern { .. } | StoreError::CatalogLen { .. } => {
+            Exit::Usage
+        }
         StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
             Exit::NotFound
         }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::exit::Failure;
 
@@ -17,6 +18,16 @@ pub(crate) enum Format {
     Parquet,
     /// Comma-separated values
     Csv,
+    /// Tab-separated values
+    Tsv,
+    /// JSON, one object a line; NaN and infinities are null in it
+    Json,
+}
+
+/// Takes one of these formats from the command line.
+pub(crate) fn one_of(formats: impl IntoIterator<Item = Format>) -> impl TypedValueParser<Value = Format> {
+    let values = formats.into_iter().filter_map(|format| format.to_possible_value());
+    PossibleValuesParser::new(values).try_map(|name| Format::from_str(&name, false))
 }
 
 /// How an Arrow IPC file begins, and ends.
@@ -25,24 +36,67 @@ pub(crate) const IPC_FILE: &[u8; 6] = b"ARROW1";
 /// How an Arrow IPC stream begins, since Arrow 0.15.
 const IPC_STREAM: &[u8; 4] = &[0xff; 4];
 
+/// How a Feather file begins that is older than Arrow IPC files.
+pub(crate) const FEATHER_V1: &[u8; 4] = b"FEA1";
+
 /// How a Parquet file begins, and ends.
 const PARQUET: &[u8; 4] = b"PAR1";
 
+/// How files of programs that compress one file begin; the program that writes what is in it to stdout.
+const COMPRESSED: [(&[u8], &str, &str); 4] = [
+    (b"\x1f\x8b", "gzip", "zcat"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard", "zstdcat"),
+    (b"BZh", "bzip2", "bzcat"),
+    (b"\xfd7zXZ\0", "xz", "xzcat"),
+];
+
+/// The compression of a file that begins so, and the program that undoes it.
+pub(crate) fn compressed(first: &[u8]) -> Option<(&'static str, &'static str)> {
+    let found = COMPRESSED.iter().find(|(magic, ..)| first.starts_with(magic));
+    found.map(|(_, name, program)| (*name, *program))
+}
+
 impl Format {
+    /// All that are read.
+    pub(crate) const READ: [Self; 5] = [Self::Ipc, Self::Stream, Self::Parquet, Self::Csv, Self::Tsv];
+
+    /// Those that are written as lines of text.
+    pub(crate) const TEXT: [Self; 3] = [Self::Csv, Self::Tsv, Self::Json];
+
+    /// As the command line names it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// The separator of columns; of no meaning to formats that have none.
+    pub(crate) fn delimiter(self) -> u8 {
+        if self == Self::Tsv { b'\t' } else { b',' }
+    }
+
+    /// As asked for, for a file of this name: CSV in a file that ends in .tsv has tabs.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        match (self, Self::by_name(file)) {
+            (Self::Csv, Some(Self::Tsv)) => Self::Tsv,
+            _ => self,
+        }
+    }
+
     /// As the file's name ends.
     pub(crate) fn by_name(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "arrow" | "feather" | "ipc" => Some(Self::Ipc),
             "arrows" => Some(Self::Stream),
             "parquet" | "pq" => Some(Self::Parquet),
-            "csv" | "tsv" => Some(Self::Csv),
+            "csv" => Some(Self::Csv),
+            "tsv" => Some(Self::Tsv),
+            "jsonl" | "ndjson" => Some(Self::Json),
             _ => None,
         }
     }
 
     /// As its first bytes tell. CSV has no mark of its own.
     pub(crate) fn by_content(first: &[u8]) -> Option<Self> {
-        if first.starts_with(IPC_FILE) {
+        if first.starts_with(IPC_FILE) || first.starts_with(FEATHER_V1) {
             Some(Self::Ipc)
         } else if first.starts_with(IPC_STREAM) {
             Some(Self::Stream)
@@ -57,23 +111,18 @@ impl Format {
     pub(crate) fn of_output(asked: Option<Self>, file: Option<&Path>) -> Result<Self, Failure> {
         match (asked, file) {
             (Some(Self::Ipc) | None, None) => Ok(Self::Stream),
-            (Some(asked), _) => Ok(asked),
+            (Some(asked), Some(file)) => Ok(asked.in_file(file)),
+            (Some(asked), None) => Ok(asked),
             (None, Some(file)) if file.extension().is_none() => Ok(Self::Ipc),
             (None, Some(file)) => Self::by_name(file).ok_or_else(|| {
                 Failure::usage(format!(
-                    "{}: what to write does not follow from the name: use --format ipc, stream, parquet or csv, or a \
-                     name that ends in .arrow, .arrows, .parquet or .csv",
+                    "{}: what to write does not follow from the name: use --format ipc, stream, parquet, csv, tsv or \
+                     json, or a name that ends in .arrow, .arrows, .parquet, .csv, .tsv or .jsonl",
                     file.display()
                 ))
             }),
         }
     }
-}
-
-/// What separates columns of the CSV file of that name.
-pub(crate) fn delimiter(path: &Path) -> u8 {
-    let tabs = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
-    if tabs { b'\t' } else { b',' }
 }
 
 #[cfg(test)]
@@ -91,6 +140,8 @@ mod tests {
         assert_eq!(of(None, Some("a.arrow")), Some(Format::Ipc));
         assert_eq!(of(None, Some("/dev/null")), Some(Format::Ipc));
         assert_eq!(of(None, Some("a.gz")), None);
-        assert_eq!(delimiter(Path::new("a.tsv")), b'\t');
+        assert_eq!(of(Some(Format::Csv), Some("a.tsv")).map(Format::delimiter), Some(b'\t'));
+        assert_eq!(of(None, Some("a.jsonl")), Some(Format::Json));
+        assert_eq!(of(None, Some("a.json")), None);
     }
 }

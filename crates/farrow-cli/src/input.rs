@@ -1,6 +1,5 @@
 //! Files that rows are read from: whatever is in them, an error and never a panic, and memory for a piece of them only.
 
-mod contained;
 mod csv;
 mod ipc;
 mod parquet;
@@ -12,12 +11,13 @@ use std::path::Path;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use farrow_region::shell::operand;
+use farrow_region::trust::follow;
 
 use crate::args::Csv;
+use crate::contained::{Panicked, contained};
 use crate::format::Format;
 use crate::progress::Progress;
-
-pub(crate) use self::contained::quiet_panics;
 
 /// About how many bytes of rows a batch is made of, where the format leaves it to the reader.
 const BATCH_BYTES: u64 = 16 << 20;
@@ -61,6 +61,13 @@ type Rows = Box<dyn RecordBatchReader + Send>;
 /// What a format's reader fails with.
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
+/// The columns that rows have to have.
+pub(crate) struct Known {
+    pub(crate) schema: SchemaRef,
+    /// In any order.
+    pub(crate) by_name: bool,
+}
+
 /// Opens a file, or stdin for `-`; a format that is not said is found. CSV, which has no types, takes those that are
 /// `known`, if any are.
 ///
@@ -70,7 +77,7 @@ pub(crate) fn open(
     path: &Path,
     format: Option<Format>,
     csv: &Csv,
-    known: impl FnOnce() -> Option<SchemaRef>,
+    known: impl FnOnce() -> Option<Known>,
     progress: &Progress,
 ) -> Result<impl RecordBatchReader + Send + 'static, InputError> {
     let place = place(path);
@@ -78,31 +85,69 @@ pub(crate) fn open(
         place: place.clone(),
         problem: farrow_client::chain(problem.as_ref()),
     };
-    let opened = contained::contained(|| {
+    let opened = contained(|| {
         let (source, first) = if is_stdin(path) { stream(std::io::stdin())? } else { file(path, progress)? };
-        let found = format.or_else(|| Format::by_name(path)).or_else(|| Format::by_content(&first));
+        if let Some(problem) = compressed(path, &first) {
+            return Err(problem.into());
+        }
+        let found = format.map(|format| format.in_file(path));
+        let found = found.or_else(|| Format::by_name(path)).or_else(|| Format::by_content(&first));
+        if let (Some(format), Some(option)) = (found, csv.given()) {
+            only_csv_has(format, option)?;
+        }
         let rows: Rows = match (found, source) {
             (Some(Format::Parquet), source) => parquet::open(source, progress)?,
-            (Some(Format::Csv), source) => {
-                let delimiter = csv.delimiter.unwrap_or_else(|| crate::format::delimiter(path));
+            (Some(format @ (Format::Csv | Format::Tsv)), source) => {
+                let delimiter = csv.delimiter.unwrap_or_else(|| format.delimiter());
                 csv::open(progress.of_bytes(source.into_read()), csv, delimiter, known())?
             }
             (Some(Format::Ipc | Format::Stream), source) => {
                 Box::new(ipc::IpcReader::open(progress.of_bytes(source.into_read()))?)
             }
+            (Some(Format::Json), _) => {
+                return Err("JSON is written, and not read: use Arrow IPC, Parquet or CSV".into());
+            }
             (None, _) if first.is_empty() => return Err("is empty".into()),
             (None, _) => {
                 return Err(
-                    "neither its name nor its first bytes say what it is: use --format ipc, parquet or \
-                            csv"
-                    .into(),
+                    "neither its name nor its first bytes say what it is: use --format ipc, parquet, csv or tsv".into(),
                 );
             }
         };
         Ok(rows)
     });
-    let rows = opened.and_then(|opened| opened).map_err(failed)?;
+    let rows = opened.unwrap_or_else(|panicked| Err(damaged(&panicked).into())).map_err(failed)?;
     Ok(Contained { schema: rows.schema(), rows: Some(rows), place })
+}
+
+/// Bytes that a decoder was not written for.
+fn damaged(panicked: &Panicked) -> String {
+    format!("damaged: the decoder {panicked}")
+}
+
+/// The advice about a file that is compressed as a whole, which no format's reader undoes.
+fn compressed(path: &Path, first: &[u8]) -> Option<String> {
+    let (compression, program) = crate::format::compressed(first)?;
+    // orders.csv.gz
+    let inner = path.file_stem().map(Path::new).and_then(Format::by_name);
+    let format = inner.filter(|inner| Format::READ.contains(inner)).unwrap_or(Format::Csv).name();
+    let unpacked =
+        if is_stdin(path) { program.to_owned() } else { format!("{program} {}", operand(path.display())) };
+    Some(format!(
+        "is compressed by {compression}, and read only when it is unpacked. Try: `{unpacked} | farrow put NAME - --format \
+         {format}`"
+    ))
+}
+
+/// Refuses an option of CSV for a file that is read as another format.
+fn only_csv_has(format: Format, option: &str) -> Result<(), String> {
+    match format {
+        Format::Csv | Format::Tsv => Ok(()),
+        other => Err(format!(
+            "is read as {}, and {option} is of CSV. Try: without it, or with --format csv, if it is CSV",
+            other.name()
+        )),
+    }
 }
 
 fn is_stdin(path: &Path) -> bool {
@@ -114,7 +159,7 @@ fn place(path: &Path) -> String {
 }
 
 fn file(path: &Path, progress: &Progress) -> Result<(Source, Vec<u8>), Problem> {
-    let mut file = File::open(path)?;
+    let mut file = File::open(follow(path)?)?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err("a directory: name one file".into());
@@ -177,14 +222,14 @@ impl Iterator for Contained {
 
     fn next(&mut self) -> Option<Self::Item> {
         let rows = self.rows.as_mut()?;
-        let problem = match contained::contained(|| rows.next()) {
+        let problem = match contained(|| rows.next()) {
             Ok(Some(Ok(batch))) => return Some(Ok(batch)),
             Ok(None) => {
                 self.rows = None;
                 return None;
             }
             Ok(Some(Err(error))) => farrow_client::chain(&error),
-            Err(panicked) => panicked.to_string(),
+            Err(panicked) => damaged(&panicked),
         };
         self.rows = None;
         let error = InputError { place: self.place.clone(), problem };

@@ -1,4 +1,4 @@
-//! What a path on the command line leads to: a file, a device, or a mounted famfs.
+//! The medium that a path of the command line leads to: a file, a device, or a mounted famfs.
 
 use std::ops::Deref;
 use std::path::Path;
@@ -29,7 +29,7 @@ impl Medium {
         })
     }
 
-    /// What it is, for people.
+    /// Returns what it is, for people.
     pub(crate) fn kind(&self) -> String {
         match self {
             Self::Whole(media) => media.kind().to_string(),

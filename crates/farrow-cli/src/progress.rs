@@ -4,9 +4,11 @@ use std::io::Read;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::output;
+
 const BYTES: &str = "{wide_bar} {binary_bytes}/{binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
 
-/// Where no end is known.
+/// The same where no end is known.
 const OPEN_END: &str = "{spinner} {binary_bytes}, {binary_bytes_per_sec}";
 
 /// A bar over bytes; clones are the same bar.
@@ -16,6 +18,9 @@ pub(crate) struct Progress(ProgressBar);
 impl Progress {
     /// A bar that is gone when the last clone of it is.
     pub(crate) fn new() -> anyhow::Result<Self> {
+        if output::is_quiet() {
+            return Ok(Self::hidden());
+        }
         Ok(Self(ProgressBar::no_length().with_style(ProgressStyle::with_template(OPEN_END)?)))
     }
 

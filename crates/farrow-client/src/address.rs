@@ -1,10 +1,11 @@
 //! Where an agent is found.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use farrow_proto::{SOCKET_NAME, SYSTEM_DIRECTORY};
+use farrow_region::trust::check_directory;
 
 use crate::error::ClientError;
 
@@ -16,6 +17,9 @@ const VARIABLE: &str = "FARROW_ADDRESS";
 pub enum Address {
     /// The path of its unix socket: frames can be mapped and published.
     Unix(PathBuf),
+    /// The same, where agents are looked for if nobody says. One of another user is not believed there: it must run as
+    /// this user, as root, or as the owner of the socket's directory.
+    Default(PathBuf),
     /// `http://HOST:PORT`, or `https://HOST:PORT` for TLS: rows are streamed.
     Tcp(String),
 }
@@ -27,24 +31,65 @@ impl Address {
         if let Some(address) = explicit {
             return address.parse();
         }
-        if let Ok(address) = std::env::var(VARIABLE) {
+        if let Some(address) = std::env::var(VARIABLE).ok().filter(|address| !address.is_empty()) {
             return address.parse();
         }
-        // An agent is believed when it says that bytes are validated: not one that another user put in our way.
-        let own = farrow_proto::own_directory();
-        let ours = farrow_proto::is_ours(&own).unwrap_or(false) && own.join(SOCKET_NAME).exists();
-        let directory = if ours { &own } else { Path::new(SYSTEM_DIRECTORY) };
-        Ok(Self::Unix(directory.join(SOCKET_NAME)))
+        Self::found(&farrow_proto::own_directory(), Path::new(SYSTEM_DIRECTORY))
     }
-}
 
-impl Address {
-    /// Whether the agent speaks TLS there.
+    /// The path of the unix socket, if it is one.
+    pub fn socket(&self) -> Option<&Path> {
+        match self {
+            Self::Unix(path) | Self::Default(path) => Some(path),
+            Self::Tcp(_) => None,
+        }
+    }
+
+    /// The socket in one of two directories: an agent is told tokens, and believed when it says that bytes are validated, so
+    /// not one that another user put in our way.
+    fn found(own: &Path, system: &Path) -> Result<Self, ClientError> {
+        let (socket, of_system) = (own.join(SOCKET_NAME), system.join(SOCKET_NAME));
+        let distrusted = match check_directory(own) {
+            _ if own == system || !socket.exists() => None,
+            Ok(()) => return Ok(Self::Default(socket)),
+            Err(distrust) => Some(distrust),
+        };
+        if !of_system.exists() {
+            return distrusted.map_or(Ok(Self::Default(of_system)), |distrust| Err(distrust.into()));
+        }
+        // It may be any user's whom root has given it to.
+        if let Some(above) = system.parent() {
+            check_directory(above)?;
+        }
+        Ok(Self::Default(of_system))
+    }
+
+    /// Where an agent would have been taken before this address, and why it was not, if nobody has named this one.
+    pub(crate) fn passed_over(&self) -> Vec<String> {
+        let Self::Default(taken) = self else { return Vec::new() };
+        let own = farrow_proto::own_directory();
+        let socket = own.join(SOCKET_NAME);
+        let mut passed: Vec<String> = farrow_proto::runtime_directory_fault().into_iter().collect();
+        if socket != *taken {
+            let why = match (std::fs::symlink_metadata(&socket), check_directory(&own)) {
+                (Err(error), _) if error.kind() == std::io::ErrorKind::NotFound => {
+                    "there is no socket".into()
+                }
+                (Err(error), _) => error.to_string(),
+                (Ok(_), Err(distrust)) => distrust.to_string(),
+                (Ok(_), Ok(())) => "it has come since".into(),
+            };
+            passed.push(format!("{}: {why}", socket.display()));
+        }
+        passed
+    }
+
+    /// True if the agent speaks TLS there.
     pub(crate) fn is_tls(&self) -> bool {
         matches!(self, Self::Tcp(uri) if uri.starts_with("https://"))
     }
 
-    /// Whether what is sent there could be read on the way.
+    /// True if others on the network could read what is sent there: another host, without TLS.
     pub(crate) fn is_exposed(&self) -> bool {
         let Self::Tcp(uri) = self else { return false };
         let Some(host) = uri.strip_prefix("http://") else { return false };
@@ -59,8 +104,9 @@ impl Address {
 impl FromStr for Address {
     type Err = ClientError;
 
-    /// A path, `unix:PATH`, `grpc+unix://PATH`, `http://HOST:PORT`, `grpc://HOST:PORT` or `grpc+tcp://HOST:PORT`;
-    /// over TLS `https://HOST:PORT` or `grpc+tls://HOST:PORT`.
+    /// A path other than `localhost` or an IP address, `unix:PATH`, `grpc+unix://PATH`, `HOST:PORT`, `http://HOST:PORT`, `grpc://HOST:PORT` or
+    /// `grpc+tcp://HOST:PORT`; over TLS `https://HOST:PORT` or `grpc+tls://HOST:PORT`. A file of the name `HOST:PORT` is
+    /// `./HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, ClientError> {
         let invalid = || ClientError::Address { found: text.to_owned() };
         let after = |schemes: &[&str]| schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
@@ -77,14 +123,39 @@ impl FromStr for Address {
                 Err(invalid())
             };
         }
-        if text.is_empty() || text.contains("://") { Err(invalid()) } else { Ok(Self::Unix(text.into())) }
+        if text.is_empty() || text.contains("://") {
+            return Err(invalid());
+        }
+        if let Some(host) = host_alone(text) {
+            return Err(ClientError::NoPort { found: text.to_owned(), host });
+        }
+        Ok(if is_host_and_port(text) { Self::Tcp(format!("http://{text}")) } else { Self::Unix(text.into()) })
     }
+}
+
+/// A host that cannot be meant as a path, as it stands before a port.
+fn host_alone(text: &str) -> Option<String> {
+    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+    match address.parse() {
+        Ok(IpAddr::V6(address)) => Some(format!("[{address}]")),
+        Ok(IpAddr::V4(address)) => Some(address.to_string()),
+        Err(_) => text.eq_ignore_ascii_case("localhost").then(|| text.to_owned()),
+    }
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let is_host = match host.strip_prefix('[') {
+        Some(address) => address.ends_with(']'),
+        None => !host.is_empty() && !host.contains([':', '/']),
+    };
+    is_host && !port.starts_with('+') && port.parse::<u16>().is_ok()
 }
 
 impl std::fmt::Display for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Unix(path) => path.display().fmt(f),
+            Self::Unix(path) | Self::Default(path) => path.display().fmt(f),
             Self::Tcp(uri) => uri.fmt(f),
         }
     }
@@ -107,11 +178,26 @@ mod tests {
             ("grpc://[::1]:5", tcp("http://[::1]:5")),
             ("https://a.example:1", tcp("https://a.example:1")),
             ("grpc+tls://a.example:1", tcp("https://a.example:1")),
+            ("grpc+tcp://a.example:1", tcp("http://a.example:1")),
+            ("127.0.0.1:8815", tcp("http://127.0.0.1:8815")),
+            ("localhost:8815", tcp("http://localhost:8815")),
+            ("[::1]:8815", tcp("http://[::1]:8815")),
+            ("./localhost:8815", unix("./localhost:8815")),
+            ("/tmp/a:8815", unix("/tmp/a:8815")),
+            ("localhost:88150", unix("localhost:88150")),
+            ("./127.0.0.1", unix("./127.0.0.1")),
+            ("a:", unix("a:")),
         ] {
             assert_eq!(text.parse::<Address>().unwrap(), expected, "{text}");
         }
         for text in ["", "unix:relative", "ftp://x:1", "http://noport", "https://noport"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+        for (text, host) in
+            [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("[::1]", "[::1]"), ("localhost", "localhost")]
+        {
+            let told = text.parse::<Address>().unwrap_err().to_string();
+            assert!(told.contains(&format!("without a port. Try: {host}:PORT, or ./{text} ")), "{told}");
         }
     }
 
@@ -124,6 +210,8 @@ mod tests {
             ("http://localhost:1", false),
             ("http://localhost.example:1", true),
             ("http://192.0.2.1:1", true),
+            ("192.0.2.1:1", true),
+            ("127.0.0.1:1", false),
             ("http://127.0.0.1:1@example.org:1", true),
             ("http://localhost:1@example.org:1", true),
             ("https://192.0.2.1:1", false),

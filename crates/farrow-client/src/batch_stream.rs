@@ -7,11 +7,15 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::{FlightInfo, Ticket};
 use arrow_schema::SchemaRef;
+use bytes::Bytes;
+use farrow_ipc::logical_bytes;
 use futures::TryStreamExt;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::frame::{Frame, Source, selected};
+use crate::of_process::OfProcess;
+use crate::selection::{Selected, Selection};
 
 /// The batches of one version of a frame, one after another: mapped, each decoded when it is asked for, or, where that is
 /// not possible, streamed. Then no more of them are in memory than the caller keeps, and about one message.
@@ -19,10 +23,12 @@ use crate::frame::{Frame, Source, selected};
 pub struct BatchStream {
     name: String,
     version: u64,
+    region: Bytes,
     schema: SchemaRef,
     /// Those that were selected, as indexes into what is stored; `None`: all.
     columns: Option<Arc<[usize]>>,
     rows: Option<u64>,
+    version_rows: Option<u64>,
     bytes: Option<u64>,
     batches: Batches,
 }
@@ -53,12 +59,17 @@ impl BatchStream {
         self.rows
     }
 
+    /// Rows of the version, whichever are selected; `None` as of [`rows`](Self::rows).
+    pub fn version_rows(&self) -> Option<u64> {
+        self.version_rows
+    }
+
     /// Bytes of the version's Arrow IPC files, of all columns; `None` as of [`rows`](Self::rows).
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
     }
 
-    /// Why the frame is not mapped, if it is not.
+    /// Returns why the frame is not mapped, if it is not.
     pub fn why(&self) -> Option<&str> {
         match &self.batches {
             Batches::Mapped { .. } => None,
@@ -86,7 +97,8 @@ impl BatchStream {
     }
 
     /// What is left, with these columns only, in this order: see [`Frame::select`]. What is streamed comes with all
-    /// columns nevertheless; the others are dropped here.
+    /// columns nevertheless; the others are dropped here ([`Client::stream_selected`](crate::Client::stream_selected) has
+    /// them left out).
     ///
     /// # Errors
     /// [`ClientError::NoColumn`].
@@ -102,40 +114,61 @@ impl BatchStream {
         Ok(self)
     }
 
-    pub(crate) fn mapped(frame: Frame) -> Self {
-        Self {
+    /// Takes what is wanted of a frame that is mapped.
+    pub(crate) fn mapped(frame: Frame, wanted: &Selection) -> Result<Self, ClientError> {
+        let version_rows = Some(frame.rows);
+        let frame = wanted.of(frame)?;
+        Ok(Self {
             name: frame.name.clone(),
             version: frame.version,
+            region: frame.region.clone(),
             schema: frame.schema(),
             columns: None,
             rows: Some(frame.rows),
+            version_rows,
             bytes: Some(frame.bytes),
             batches: Batches::Mapped { frame, next: 0 },
-        }
+        })
     }
 
-    /// The rows that `info` has a ticket for, by DoGet, up to the first batch.
+    /// The rows that `info` has a ticket for, or those that are selected, by DoGet, up to the first batch.
     pub(crate) async fn streamed(
         connection: &Connection,
         info: &FlightInfo,
         ticket: Ticket,
+        selected: Option<Selected>,
         why: String,
     ) -> Result<Self, ClientError> {
         let named = farrow_proto::decode_ticket(&ticket.ticket)?;
+        let ticket = selected.as_ref().map_or(ticket, |selected| selected.ticket.clone());
         let messages = connection.do_get(ticket).await?;
         let rows = FlightRecordBatchStream::new_from_flight_data(messages.map_err(FlightError::from));
-        let mut streamed = Streamed { connection: connection.clone(), rows: Some(rows), first: None, why };
+        let mut streamed =
+            Streamed { connection: connection.clone(), rows: Some(OfProcess::new(rows)), first: None, why };
         // The schema comes before it.
         streamed.first = streamed.receive().await?;
-        let schema = streamed.rows.as_ref().and_then(FlightRecordBatchStream::schema).cloned();
+        let schema = streamed.rows.as_ref().and_then(|rows| rows.schema()).cloned();
+        let mut schema = schema
+            .ok_or_else(|| ClientError::Answer { what: "DoGet: a stream without schema".to_owned() })?;
+        // Flight's word for "not known" is -1.
+        let version_rows = u64::try_from(info.total_records).ok();
+        let (mut rows, mut columns) = (version_rows, None);
+        if let Some(selected) = selected {
+            selected.check(&schema)?;
+            rows = version_rows.map(|all| selected.count(all));
+            columns = selected.places;
+        }
+        if let Some(columns) = &columns {
+            schema = Arc::new(schema.project(columns).map_err(ClientError::Arrow)?);
+        }
         Ok(Self {
             name: named.name,
             version: named.version,
-            schema: schema
-                .ok_or_else(|| ClientError::Answer { what: "DoGet: a stream without schema".to_owned() })?,
-            columns: None,
-            // Flight's word for "not known" is -1.
-            rows: u64::try_from(info.total_records).ok(),
+            region: named.region_uuid,
+            schema,
+            columns,
+            rows,
+            version_rows,
             bytes: u64::try_from(info.total_bytes).ok(),
             batches: Batches::Streamed(Box::new(streamed)),
         })
@@ -152,14 +185,17 @@ impl BatchStream {
             batches.push(batch);
         }
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let bytes: usize = batches.iter().map(RecordBatch::get_array_memory_size).sum();
+        // Arrow's own measure counts a message once for each buffer in it.
+        let bytes = self.bytes.unwrap_or_else(|| batches.iter().map(logical_bytes).sum());
         Ok(Frame {
             name: std::mem::take(&mut self.name),
             version: self.version,
+            region: self.region,
             schema: self.schema,
             rows: u64::try_from(rows).unwrap_or(u64::MAX),
-            bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+            bytes,
             columns: self.columns,
+            parts: None,
             source: Arc::new(Source::Streamed { batches, why: streamed.why }),
         })
     }
@@ -177,7 +213,7 @@ impl std::fmt::Debug for Batches {
 struct Streamed {
     connection: Connection,
     /// `None` after an error: messages behind it would be rows with a gap before them.
-    rows: Option<FlightRecordBatchStream>,
+    rows: Option<OfProcess<FlightRecordBatchStream>>,
     /// Received already.
     first: Option<RecordBatch>,
     why: String,

@@ -16,16 +16,16 @@
 //! # Ok::<(), farrow_client::ClientError>(())
 //! ```
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::{
-    Address, ClientError, Credentials, Dropped, Event, Frame, Health, Info, LeaseInfo, Mode, Usage, Verified,
-    Written,
+    Address, ClientError, Credentials, Dropped, Event, Frame, Health, Info, LeaseInfo, PutOptions, Retention,
+    RetentionRule, Selection, Usage, Verified, VersionInfo, Written,
 };
 
 /// A connection to an agent; see [`crate::Client`]. Must not be used on a thread that drives async tasks.
@@ -35,42 +35,57 @@ pub struct Client(crate::Client);
 impl Client {
     /// See [`crate::Client::connect`].
     pub fn connect(address: Address) -> Result<Self, ClientError> {
-        runtime().block_on(crate::Client::connect(address)).map(Self)
+        wait(crate::Client::connect(address)).map(Self)
     }
 
     /// See [`crate::Client::connect_with`].
     pub fn connect_with(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
-        runtime().block_on(crate::Client::connect_with(address, credentials)).map(Self)
+        wait(crate::Client::connect_with(address, credentials)).map(Self)
     }
 
     /// See [`crate::Client::get`].
     pub fn get(&self, name: &str) -> Result<Frame, ClientError> {
-        runtime().block_on(self.0.get(name))
+        wait(self.0.get(name))
+    }
+
+    /// See [`crate::Client::get_selected`].
+    pub fn get_selected(&self, name: &str, wanted: &Selection) -> Result<Frame, ClientError> {
+        wait(self.0.get_selected(name, wanted))
+    }
+
+    /// See [`crate::Client::stream_selected`].
+    pub fn stream_selected(&self, name: &str, wanted: &Selection) -> Result<BatchStream, ClientError> {
+        wait(self.0.stream_selected(name, wanted)).map(BatchStream)
     }
 
     /// See [`crate::Client::stream`].
     pub fn stream(&self, name: &str) -> Result<BatchStream, ClientError> {
-        runtime().block_on(self.0.stream(name)).map(BatchStream)
+        wait(self.0.stream(name)).map(BatchStream)
+    }
+
+    /// See [`crate::Client::schema`].
+    pub fn schema(&self, name: &str) -> Result<SchemaRef, ClientError> {
+        wait(self.0.schema(name))
     }
 
     /// See [`crate::Client::snapshot`].
     pub fn snapshot(&self, names: &[&str]) -> Result<Vec<Frame>, ClientError> {
-        runtime().block_on(self.0.snapshot(names))
+        wait(self.0.snapshot(names))
     }
 
     /// See [`crate::Client::wait_for`].
     pub fn wait_for(&self, name: &str, timeout: Duration) -> Result<Frame, ClientError> {
-        runtime().block_on(self.0.wait_for(name, timeout))
+        wait(self.0.wait_for(name, timeout))
     }
 
     /// See [`crate::Client::watch`].
     pub fn watch(&self, prefix: &str) -> Result<Watch, ClientError> {
-        runtime().block_on(self.0.watch(prefix)).map(Watch)
+        wait(self.0.watch(prefix)).map(Watch)
     }
 
     /// See [`crate::Client::put`].
     pub fn put(&self, name: &str, schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.put(name, schema, batches))
+        wait(self.0.put(name, schema, batches))
     }
 
     /// See [`crate::Client::append`].
@@ -80,7 +95,28 @@ impl Client {
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.append(name, schema, batches))
+        wait(self.0.append(name, schema, batches))
+    }
+
+    /// See [`crate::Client::append_by_name`].
+    pub fn append_by_name(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Info, ClientError> {
+        wait(self.0.append_by_name(name, schema, batches))
+    }
+
+    /// See [`crate::Client::put_with`].
+    pub fn put_with(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        options: impl Into<PutOptions>,
+    ) -> Result<Info, ClientError> {
+        wait(self.0.put_with(name, schema, batches, options))
     }
 
     /// See [`crate::Client::put_reader`].
@@ -89,7 +125,7 @@ impl Client {
         name: &str,
         reader: impl RecordBatchReader + Send + 'static,
     ) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.put_reader(name, reader))
+        wait(self.0.put_reader(name, reader))
     }
 
     /// See [`crate::Client::append_reader`].
@@ -98,7 +134,7 @@ impl Client {
         name: &str,
         reader: impl RecordBatchReader + Send + 'static,
     ) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.append_reader(name, reader))
+        wait(self.0.append_reader(name, reader))
     }
 
     /// See [`crate::Client::write_reader`].
@@ -106,70 +142,98 @@ impl Client {
         &self,
         name: &str,
         reader: impl RecordBatchReader + Send + 'static,
-        mode: Mode,
+        options: impl Into<PutOptions>,
         progress: impl FnMut(Written),
     ) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.write_reader(name, reader, mode, progress))
+        wait(self.0.write_reader(name, reader, options, progress))
     }
 
     /// See [`crate::Client::writer`].
-    pub fn writer(&self, name: &str, schema: SchemaRef, mode: Mode) -> Result<Writer, ClientError> {
-        self.0.writer(name, schema, mode).map(Writer)
+    pub fn writer(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        options: impl Into<PutOptions>,
+    ) -> Result<Writer, ClientError> {
+        self.0.writer(name, schema, options).map(Writer)
     }
 
     /// See [`crate::Client::list`].
     pub fn list(&self, prefix: &str) -> Result<Vec<Info>, ClientError> {
-        runtime().block_on(self.0.list(prefix))
+        wait(self.0.list(prefix))
     }
 
     /// See [`crate::Client::stat`].
     pub fn stat(&self, name: &str) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.stat(name))
+        wait(self.0.stat(name))
+    }
+
+    /// See [`crate::Client::versions`].
+    pub fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, ClientError> {
+        wait(self.0.versions(name))
     }
 
     /// See [`crate::Client::verify`].
     pub fn verify(&self, name: &str, progress: impl FnMut(&Verified)) -> Result<Verified, ClientError> {
-        runtime().block_on(self.0.verify(name, progress))
+        wait(self.0.verify(name, progress))
     }
 
     /// See [`crate::Client::drop`].
     pub fn drop(&self, name: &str) -> Result<Dropped, ClientError> {
-        runtime().block_on(self.0.drop(name))
+        wait(self.0.drop(name))
     }
 
     /// See [`crate::Client::drop_prefix`].
     pub fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
-        runtime().block_on(self.0.drop_prefix(prefix))
+        wait(self.0.drop_prefix(prefix))
     }
 
     /// See [`crate::Client::retain`].
-    pub fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
-        runtime().block_on(self.0.retain(name, last))
+    pub fn retain(
+        &self,
+        name: &str,
+        retention: impl Into<Option<Retention>>,
+    ) -> Result<Dropped, ClientError> {
+        wait(self.0.retain(name, retention))
+    }
+
+    /// See [`crate::Client::retain_prefix`].
+    pub fn retain_prefix(
+        &self,
+        prefix: &str,
+        retention: impl Into<Option<Retention>>,
+    ) -> Result<Dropped, ClientError> {
+        wait(self.0.retain_prefix(prefix, retention))
+    }
+
+    /// See [`crate::Client::retentions`].
+    pub fn retentions(&self, prefix: &str) -> Result<Vec<RetentionRule>, ClientError> {
+        wait(self.0.retentions(prefix))
     }
 
     /// See [`crate::Client::expire`].
     pub fn expire(&self, prefix: &str, age: Duration, latest: bool) -> Result<Dropped, ClientError> {
-        runtime().block_on(self.0.expire(prefix, age, latest))
+        wait(self.0.expire(prefix, age, latest))
     }
 
     /// See [`crate::Client::grow`].
     pub fn grow(&self, len: Option<u64>) -> Result<u64, ClientError> {
-        runtime().block_on(self.0.grow(len))
+        wait(self.0.grow(len))
     }
 
     /// See [`crate::Client::leases`].
     pub fn leases(&self) -> Result<Vec<LeaseInfo>, ClientError> {
-        runtime().block_on(self.0.leases())
+        wait(self.0.leases())
     }
 
     /// See [`crate::Client::usage`].
     pub fn usage(&self) -> Result<Usage, ClientError> {
-        runtime().block_on(self.0.usage())
+        wait(self.0.usage())
     }
 
     /// See [`crate::Client::health`].
     pub fn health(&self) -> Result<Health, ClientError> {
-        runtime().block_on(self.0.health())
+        wait(self.0.health())
     }
 }
 
@@ -183,7 +247,7 @@ impl BatchStream {
         self.0.select(names).map(Self)
     }
 
-    /// What is left, for whoever takes a reader.
+    /// The batches that are left, as a reader.
     pub fn into_reader(self) -> impl RecordBatchReader + Send {
         let schema = self.schema();
         let batches = self.map(|batch| batch.map_err(|error| ArrowError::ExternalError(Box::new(error))));
@@ -210,7 +274,7 @@ impl Iterator for BatchStream {
 
     /// See [`crate::BatchStream::next`].
     fn next(&mut self) -> Option<Self::Item> {
-        runtime().block_on(self.0.next()).transpose()
+        wait(self.0.next()).transpose()
     }
 }
 
@@ -221,7 +285,21 @@ pub struct Writer(crate::Writer);
 impl Writer {
     /// See [`crate::Writer::write`].
     pub fn write(&mut self, batch: RecordBatch) -> Result<(), ClientError> {
-        runtime().block_on(self.0.write(batch))
+        wait(self.0.write(batch))
+    }
+
+    /// See [`crate::Writer::by_name`].
+    pub fn by_name(self) -> Self {
+        Self(self.0.by_name())
+    }
+
+    /// See [`crate::Writer::write_reader`].
+    pub fn write_reader(
+        self,
+        reader: impl RecordBatchReader + Send + 'static,
+        progress: impl FnMut(Written),
+    ) -> Result<Info, ClientError> {
+        wait(self.0.write_reader(reader, progress))
     }
 
     /// See [`crate::Writer::written`].
@@ -231,7 +309,7 @@ impl Writer {
 
     /// See [`crate::Writer::finish`].
     pub fn finish(self) -> Result<Info, ClientError> {
-        runtime().block_on(self.0.finish())
+        wait(self.0.finish())
     }
 }
 
@@ -242,7 +320,7 @@ pub struct Watch(crate::Watch);
 impl Watch {
     /// The next event, if there is one within `timeout`; see [`crate::Watch::next`].
     pub fn next_within(&mut self, timeout: Duration) -> Result<Option<Event>, ClientError> {
-        runtime().block_on(async { tokio::time::timeout(timeout, self.0.next()).await }).ok().transpose()
+        wait(async { tokio::time::timeout(timeout, self.0.next()).await.ok().transpose() })
     }
 }
 
@@ -251,40 +329,64 @@ impl Iterator for Watch {
 
     /// The next event; see [`crate::Watch::next`]. There is no end of them.
     fn next(&mut self) -> Option<Self::Item> {
-        Some(runtime().block_on(self.0.next()))
+        Some(wait(self.0.next()))
     }
 }
 
-/// One runtime for the process, never shut down: leases are released on it after the last client is gone. A forked
-/// child inherits it without its thread, and takes another.
-pub fn runtime() -> &'static Runtime {
+/// The runtime that drives requests in this process, for as long as it lives or until [`shut_down`]: leases are released after the last
+/// client is gone. A forked child inherits it without its threads, and gets another.
+///
+/// # Errors
+/// [`ClientError::Runtime`] if it cannot be started.
+pub fn runtime() -> Result<Handle, ClientError> {
+    let mut running = of_this_process().lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = match &mut *running {
+        Some(runtime) => runtime,
+        none => none.insert(start()?),
+    };
+    Ok(runtime.handle().clone())
+}
+
+/// Gives up every request under way, and waits until no thread of farrow's runs: but not for one that is still busy after
+/// `patience`. For programs that must not be used by other threads any more, as Python before it ends. A client that is
+/// connected cannot be used afterwards.
+pub fn shut_down(patience: Duration) {
+    let running = of_this_process().lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(runtime) = running {
+        runtime.shutdown_timeout(patience);
+    }
+}
+
+fn wait<T>(work: impl Future<Output = Result<T, ClientError>>) -> Result<T, ClientError> {
+    runtime()?.block_on(work)
+}
+
+/// A runtime, and that of a child if this is the memory of one.
+#[derive(Default)]
+struct OfProcess {
+    process: u32,
+    running: Mutex<Option<Runtime>>,
+    of_child: Box<OnceLock<Self>>,
+}
+
+fn of_this_process() -> &'static Mutex<Option<Runtime>> {
     static FIRST: OnceLock<OfProcess> = OnceLock::new();
     let process = std::process::id();
     let mut place = &FIRST;
     loop {
-        let found = place.get_or_init(|| OfProcess::start(process));
+        let found = place.get_or_init(|| OfProcess { process, ..OfProcess::default() });
         if found.process == process {
-            return &found.runtime;
+            return &found.running;
         }
         place = &found.of_child;
     }
 }
 
-/// A runtime, and that of a child if this is the memory of one.
-struct OfProcess {
-    process: u32,
-    runtime: Runtime,
-    of_child: Box<OnceLock<Self>>,
-}
-
-impl OfProcess {
-    fn start(process: u32) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("farrow")
-            .enable_all()
-            .build()
-            .expect("a thread for farrow can be started");
-        Self { process, runtime, of_child: Box::default() }
-    }
+fn start() -> Result<Runtime, ClientError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("farrow")
+        .enable_all()
+        .build()
+        .map_err(ClientError::Runtime)
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::SchemaRef;
+use farrow_proto::Reason;
 
 use crate::address::Address;
 use crate::batch_stream::BatchStream;
@@ -13,9 +14,12 @@ use crate::credentials::Credentials;
 use crate::error::ClientError;
 use crate::frame::Frame;
 use crate::info::Info;
+use crate::inheritance::Inheritance;
 use crate::lease::Releases;
+use crate::put_options::PutOptions;
 use crate::regions::Regions;
 use crate::retry::retried;
+use crate::selection::Selection;
 use crate::session::Sessions;
 use crate::watch::Watch;
 use crate::writer::{Mode, Writer, Written, write_all};
@@ -46,8 +50,9 @@ impl Client {
     pub async fn connect_with(address: Address, credentials: &Credentials) -> Result<Self, ClientError> {
         let connection = Connection::open(address, credentials).await?;
         let sessions = Sessions::new(connection.clone());
-        let releases = Releases::start(connection.clone(), sessions.clone());
-        let regions = Regions::of_agent(connection.address());
+        let inheritance = Inheritance::new();
+        let releases = Releases::start(connection.clone(), sessions.clone(), inheritance.clone());
+        let regions = Regions::of_agent(connection.address(), inheritance);
         Ok(Self { connection, regions: Arc::new(regions), releases, sessions })
     }
 
@@ -63,7 +68,15 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn get(&self, name: &str) -> Result<Frame, ClientError> {
-        retried(|| crate::get::get(self, name)).await
+        self.get_selected(name, &Selection::default()).await
+    }
+
+    /// As [`get`](Self::get), with some columns and rows only. Where the frame has to be streamed, no others are sent.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and [`ClientError::NoColumn`].
+    pub async fn get_selected(&self, name: &str, wanted: &Selection) -> Result<Frame, ClientError> {
+        retried(|| crate::get::get(self, name, wanted)).await
     }
 
     /// As [`get`](Self::get), but the batches come one after another and are not kept: a frame that has to be streamed need
@@ -83,7 +96,26 @@ impl Client {
     /// # Errors
     /// As [`get`](Self::get), up to the first batch.
     pub async fn stream(&self, name: &str) -> Result<BatchStream, ClientError> {
-        retried(|| crate::get::open(self, name)).await
+        self.stream_selected(name, &Selection::default()).await
+    }
+
+    /// As [`stream`](Self::stream), with some columns and rows only.
+    ///
+    /// # Errors
+    /// As [`stream`](Self::stream), and [`ClientError::NoColumn`].
+    pub async fn stream_selected(&self, name: &str, wanted: &Selection) -> Result<BatchStream, ClientError> {
+        retried(|| crate::get::open(self, name, wanted)).await
+    }
+
+    /// The schema of a frame by its name, or of one version of it by `name@version`, without its rows.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// assert_eq!(client.schema("sales/orders").await?.fields()[0].name(), "id");
+    /// # Ok(()) });
+    /// ```
+    pub async fn schema(&self, name: &str) -> Result<SchemaRef, ClientError> {
+        Ok(Arc::new(retried(|| self.connection.schema(name)).await?))
     }
 
     /// Several frames, each by its name or `name@version`, as of one moment: nothing was committed or dropped between
@@ -117,11 +149,24 @@ impl Client {
     /// [`ClientError::NotYet`] if it is not there after `timeout`; else as [`get`](Self::get), and
     /// [`Reason::NeedsUnixSocket`](crate::Reason::NeedsUnixSocket) where it would have to wait over TCP.
     pub async fn wait_for(&self, name: &str, timeout: Duration) -> Result<Frame, ClientError> {
-        crate::watch::wait_for(self, name, timeout).await
+        self.wait_for_selected(name, timeout, &Selection::default()).await
     }
 
-    /// Watches the frames whose names begin with `prefix`: what is committed and dropped from now on. Over the unix
-    /// socket only, and each watch has a connection of its own.
+    /// As [`wait_for`](Self::wait_for), with some columns and rows only.
+    ///
+    /// # Errors
+    /// As [`wait_for`](Self::wait_for), and [`ClientError::NoColumn`].
+    pub async fn wait_for_selected(
+        &self,
+        name: &str,
+        timeout: Duration,
+        wanted: &Selection,
+    ) -> Result<Frame, ClientError> {
+        crate::watch::wait_for(self, name, timeout, wanted).await
+    }
+
+    /// Watches the frames of `prefix` ([as `list`](Self::list) takes it): what is committed and dropped from now on. Over
+    /// the unix socket only, and each watch has a connection of its own.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -162,7 +207,7 @@ impl Client {
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        self.publish(name, schema, batches, Mode::Replace).await
+        self.put_with(name, schema, batches, Mode::Replace).await
     }
 
     /// As [`put`](Self::put), but the next version begins with the rows of the latest one, which are not copied. A frame
@@ -178,14 +223,58 @@ impl Client {
     ///
     /// # Errors
     /// As [`put`](Self::put), and [`Reason::InvalidData`](crate::Reason::InvalidData) unless the schemas are the same,
-    /// metadata included.
+    /// but for metadata that describe the rows ([`farrow_ipc::schema_of_segments`]); see
+    /// [`append_by_name`](Self::append_by_name).
     pub async fn append(
         &self,
         name: &str,
         schema: SchemaRef,
         batches: Vec<RecordBatch>,
     ) -> Result<Info, ClientError> {
-        self.publish(name, schema, batches, Mode::Append).await
+        self.put_with(name, schema, batches, Mode::Append).await
+    }
+
+    /// As [`append`](Self::append), but columns are matched by name, in any order, and cast to those of the frame where
+    /// nothing is lost: see [`Writer::by_name`].
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// # let batch = farrow_integration_tests::orders();
+    /// let swapped = batch.project(&[1, 0]).expect("two columns");
+    /// let info = client.append_by_name("sales/orders", swapped.schema(), vec![swapped]).await?;
+    /// assert_eq!((info.version, info.rows), (3, Some(6)));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`ClientError::Ipc`] with the first column that does not fit.
+    pub async fn append_by_name(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+    ) -> Result<Info, ClientError> {
+        self.put_with(name, schema, batches, PutOptions::from(Mode::Append).by_name()).await
+    }
+
+    /// [`put`](Self::put) or [`append`](Self::append), onto a certain version only or with a retention: see
+    /// [`PutOptions`].
+    ///
+    /// # Errors
+    /// As [`append_by_name`](Self::append_by_name), and
+    /// [`Reason::VersionConflict`](crate::Reason::VersionConflict).
+    pub async fn put_with(
+        &self,
+        name: &str,
+        schema: SchemaRef,
+        batches: Vec<RecordBatch>,
+        options: impl Into<PutOptions>,
+    ) -> Result<Info, ClientError> {
+        let mut writer = self.writer(name, schema, options)?.of_all();
+        for batch in batches {
+            writer.write(batch).await?;
+        }
+        writer.finish().await
     }
 
     /// As [`put`](Self::put), of as many batches as `reader` gives, one after another: no more than about 64 MiB of them,
@@ -228,8 +317,8 @@ impl Client {
         self.write_reader(name, reader, Mode::Append, |_| {}).await
     }
 
-    /// [`put_reader`](Self::put_reader) or [`append_reader`](Self::append_reader), which tells `progress` after each
-    /// batch how much was read.
+    /// [`put_reader`](Self::put_reader) or [`append_reader`](Self::append_reader), as a [`Mode`] or [`PutOptions`] say,
+    /// which tells `progress` after each batch how much was read.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -244,10 +333,10 @@ impl Client {
         &self,
         name: &str,
         reader: impl RecordBatchReader + Send + 'static,
-        mode: Mode,
+        options: impl Into<PutOptions>,
         progress: impl FnMut(Written),
     ) -> Result<Info, ClientError> {
-        let writer = self.writer(name, reader.schema(), mode)?;
+        let writer = self.writer(name, reader.schema(), options)?;
         write_all(writer, reader, progress).await
     }
 
@@ -272,21 +361,28 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError::Ipc`] for a schema that farrow does not store.
-    pub fn writer(&self, name: &str, schema: SchemaRef, mode: Mode) -> Result<Writer, ClientError> {
-        Writer::new(self, name, schema, mode)
-    }
-
-    async fn publish(
+    pub fn writer(
         &self,
         name: &str,
         schema: SchemaRef,
-        batches: Vec<RecordBatch>,
-        mode: Mode,
-    ) -> Result<Info, ClientError> {
-        let mut writer = self.writer(name, schema, mode)?.of_all();
-        for batch in batches {
-            writer.write(batch).await?;
+        options: impl Into<PutOptions>,
+    ) -> Result<Writer, ClientError> {
+        let options = options.into();
+        let writer = Writer::new(self, name, schema, options)?;
+        Ok(if options.by_name { writer.by_name() } else { writer })
+    }
+
+    /// The schema of the latest version of a frame, if there is one.
+    pub(crate) async fn schema_if_any(&self, name: &str) -> Result<Option<SchemaRef>, ClientError> {
+        match self.schema(name).await {
+            Ok(schema) => Ok(Some(schema)),
+            Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
+            Err(ClientError::Refused { reason: Some(Reason::Denied), code, message }) => {
+                let message =
+                    format!("to append by name takes the right to read the frame's columns: {message}");
+                Err(ClientError::Refused { reason: Some(Reason::Denied), code, message })
+            }
+            Err(error) => Err(error),
         }
-        writer.finish().await
     }
 }

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightData, FlightDescriptor, FlightInfo, Ticket};
+use arrow_schema::Schema;
 use bytes::Bytes;
-use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, PUT_HEADER, v1};
+use farrow_proto::{
+    ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, IF_VERSION_HEADER, KEEP_HEADER, PUT_APPEND, PUT_HEADER,
+    PUT_REPLACE, v1,
+};
 use futures::StreamExt;
 use prost::Message;
-use tokio::net::UnixStream;
 use tonic::metadata::MetadataValue;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
@@ -16,22 +19,26 @@ use tonic::{Request, Status, Streaming};
 
 use crate::address::Address;
 use crate::credentials::{Bearer, Credentials};
+use crate::dial::Dial;
 use crate::error::ClientError;
+use crate::of_process::OfProcess;
+use crate::put_options::PutOptions;
 use crate::retry::retried;
+use crate::unreached::unreached;
+use crate::writer::Mode;
 
 /// Requests with the client's token in them.
 type Flight = FlightServiceClient<InterceptedService<Channel, Bearer>>;
 
-/// How long connecting and the TLS handshake may take, each.
+/// The time that connecting and the TLS handshake may take, each.
 const CONNECT: Duration = Duration::from_secs(20);
 
 /// A connection; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
-    flight: Flight,
+    flight: OfProcess<Flight>,
     address: Address,
     credentials: Credentials,
-    pid: u32,
 }
 
 impl Connection {
@@ -40,33 +47,34 @@ impl Connection {
         if bearer.is_some() && address.is_exposed() {
             return Err(ClientError::TokenExposed { address: address.to_string() });
         }
-        let no_agent = |source: Box<dyn std::error::Error + Send + Sync>| ClientError::NoAgent {
-            address: address.to_string(),
-            source,
-        };
         let endpoint = match &address {
-            Address::Unix(path) => {
-                // Tried by hand first: the transport's own error would not say more than "transport error".
-                drop(UnixStream::connect(path).await.map_err(|error| no_agent(error.into()))?);
-                let path = path.to_str().ok_or_else(|| no_agent("its path is not UTF-8".into()))?;
-                Endpoint::from_shared(format!("unix:{path}"))
-            }
+            // A connection by unix socket needs a URI and does not look at it.
+            Address::Unix(_) | Address::Default(_) => Endpoint::from_shared("http://agent"),
             Address::Tcp(uri) => Endpoint::from_shared(uri.clone()),
         };
-        let mut endpoint = endpoint.map_err(|error| no_agent(root_cause(&error).into()))?;
+        let mut endpoint = endpoint.map_err(|error| unreached(&address, root_cause(&error).into()))?;
         let in_tls =
             |error| ClientError::Tls { address: address.to_string(), source: root_cause(&error).into() };
         if address.is_tls() {
             endpoint = endpoint.tls_config(credentials.tls()?.timeout(CONNECT)).map_err(in_tls)?;
         }
-        let channel = endpoint.tcp_nodelay(true).connect_timeout(CONNECT).connect().await;
+        endpoint = endpoint.tcp_nodelay(true).connect_timeout(CONNECT);
+        let channel = if address.socket().is_some() {
+            let dial = Dial(address.clone());
+            // Tried by hand first: the transport's own error would not say more than "transport error".
+            drop(dial.connect().await?);
+            endpoint.connect_with_connector(dial).await
+        } else {
+            endpoint.connect().await
+        };
         let channel = channel.map_err(|error| match address.is_tls() && !is_from_the_system(&error) {
             true => in_tls(error),
-            false => no_agent(root_cause(&error).into()),
+            false => unreached(&address, root_cause(&error).into()),
         })?;
+        tracing::debug!(%address, "connected");
         let flight = FlightServiceClient::with_interceptor(channel, bearer);
         let flight = flight.max_decoding_message_size(usize::MAX);
-        Ok(Self { flight, address, credentials: credentials.clone(), pid: std::process::id() })
+        Ok(Self { flight: OfProcess::new(flight), address, credentials: credentials.clone() })
     }
 
     /// Another one to the same agent, as the same client.
@@ -74,9 +82,9 @@ impl Connection {
         Self::open(self.address.clone(), &self.credentials).await
     }
 
-    /// Whether the agent can know this process, and so give it memory.
+    /// True if the agent can know this process, and so give it memory.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self.address, Address::Unix(_))
+        self.address.socket().is_some()
     }
 
     pub(crate) fn address(&self) -> &Address {
@@ -92,6 +100,25 @@ impl Connection {
         Ok(answer.map_err(|status| self.error(&status))?.into_inner())
     }
 
+    /// The schema of a version.
+    pub(crate) async fn schema(&self, name: &str) -> Result<Schema, ClientError> {
+        let answer = self.flight()?.get_schema(Self::descriptor(name)).await;
+        let schema = answer.map_err(|status| self.error(&status))?.into_inner();
+        Schema::try_from(schema).map_err(ClientError::Arrow)
+    }
+
+    /// The schema of the version that a ticket names: that in the answer of GetFlightInfo, which may have none.
+    pub(crate) async fn schema_in(
+        &self,
+        info: &FlightInfo,
+        named: &v1::Ticket,
+    ) -> Result<Schema, ClientError> {
+        if info.schema.is_empty() {
+            return self.schema(&format!("{}@{}", named.name, named.version)).await;
+        }
+        info.clone().try_decode_schema().map_err(ClientError::Arrow)
+    }
+
     /// The messages of a plain DoGet.
     pub(crate) async fn do_get(
         &self,
@@ -105,10 +132,20 @@ impl Connection {
     pub(crate) async fn do_put(
         &self,
         messages: impl futures::Stream<Item = FlightData> + Send + 'static,
-        mode: &'static str,
+        options: PutOptions,
     ) -> Result<v1::FrameInfo, ClientError> {
         let mut request = Request::new(messages);
-        request.metadata_mut().insert(PUT_HEADER, MetadataValue::from_static(mode));
+        let mode = match options.mode {
+            Mode::Replace => PUT_REPLACE,
+            Mode::Append => PUT_APPEND,
+        };
+        let headers = request.metadata_mut();
+        headers.insert(PUT_HEADER, MetadataValue::from_static(mode));
+        for (header, number) in [(KEEP_HEADER, options.keep), (IF_VERSION_HEADER, options.if_version)] {
+            if let Some(number) = number {
+                headers.insert(header, number.into());
+            }
+        }
         let lost = |status| self.error(&status).not_asked_again();
         let mut results = self.flight()?.do_put(request).await.map_err(lost)?.into_inner();
         let result =
@@ -122,7 +159,7 @@ impl Connection {
         FlightDescriptor::new_path(name.split('/').map(str::to_owned).collect())
     }
 
-    /// Why the agent gives this process no memory.
+    /// Returns why the agent gives this process no memory.
     pub(crate) fn why_not_local(&self) -> String {
         format!("{} is not the unix socket of an agent on this host", self.address)
     }
@@ -191,17 +228,17 @@ impl Connection {
         ClientError::from_status(status, &self.address)
     }
 
-    /// Whether this is the process that connected, and no child of it.
+    /// Checks whether this is the process that connected, and no child of it.
     pub(crate) fn check_process(&self) -> Result<(), ClientError> {
-        match std::process::id() {
-            pid if pid == self.pid => Ok(()),
-            child => Err(ClientError::Forked { parent: self.pid, child }),
+        if self.flight.is_ours() {
+            return Ok(());
         }
+        Err(ClientError::Forked { parent: self.flight.process(), child: std::process::id() })
     }
 
     fn flight(&self) -> Result<Flight, ClientError> {
         self.check_process()?;
-        Ok(self.flight.clone())
+        Ok((*self.flight).clone())
     }
 }
 
@@ -210,7 +247,7 @@ pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     innermost(error).to_string()
 }
 
-/// Whether it is the network that failed, and not what was said over it.
+/// True if it is the network that failed, and not what was said over it.
 fn is_from_the_system(error: &tonic::transport::Error) -> bool {
     innermost(error).downcast_ref::<std::io::Error>().is_some_and(|error| error.raw_os_error().is_some())
 }

@@ -1,7 +1,8 @@
-//! How a client shows who it is, and which agents it believes over TLS.
+//! Credentials of a client, and the agents that it believes over TLS.
 
 use std::path::{Path, PathBuf};
 
+use farrow_region::trust::{Guard, read_file};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::transport::{Certificate, ClientTlsConfig, Identity};
@@ -16,7 +17,10 @@ const KEY: &str = "FARROW_TLS_KEY";
 const TOKEN: &str = "FARROW_TOKEN";
 const TOKEN_FILE: &str = "FARROW_TOKEN_FILE";
 
-/// How a client shows who it is, and which agents it believes over TLS. Over the agent's unix socket the kernel tells
+/// Bytes of a file of these; longer ones are something else.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Credentials of a client, and the agents that it believes over TLS. Over the agent's unix socket the kernel tells
 /// who it is; a token adds to that.
 #[derive(Clone, Default)]
 pub struct Credentials {
@@ -32,17 +36,17 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// What the environment names: `$FARROW_TLS_CA`, `$FARROW_TLS_CERT` and `$FARROW_TLS_KEY`; `$FARROW_TOKEN`, or the
-    /// first line of the file `$FARROW_TOKEN_FILE`. An empty variable is none.
+    /// Returns what the environment names: `$FARROW_TLS_CA`, `$FARROW_TLS_CERT` and `$FARROW_TLS_KEY`; `$FARROW_TOKEN`,
+    /// or the first line of the file `$FARROW_TOKEN_FILE`. An empty variable is none.
     ///
     /// # Errors
-    /// [`ClientError::Credentials`] for a token file that cannot be read.
+    /// [`ClientError::Credentials`] for a token file that cannot be read, or that every user of this host can read.
     pub fn from_environment() -> Result<Self, ClientError> {
         let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let token = match (std::env::var(TOKEN), variable(TOKEN_FILE)) {
             (Ok(token), _) if !token.is_empty() => Some(token),
             (_, Some(file)) => {
-                let text = read(Path::new(&file), TOKEN_FILE)?;
+                let text = read(Path::new(&file), TOKEN_FILE, Guard::Secret)?;
                 Some(String::from_utf8_lossy(&text).lines().next().unwrap_or_default().trim().to_owned())
             }
             _ => None,
@@ -51,14 +55,21 @@ impl Credentials {
         Ok(Self { ca: file(CA), certificate: file(CERTIFICATE), key: file(KEY), token })
     }
 
-    /// What goes into each request.
+    /// Returns what goes into each request.
     pub(crate) fn bearer(&self) -> Result<Bearer, ClientError> {
         let Some(token) = &self.token else { return Ok(Bearer(None)) };
+        let unusable = |problem| ClientError::Credentials { what: "the token".to_owned(), problem };
+        if let Some(odd) = token.chars().position(|character| !character.is_ascii_graphic()) {
+            return Err(unusable(format!(
+                "character {} of {} is a space or none that can be printed: a token is one word of ASCII characters \
+                 (${TOKEN}, or the first line of ${TOKEN_FILE})",
+                odd + 1,
+                token.chars().count()
+            )));
+        }
+        let value = format!("Bearer {token}").parse();
         let mut value: MetadataValue<Ascii> =
-            format!("Bearer {token}").parse().map_err(|_| ClientError::Credentials {
-                what: format!("${TOKEN}"),
-                problem: "it has characters that a header cannot have".to_owned(),
-            })?;
+            value.map_err(|_| unusable("it cannot stand in a header".to_owned()))?;
         value.set_sensitive(true);
         Ok(Bearer(Some(value)))
     }
@@ -72,10 +83,11 @@ impl Credentials {
         let ca = self.ca.as_deref().ok_or_else(|| {
             missing(CA, "it is not set: it names the file with the CA that signed the agent's certificate")
         })?;
-        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, CA)?));
+        let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca, CA, Guard::Rules)?));
         match (self.certificate.as_deref(), self.key.as_deref()) {
             (Some(certificate), Some(key)) => {
-                Ok(tls.identity(Identity::from_pem(read(certificate, CERTIFICATE)?, read(key, KEY)?)))
+                let certificate = read(certificate, CERTIFICATE, Guard::Rules)?;
+                Ok(tls.identity(Identity::from_pem(certificate, read(key, KEY, Guard::Secret)?)))
             }
             (None, None) => Ok(tls),
             (Some(_), None) => Err(missing(KEY, "it is not set, but the certificate's key is needed")),
@@ -118,9 +130,27 @@ impl Interceptor for Bearer {
     }
 }
 
-fn read(path: &Path, variable: &str) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|error| ClientError::Credentials {
-        what: format!("{} (${variable})", path.display()),
-        problem: error.to_string(),
+fn read(path: &Path, variable: &str, guard: Guard) -> Result<Vec<u8>, ClientError> {
+    read_file(path, MAX_FILE, guard).map_err(|problem| ClientError::Credentials {
+        what: format!("${variable}"),
+        problem: problem.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_one_word() {
+        let bearer =
+            |token: &str| Credentials { token: Some(token.to_owned()), ..Credentials::default() }.bearer();
+        assert!(bearer("0123456789abcdef").unwrap().is_some());
+        for (token, told) in
+            [("two words", "character 4 of 9 is a space"), ("line\n", "character 5 of 5"), ("ä", "1 of 1")]
+        {
+            let refused = bearer(token).unwrap_err().to_string();
+            assert!(refused.contains(told) && !refused.contains(token), "{refused}");
+        }
+    }
 }

@@ -1,11 +1,12 @@
-//! What can go wrong for a client.
+//! The errors of a client.
 
 use std::path::PathBuf;
 
 use arrow_schema::ArrowError;
 use farrow_ipc::IpcError;
 use farrow_proto::{FramingError, REASON_HEADER, Reason, Retry};
-use farrow_region::RegionError;
+use farrow_region::trust::Distrust;
+use farrow_region::{FileIdentity, RegionError};
 use tonic::{Code, Status};
 
 use crate::connection::root_cause;
@@ -16,21 +17,64 @@ use crate::map_socket::MapSocketError;
 #[non_exhaustive]
 pub enum ClientError {
     /// An address that is neither a path nor a URI of a kind that agents serve.
-    #[error("address {found:?}: expected the path of a unix socket, http://HOST:PORT or https://HOST:PORT")]
+    #[error(
+        "address {found:?}: expected the path of a unix socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+    )]
     Address {
-        /// What was given.
+        /// The text that was given as an address.
         found: String,
     },
-    /// Nobody serves at the address.
+    /// A host without a port.
     #[error(
-        "no agent at {address}: {source}. Start one (farrow-agent --region PATH), or name another \
-         (--address, $FARROW_ADDRESS)"
+        "address {found:?} is a host without a port. Try: {host}:PORT, or ./{found} for a unix socket of that name"
     )]
+    NoPort {
+        /// The address.
+        found: String,
+        /// The host, as it stands before a port.
+        host: String,
+    },
+    /// Nobody serves at the address.
+    #[error("no agent at {address}: {what}{passed_over}. {advice}")]
     NoAgent {
         /// Where it was looked for.
         address: String,
-        /// The connection's error, its cause at the end.
+        /// The state of the address, in words.
+        what: String,
+        /// Other places where one is looked for if nobody says, and why it was not taken there; empty, or with a comma
+        /// before it.
+        passed_over: String,
+        /// Advice.
+        advice: String,
+        /// The connection's error.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The agent's socket, or a directory on the way to it, is closed to this process.
+    #[error("no permission to connect to {}: {problem}", socket.display())]
+    SocketClosed {
+        /// The socket.
+        socket: PathBuf,
+        /// Its owner, the groups that have access, and advice.
+        problem: String,
+    },
+    /// A default place, or a file with a secret, that other users can change or read.
+    #[error(transparent)]
+    Distrusted(#[from] Distrust),
+    /// Another user's process serves where agents are looked for if nobody says.
+    #[error(
+        "the agent at {} runs as user {peer}, and neither as this user ({user}), nor as root, nor as the directory's owner \
+         ({owner}): nothing is sent to it. Name it, if it is to be believed (--address, $FARROW_ADDRESS)",
+        path.display()
+    )]
+    Stranger {
+        /// The socket.
+        path: PathBuf,
+        /// The user of the process that serves there.
+        peer: u32,
+        /// The owner of the directory.
+        owner: u32,
+        /// This process's user.
+        user: u32,
     },
     /// The two do not come to terms over TLS.
     #[error(
@@ -40,7 +84,7 @@ pub enum ClientError {
     Tls {
         /// Where the agent is.
         address: String,
-        /// What failed.
+        /// The root cause.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// A credential that cannot be used.
@@ -48,7 +92,7 @@ pub enum ClientError {
     Credentials {
         /// A file or variable.
         what: String,
-        /// What is wrong with it.
+        /// The reason why it cannot be used.
         problem: String,
     },
     /// A token would be sent where others can read it.
@@ -81,7 +125,7 @@ pub enum ClientError {
     /// The agent's answer is not what `proto/` says.
     #[error("the agent's answer cannot be understood: {what}. Use an agent and a client of one release")]
     Answer {
-        /// What was found.
+        /// The part of the answer that cannot be understood, in words.
         what: String,
     },
     /// A descriptor that is none of farrow's.
@@ -98,15 +142,15 @@ pub enum ClientError {
     /// The agent gave no descriptor of the medium, and its path does not lead to it either.
     #[error("{path}. Asked for a descriptor first: {asked}")]
     NoDescriptor {
-        /// What is wrong with the path.
+        /// The error of opening the path.
         path: Box<Self>,
-        /// What came of asking the agent.
+        /// The error of asking the agent.
         asked: Box<Self>,
     },
     /// The agent could not be asked for a descriptor, or gave none.
     #[error(transparent)]
     MapSocket(#[from] MapSocketError),
-    /// What is at the path is another region than the agent's.
+    /// The path holds another region than the agent's.
     #[error(
         "region {}: holds region {found}, the agent speaks of {expected}: this process sees another file there than \
          the agent does (a container's mount, perhaps)",
@@ -120,10 +164,24 @@ pub enum ClientError {
         /// The UUID in the superblock found.
         found: String,
     },
-    /// What is mapped is not what the agent has found there.
+    /// Another file lies at the path than the one that the agent has open.
+    #[error(
+        "region {}: another file than the agent serves (device {:#x} inode {}, the agent has device {:#x} inode {}): a \
+         copy was put in its place, or this process has another mount there. Restart the agent if it is to serve this one",
+        path.display(), found.device, found.inode, expected.device, expected.inode
+    )]
+    OtherFile {
+        /// The medium's path.
+        path: PathBuf,
+        /// The one that the agent has open.
+        expected: FileIdentity,
+        /// The one that is there.
+        found: FileIdentity,
+    },
+    /// The mapped bytes are not those that the agent has found there.
     #[error(
         "segment {segment}: metadata digest {found:#018x}, the agent found {expected:#018x}: the bytes were changed \
-         behind the agent's back, or another program still writes its file. Try: farrow fsck"
+         behind the agent's back, or another program still writes its file. Try: `farrow fsck PATH`"
     )]
     OtherBytes {
         /// The segment's id.
@@ -142,7 +200,7 @@ pub enum ClientError {
     /// Arrow could not decode what was streamed.
     #[error("decode the streamed rows: {0}")]
     Arrow(#[source] ArrowError),
-    /// What was to be published could not be read to its end.
+    /// The data to be published could not be read to its end.
     #[error("the data's reader failed, and nothing was published: {0}")]
     Reader(#[source] ArrowError),
     /// A writer was used after one of its writes had failed, or was given up.
@@ -159,7 +217,7 @@ pub enum ClientError {
     NoColumn {
         /// Name and version.
         frame: String,
-        /// What was asked for.
+        /// The column that was asked for.
         column: String,
         /// The names of the columns that there are, or of the first of them.
         columns: String,
@@ -182,9 +240,10 @@ pub enum ClientError {
         /// This one.
         child: u32,
     },
-    /// A frame that was got before a fork was read in the child: what the parent has mapped is not there.
+    /// A frame that was got before a fork was read in a child that has not inherited what is mapped.
     #[error(
-        "mapped in process {parent}, read in its forked child {child}: connect and get again in the child"
+        "mapped in process {parent}, and not inherited by its forked child {child} (the agent gives no pages, or the medium \
+         is a PCI BAR): connect and get again in the child"
     )]
     ForkedFrame {
         /// The process that got it.
@@ -192,6 +251,9 @@ pub enum ClientError {
         /// This one.
         child: u32,
     },
+    /// The threads that drive requests could not be started in this process.
+    #[error("no thread that drives requests can be started: {0}")]
+    Runtime(#[source] std::io::Error),
     /// A thread of this process that did the work ended early.
     #[error("the work was cut off: {0}")]
     Interrupted(#[source] tokio::task::JoinError),
@@ -206,7 +268,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same request may succeed when it is made again at once: the connection broke, or the agent's reason
+    /// True if the same request may succeed when it is made again at once: the connection broke, or the agent's reason
     /// [says so](Reason::retry). The client has done that by itself where it can do no harm (see the crate's page).
     pub fn is_transient(&self) -> bool {
         match self {
@@ -225,7 +287,7 @@ impl ClientError {
         self
     }
 
-    /// What a status from the agent at `address` means.
+    /// The error that a status from the agent at `address` stands for.
     pub(crate) fn from_status(status: &Status, address: &crate::Address) -> Self {
         let reason =
             status.metadata().get(REASON_HEADER).and_then(|word| word.to_str().ok()).and_then(Reason::parse);
@@ -245,7 +307,7 @@ impl ClientError {
                     ". It may refuse this client's certificate ($FARROW_TLS_CERT), or be gone"
                 }
                 crate::Address::Tcp(_) => ". It may be gone, or speak TLS (https://)",
-                crate::Address::Unix(_) => "",
+                crate::Address::Unix(_) | crate::Address::Default(_) => "",
             };
             return Self::Unavailable { address: address.to_string(), message };
         }
@@ -274,8 +336,8 @@ mod tests {
     #[test]
     fn a_cause_is_said_once() {
         let address = "/nowhere".to_owned();
-        let error = ClientError::NoAgent { address, source: "nobody is there".into() };
-        assert_eq!(chain(&error).matches("nobody is there").count(), 1);
+        let error = ClientError::Open { path: address.into(), source: std::io::ErrorKind::NotFound.into() };
+        assert_eq!(chain(&error).matches("entity not found").count(), 1);
         let error = ClientError::Arrow(ArrowError::ParseError("odd".to_owned()));
         assert_eq!(chain(&error), "decode the streamed rows: Parser error: odd");
     }

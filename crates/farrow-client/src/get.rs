@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_flight::FlightEndpoint;
+use arrow_flight::{FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
 use farrow_ipc::{SegmentReader, Trust};
 use farrow_proto::{Reason, v1};
@@ -10,43 +10,64 @@ use tonic::Code;
 
 use crate::batch_stream::BatchStream;
 use crate::client::Client;
+use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::frame::{Frame, Source};
+use crate::granted::granted;
 use crate::lease::Lease;
+use crate::located::{Located, Streamed};
+use crate::selection::Selection;
 use crate::session::{Mapped, MappedAll};
 
-pub(crate) async fn get(client: &Client, name: &str) -> Result<Frame, ClientError> {
-    open(client, name).await?.into_frame().await
+pub(crate) async fn get(client: &Client, name: &str, wanted: &Selection) -> Result<Frame, ClientError> {
+    open(client, name, wanted).await?.into_frame().await
 }
 
-/// What [`get`] does, but for reading what is streamed.
-pub(crate) async fn open(client: &Client, name: &str) -> Result<BatchStream, ClientError> {
+/// Does what [`get`] does, but for reading what is streamed.
+pub(crate) async fn open(
+    client: &Client,
+    name: &str,
+    wanted: &Selection,
+) -> Result<BatchStream, ClientError> {
+    match find(client, name).await? {
+        Found::Mapped(frame) => BatchStream::mapped(frame, wanted),
+        Found::Streamed(streamed) => streamed.open(wanted).await,
+    }
+}
+
+/// Does what [`get`] does, without any row.
+pub(crate) async fn locate(client: &Client, name: &str) -> Result<Located, ClientError> {
+    Ok(match find(client, name).await? {
+        Found::Mapped(frame) => Located::Mapped(frame),
+        Found::Streamed(streamed) => Located::Remote(streamed.described().await?),
+    })
+}
+
+enum Found {
+    Mapped(Frame),
+    Streamed(Arc<Streamed>),
+}
+
+async fn find(client: &Client, name: &str) -> Result<Found, ClientError> {
     if client.connection.is_local()
         && let Some((descriptor, lease)) = client.sessions.map(name, &client.releases).await?
         // If it cannot be mapped, what follows says why, and has the ticket.
         && let Ok(frame) = frame(client, descriptor, &Arc::new(lease))
     {
-        return Ok(BatchStream::mapped(frame));
+        return Ok(Found::Mapped(frame));
     }
-    let path = name.split('/').map(str::to_owned).collect();
-    let mut info = client.connection.flight_info(path).await?;
-    let endpoint = match (info.endpoint.pop(), info.endpoint.len()) {
-        (Some(endpoint), 0) => endpoint,
-        (_, others) => {
-            return Err(ClientError::Answer {
-                what: format!("GetFlightInfo: {} endpoints, not one", others + 1),
-            });
-        }
-    };
-    let why = match map(client, &endpoint) {
-        Ok(frame) => return Ok(BatchStream::mapped(frame)),
+    let Announced { info, ticket, mapped } = announced(client, name).await?;
+    let why = match mapped.and_then(|(descriptor, lease)| {
+        frame(client, descriptor, &Arc::new(lease)).map_err(|error| error.to_string())
+    }) {
+        Ok(frame) => return Ok(Found::Mapped(frame)),
         Err(why) => why,
     };
     tracing::debug!(frame = name, why, "not mapped");
-    let ticket = endpoint
-        .ticket
-        .ok_or_else(|| ClientError::Answer { what: "an endpoint without a ticket".to_owned() })?;
-    BatchStream::streamed(&client.connection, &info, ticket, why).await
+    let ticket =
+        ticket.ok_or_else(|| ClientError::Answer { what: "an endpoint without a ticket".to_owned() })?;
+    let connection = client.connection.clone();
+    Ok(Found::Streamed(Arc::new(Streamed { connection, info, ticket, why })))
 }
 
 /// Frames as of one moment.
@@ -74,36 +95,64 @@ pub(crate) async fn snapshot(client: &Client, names: &[&str]) -> Result<Vec<Fram
         let lease = Arc::new(lease);
         frames.push(match frame(client, descriptor, &lease) {
             Ok(frame) => frame,
-            Err(_) => get(client, &version).await?,
+            Err(_) => get(client, &version, &Selection::default()).await?,
         });
     }
     Ok(frames)
 }
 
-/// The frame mapped, or why it is not.
-fn map(client: &Client, endpoint: &FlightEndpoint) -> Result<Frame, String> {
+/// The answer of GetFlightInfo to a client that announces itself.
+struct Announced {
+    info: FlightInfo,
+    ticket: Option<Ticket>,
+    /// Or why there is nothing to map.
+    mapped: Result<Mapped, String>,
+}
+
+async fn announced(client: &Client, name: &str) -> Result<Announced, ClientError> {
+    let (connection, releases) = (client.connection.clone(), client.releases.clone());
+    let path = name.split('/').map(str::to_owned).collect();
+    granted(async move {
+        let mut info = connection.flight_info(path).await?;
+        let endpoint = match (info.endpoint.pop(), info.endpoint.len()) {
+            (Some(endpoint), 0) => endpoint,
+            (_, others) => {
+                return Err(ClientError::Answer {
+                    what: format!("GetFlightInfo: {} endpoints, not one", others + 1),
+                });
+            }
+        };
+        let mapped = descriptor(&connection, &endpoint).map(|descriptor| {
+            // From here on the lease is released whatever happens.
+            let lease = Lease::new(descriptor.lease, releases);
+            (descriptor, lease)
+        });
+        Ok(Announced { info, ticket: endpoint.ticket, mapped })
+    })
+    .await
+}
+
+fn descriptor(connection: &Connection, endpoint: &FlightEndpoint) -> Result<v1::MapDescriptor, String> {
     if endpoint.app_metadata.is_empty() {
-        return Err(if client.connection.is_local() {
+        return Err(if connection.is_local() {
             // Over the unix socket there is one cause, though it is not told.
             "the agent gave no mapping descriptor: it sees the processes of its own pid namespace and of those below \
              it, and this is none of them (is the agent in a container?)"
                 .to_owned()
         } else {
-            client.connection.why_not_local()
+            connection.why_not_local()
         });
     }
-    let descriptor =
-        farrow_proto::decode_map_descriptor(&endpoint.app_metadata).map_err(|error| error.to_string())?;
-    // From here on the lease is released whatever happens.
-    let lease = Arc::new(Lease::new(descriptor.lease, client.releases.clone()));
-    frame(client, descriptor, &lease).map_err(|error| error.to_string())
+    farrow_proto::decode_map_descriptor(&endpoint.app_metadata).map_err(|error| error.to_string())
 }
 
 fn frame(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> Result<Frame, ClientError> {
-    let mut readers = Vec::with_capacity(descriptor.segments.len());
+    let mut readers: Vec<SegmentReader> = Vec::with_capacity(descriptor.segments.len());
     let mut mappings = Vec::with_capacity(descriptor.segments.len());
+    let mut within = Vec::with_capacity(descriptor.segments.len());
     for segment in &descriptor.segments {
         let sealed = client.regions.segment(&descriptor, segment, lease.clone())?;
+        within.push(sealed.mapping().clone());
         let bytes = Bytes::from_owner(sealed);
         mappings.push((bytes.as_ptr().addr(), bytes.len()));
         let trust = match segment.validation() {
@@ -119,17 +168,23 @@ fn frame(client: &Client, descriptor: v1::MapDescriptor, lease: &Arc<Lease>) -> 
                 found,
             });
         }
-        readers.push(reader);
+        let schema = match readers.first() {
+            Some(first) => first.schema().clone(),
+            None => farrow_ipc::schema_of_segments(reader.schema(), descriptor.segments.len()),
+        };
+        readers.push(reader.with_metadata_of(&schema));
     }
     let first =
         readers.first().ok_or_else(|| ClientError::Answer { what: "a version without segments".into() })?;
     Ok(Frame {
         name: descriptor.name,
         version: descriptor.version,
+        region: descriptor.region_uuid,
         schema: first.schema().clone(),
         rows: descriptor.rows,
         bytes: descriptor.bytes,
         columns: None,
-        source: Arc::new(Source::Mapped { readers, mappings, process: std::process::id() }),
+        parts: None,
+        source: Arc::new(Source::Mapped { readers, mappings, within, process: std::process::id() }),
     })
 }

@@ -1,5 +1,7 @@
 //! Writing in place: segments in reservations of the region, published by one commit.
 
+use std::time::Duration;
+
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use farrow_ipc::{Plan, SegmentWriter};
@@ -9,7 +11,9 @@ use tokio::runtime::Handle;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
+use crate::granted::granted;
 use crate::info::Info;
+use crate::put_options::PutOptions;
 use crate::writer::{Mode, Target};
 
 /// Bytes of the first reservation of a writer that does not know how much will come. Each further one is twice as long,
@@ -24,10 +28,13 @@ const FEW: u64 = 256 << 10;
 /// Reservations grow beyond [`LARGEST`] to this part of what was written: an agent gives a process 64 of them.
 const PART: u64 = 16;
 
-/// How much is reserved for some batches.
+/// Between two attempts to give back what is being committed.
+const COMMITTING: Duration = Duration::from_millis(100);
+
+/// The room to reserve for some batches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Room {
-    /// What they need.
+    /// The bytes that they need.
     ForThis,
     /// Some more: they are not the last.
     ForMore,
@@ -43,7 +50,7 @@ pub(crate) struct InPlace {
     bytes: u64,
     /// Bytes of the next reservation, about.
     next: u64,
-    /// Whether the last batches had other dictionaries than those before.
+    /// True if the last batches had other dictionaries than those before.
     other_dictionaries: bool,
 }
 
@@ -121,7 +128,7 @@ impl InPlace {
         Ok(())
     }
 
-    /// Whether a segment had to be ended because the last batches have other dictionaries.
+    /// True if a segment had to be ended because the last batches have other dictionaries.
     pub(crate) fn other_dictionaries(&self) -> bool {
         self.other_dictionaries
     }
@@ -132,9 +139,10 @@ impl InPlace {
             let complete = blocking(open.file.written(), move || open.complete()).await?;
             self.add_complete(vec![complete]);
         }
-        let Target { client, name, mode, .. } = &self.target;
-        let mut request =
-            v1::CommitRequest { name: name.clone(), append: *mode == Mode::Append, ..Default::default() };
+        let Target { client, name, options: PutOptions { mode, keep, if_version, .. }, .. } =
+            self.target.clone();
+        let append = mode == Mode::Append;
+        let mut request = v1::CommitRequest { name, append, keep, if_version, ..Default::default() };
         match &self.complete[..] {
             [(reserved, len)] => (request.reservation, request.len) = (reserved.reservation.id, *len),
             several => {
@@ -172,7 +180,7 @@ impl InPlace {
     }
 }
 
-/// What became of batches.
+/// The outcome of adding batches.
 enum Added {
     /// They are in the segment.
     All(Box<OpenSegment>),
@@ -231,7 +239,7 @@ impl OpenSegment {
 struct Reserved {
     reservation: v1::Reservation,
     connection: Connection,
-    /// Where the abort is sent from: the last owner may be any thread.
+    /// The place where the abort is sent from: the last owner may be any thread.
     runtime: Handle,
     ended: bool,
 }
@@ -239,14 +247,17 @@ struct Reserved {
 impl Reserved {
     async fn take(target: &Target, len: u64) -> Result<Self, ClientError> {
         let connection = target.client.connection.clone();
-        let request = v1::ReserveRequest { len, name: target.name.clone() };
-        let reservation = connection.action_result(Action::Reserve, &request).await?;
-        Ok(Self { reservation, connection, runtime: Handle::current(), ended: false })
+        let (name, if_version) = (target.name.clone(), target.options.if_version);
+        let request = v1::ReserveRequest { len, name, if_version };
+        granted(async move {
+            let reservation = connection.action_result(Action::Reserve, &request).await?;
+            Ok(Self { reservation, connection, runtime: Handle::current(), ended: false })
+        })
+        .await
     }
 
     async fn give_back(mut self) -> Result<(), ClientError> {
-        let request = v1::AbortRequest { reservation: self.reservation.id };
-        self.connection.action::<()>(Action::Abort, &request).await?;
+        abort(&self.connection, self.reservation.id).await?;
         self.ended = true;
         Ok(())
     }
@@ -257,14 +268,26 @@ impl Drop for Reserved {
         if self.ended || self.connection.check_process().is_err() {
             return;
         }
-        let connection = self.connection.clone();
-        let request = v1::AbortRequest { reservation: self.reservation.id };
+        let (connection, id) = (self.connection.clone(), self.reservation.id);
         // If the runtime has ended, the agent ends the reservation with this process.
         self.runtime.spawn(async move {
-            if let Err(error) = connection.action::<()>(Action::Abort, &request).await {
+            if let Err(error) = abort(&connection, id).await {
                 tracing::warn!(%error, "a reservation could not be given back before this process ends");
             }
         });
+    }
+}
+
+/// Gives a reservation back, unless it has ended: a commit may have been given up that the agent then finished. One that is
+/// still under way is waited for.
+async fn abort(connection: &Connection, reservation: u64) -> Result<(), ClientError> {
+    let request = v1::AbortRequest { reservation };
+    loop {
+        match connection.action::<()>(Action::Abort, &request).await {
+            Err(error) if error.reason() == Some(Reason::Busy) => tokio::time::sleep(COMMITTING).await,
+            Err(error) if error.reason() == Some(Reason::NotHeld) => return Ok(()),
+            aborted => return aborted.map(drop),
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use farrow_proto::v1;
 
+use crate::retention::max_age;
+
 /// A version of a frame, as a listing tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
@@ -25,10 +27,27 @@ pub struct Info {
     /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
     /// replaced nor removed.
     pub foreign: bool,
-    /// How many of its latest versions the frame keeps; 0: all.
+    /// How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all.
     pub retention: u64,
+    /// How long it keeps each version but the latest, by the same retention; `None`: for ever.
+    pub max_age: Option<Duration>,
     /// Of a put: why its rows were streamed to the agent and not written in place, if they were.
     pub why: Option<String>,
+}
+
+/// A version in the list of its frame's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionInfo {
+    /// The version.
+    pub info: Info,
+    /// Bytes of the region that no other version has: what dropping this one alone gives up. Versions that were appended
+    /// to share the rest. 0 for a foreign file.
+    pub own_bytes: u64,
+    /// The user of the process that committed it, as the agent's host numbers users; 65534 for one that came over TCP,
+    /// and for a foreign file.
+    pub uid: u32,
+    /// Leases on it, of those that [`leases`](crate::Client::leases) tells this client.
+    pub leases: u64,
 }
 
 /// What dropping did.
@@ -78,6 +97,8 @@ pub struct LeaseInfo {
     pub bytes: u64,
     /// Time since the grant.
     pub age: Duration,
+    /// True if the process has released it, or has ended, and children that it forked may read on.
+    pub inherited: bool,
 }
 
 /// What holds the space of the region; bytes of its pool files, where nothing else is said.
@@ -103,12 +124,18 @@ pub struct Usage {
     pub leases: u64,
     /// Room in one half of the catalog.
     pub catalog_bytes: u64,
-    /// Of which is taken.
+    /// Bytes written into the half in use. It is compacted when it is full.
     pub catalog_committed: u64,
+    /// Bytes that compaction leaves of them: what versions, reservations and dropped names take. New versions are refused
+    /// before they are seven eighths of the room.
+    pub catalog_live: u64,
     /// Entries in the famfs log (a count).
     pub log_entries: u64,
     /// Entries that the famfs log can hold (a count).
     pub log_capacity: u64,
+    /// Bytes that a further pool file can have at most: see [`grow`](crate::Client::grow). 0 where famfs is mounted, whose
+    /// own tools make files.
+    pub growable: u64,
 }
 
 /// How an agent is.
@@ -153,15 +180,23 @@ impl From<v1::FrameInfo> for Info {
             validation,
             foreign: info.foreign,
             retention: info.retention,
+            max_age: max_age(info.max_age_seconds),
             why: None,
         }
     }
 }
 
+impl From<v1::VersionInfo> for VersionInfo {
+    fn from(version: v1::VersionInfo) -> Self {
+        let v1::VersionInfo { info, own_bytes, uid, leases } = version;
+        Self { info: info.unwrap_or_default().into(), own_bytes, uid, leases }
+    }
+}
+
 impl From<v1::LeaseInfo> for LeaseInfo {
     fn from(lease: v1::LeaseInfo) -> Self {
-        let v1::LeaseInfo { lease, pid, uid, name, version, bytes, age_millis } = lease;
-        Self { lease, pid, uid, name, version, bytes, age: Duration::from_millis(age_millis) }
+        let v1::LeaseInfo { lease, pid, uid, name, version, bytes, age_millis, inherited } = lease;
+        Self { lease, pid, uid, name, version, bytes, age: Duration::from_millis(age_millis), inherited }
     }
 }
 
@@ -179,10 +214,17 @@ impl From<v1::Usage> for Usage {
             leases: usage.leases,
             catalog_bytes: usage.catalog_bytes,
             catalog_committed: usage.catalog_committed,
+            catalog_live: usage.catalog_live,
             log_entries: usage.log_entries,
             log_capacity: usage.log_capacity,
+            growable: usage.growable,
         }
     }
+}
+
+/// A UUID as it is written; empty, where the agent sent none.
+pub(crate) fn region(uuid: &[u8]) -> String {
+    uuid::Uuid::from_slice(uuid).map_or_else(|_| String::new(), |uuid| uuid.to_string())
 }
 
 impl From<v1::HealthInfo> for Health {
@@ -192,8 +234,7 @@ impl From<v1::HealthInfo> for Health {
             serving,
             why: (!serving).then_some(why),
             version: agent_version,
-            region: uuid::Uuid::from_slice(&region_uuid)
-                .map_or_else(|_| String::new(), |uuid| uuid.to_string()),
+            region: region(&region_uuid),
             uptime: Duration::from_millis(uptime_millis),
         }
     }

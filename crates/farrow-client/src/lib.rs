@@ -31,16 +31,25 @@
 //! it afterwards, under the arrays, and so show this process wrong values or crash it. Rows that the agent streams are
 //! copies and have no such risk.
 //!
-//! A child that a process forks inherits neither connection nor leases nor what is mapped: it connects and gets again.
-//! Clients and frames of the parent are errors there; arrays of the parent must not be touched, their memory is gone.
+//! # Forked children
+//!
+//! A child that a process forks reads on what the parent had mapped, frames and arrays, also after the parent has dropped
+//! or replaced them, and when it has ended: the agent knows of the child by a lock that goes along with the mapping. It
+//! keeps the bytes until no child that may read them is left, or has the parent's client and frames.
+//!
+//! Clients, writers and watches are the parent's: in the child they are errors ([`ClientError::Forked`]), and it connects
+//! again. Nothing is inherited from an agent that gives no pages, and on a PCI BAR: then frames are errors
+//! ([`ClientError::ForkedFrame`]), and touching an array ends the child. So it does in a child of a raw `clone`, which
+//! calls no handlers of fork.
 //!
 //! # Asking again
 //!
 //! Calls that change nothing are made again when the connection breaks or a stream is cut off, up to five times within
-//! about three seconds: [`get`](Client::get), [`stream`](Client::stream) up to the first batch,
-//! [`snapshot`](Client::snapshot), [`list`](Client::list), [`stat`](Client::stat), [`leases`](Client::leases),
-//! [`usage`](Client::usage) and [`health`](Client::health). So they go on over a restart of the agent; a [`Watch`] does, too, by itself. All others are made once: if the connection
-//! breaks before their answer is there, the error says that they may have been carried out.
+//! about three seconds: [`get`](Client::get), [`locate`](Client::locate), [`stream`](Client::stream) up to the first batch,
+//! [`schema`](Client::schema), [`snapshot`](Client::snapshot), [`list`](Client::list), [`stat`](Client::stat),
+//! [`versions`](Client::versions), [`retentions`](Client::retentions), [`leases`](Client::leases), [`usage`](Client::usage) and [`health`](Client::health).
+//! So they go on over a restart of the agent; a [`Watch`] does, too, by itself. All others are made once: if the
+//! connection breaks before their answer is there, the error says that they may have been carried out.
 //! [`ClientError::is_transient`] tells which errors may pass.
 //!
 //! [`blocking`] offers the same to programs that are not async.
@@ -52,17 +61,26 @@ pub mod blocking;
 mod client;
 mod connection;
 mod credentials;
+mod dial;
 mod error;
 mod frame;
 mod get;
+mod granted;
 mod in_place;
 mod info;
+mod inheritance;
 mod lease;
+mod located;
 mod map_socket;
+mod of_process;
+mod put_options;
 mod put_stream;
 mod regions;
+mod retention;
 mod retry;
+mod selection;
 mod session;
+mod unreached;
 mod upkeep;
 mod watch;
 mod writer;
@@ -75,8 +93,12 @@ pub use error::{ClientError, chain};
 pub use farrow_proto::v1::Validation;
 pub use farrow_proto::{Reason, Retry};
 pub use frame::Frame;
-pub use info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
+pub use info::{Dropped, Health, Info, LeaseInfo, Usage, Verified, VersionInfo};
+pub use located::{Located, RemoteFrame};
 pub use map_socket::MapSocketError;
+pub use put_options::PutOptions;
+pub use retention::{Retention, RetentionRule, RetentionTarget};
+pub use selection::Selection;
 pub use watch::{Event, Watch};
 pub use writer::{Mode, Writer, Written};
 

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use farrow_proto::{FramingError, map_socket, v1};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -15,17 +16,17 @@ use rustix::net::{
     SocketAddrUnix, SocketFlags, SocketType, connect, recvmsg, send, socket_with,
 };
 
-/// How long an agent may take. It answers within a tenth of a millisecond.
+/// The time that an agent may take. It answers within a tenth of a millisecond.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Descriptors that are looked for: one more than there may be.
 const DESCRIPTORS: usize = 2;
 
-/// Why there is no descriptor.
+/// The reason why there is no descriptor.
 #[derive(Debug, thiserror::Error)]
 #[error("map socket {}: {source}", path.display())]
 pub struct MapSocketError {
-    /// Where it was looked for.
+    /// The place where it was looked for.
     path: PathBuf,
     source: Fault,
 }
@@ -47,16 +48,31 @@ enum Fault {
     /// The answer said that a descriptor came with it.
     #[error("{count} descriptors came with the answer, not one{}", if *truncated { ", and some were cut off" } else { "" })]
     Descriptors { count: usize, truncated: bool },
+    /// It gave a file of the medium.
+    #[error("the agent knows of no pages: it is older than this client")]
+    NoPages,
 }
 
 /// A descriptor of what `request` names, from the agent whose map socket is at `path`. It is open for reading only.
 ///
 /// Waits for the agent, for ten seconds if it does not answer.
 pub(crate) fn descriptor(path: &Path, request: &v1::MapSocketRequest) -> Result<File, MapSocketError> {
-    ask(path, request).map_err(|source| MapSocketError { path: path.to_owned(), source })
+    let (file, _) = ask(path, request).map_err(|source| MapSocketError { path: path.to_owned(), source })?;
+    Ok(file)
 }
 
-fn ask(path: &Path, request: &v1::MapSocketRequest) -> Result<File, Fault> {
+/// A page for this process, as [`descriptor`] gets its files, and its number.
+pub(crate) fn page(path: &Path, region: &Bytes) -> Result<(File, u64), MapSocketError> {
+    let request = v1::MapSocketRequest { region_uuid: region.clone(), page: true, ..Default::default() };
+    let given = ask(path, &request).and_then(|(file, page)| match page {
+        0 => Err(Fault::NoPages),
+        _ => Ok((file, page)),
+    });
+    given.map_err(|source| MapSocketError { path: path.to_owned(), source })
+}
+
+/// Returns what came, and the number of the page that it is.
+fn ask(path: &Path, request: &v1::MapSocketRequest) -> Result<(File, u64), Fault> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
         .map_err(io::Error::from)?;
     // Also the wait for an agent that accepts nothing.
@@ -74,30 +90,30 @@ fn ask(path: &Path, request: &v1::MapSocketRequest) -> Result<File, Fault> {
     }
 }
 
-fn answer(socket: &OwnedFd) -> Result<File, Fault> {
+fn answer(socket: &OwnedFd) -> Result<(File, u64), Fault> {
     let mut incoming = Incoming { socket, descriptors: Vec::new(), truncated: false };
     let (mut len, mut message) = ([0; map_socket::LEN], [0; map_socket::MAX_ANSWER]);
     incoming.read(&mut len)?;
     let (len, most) = (map_socket::message_len(len), message.len());
     let message = message.get_mut(..len).ok_or(Fault::Answer { len, most })?;
     incoming.read(message)?;
-    let v1::MapSocketAnswer { reason, text } = map_socket::decode_answer(message)?;
+    let v1::MapSocketAnswer { reason, text, page } = map_socket::decode_answer(message)?;
     if !reason.is_empty() {
         return Err(Fault::Refused { reason, text });
     }
     let Incoming { mut descriptors, truncated, .. } = incoming;
     let count = descriptors.len();
     match descriptors.pop() {
-        Some(descriptor) if count == 1 && !truncated => Ok(descriptor.into()),
+        Some(descriptor) if count == 1 && !truncated => Ok((descriptor.into(), page)),
         _ => Err(Fault::Descriptors { count, truncated }),
     }
 }
 
-/// What comes over a socket.
+/// The data that comes over a socket.
 struct Incoming<'a> {
     socket: &'a OwnedFd,
     descriptors: Vec<OwnedFd>,
-    /// Whether there were more than were looked for.
+    /// True if there were more than were looked for.
     truncated: bool,
 }
 

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 use arrow_flight::error::FlightError;
-use farrow_proto::{PUT_APPEND, PUT_REPLACE, v1};
+use farrow_proto::v1;
 use futures::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::info::Info;
-use crate::writer::{Mode, Target};
+use crate::writer::Target;
 
 /// Bytes of data in a message, about.
 const MESSAGE_BYTES: u64 = 1 << 20;
@@ -69,7 +69,7 @@ impl Drop for PutStream {
 }
 
 async fn put(target: Target, queue: mpsc::Receiver<Part>) -> Result<v1::FrameInfo, ClientError> {
-    let Target { client, name, schema, mode } = target;
+    let Target { client, name, schema, options } = target;
     let batches = futures::stream::unfold(queue, |mut queue| async {
         match queue.recv().await {
             Some(Part::Batch(batch)) => Some((batch, queue)),
@@ -87,12 +87,8 @@ async fn put(target: Target, queue: mpsc::Receiver<Part>) -> Result<v1::FrameInf
         .with_flight_descriptor(Some(Connection::descriptor(&name)))
         .build(slices);
     let (messages, failed) = until_failure(encoded);
-    let mode = match mode {
-        Mode::Replace => PUT_REPLACE,
-        Mode::Append => PUT_APPEND,
-    };
     tokio::select! {
-        published = client.connection.do_put(messages, mode) => published,
+        published = client.connection.do_put(messages, options) => published,
         Ok(error) = failed => Err(ClientError::Answer { what: format!("DoPut: {error}") }),
     }
 }

@@ -1,8 +1,9 @@
 //! The shared memory as this process maps it: each pool file once, kept mapped.
 //!
 //! The agent's map socket is asked for the medium first: a descriptor that the agent has opened cannot be of another
-//! file, and needs no right of this process on it. Only where there is none is the path opened that the agent names,
-//! which in a container may lead elsewhere. Either way the superblock's UUID is compared.
+//! file, and needs no right of this process on it. Only where there is none, and for writing, is the path opened that the
+//! agent names, which in a container may lead elsewhere, and where a copy may lie by now. Either way it is compared with
+//! the file that the agent has open, and the superblock's UUID with the agent's.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -11,13 +12,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
-use farrow_region::{FileRange, ReadMapping, SealedBytes, WriteMapping};
+use farrow_region::{FileIdentity, FileRange, ReadMapping, SealedBytes, WriteMapping};
 
 use crate::address::Address;
 use crate::error::ClientError;
+use crate::inheritance::Inheritance;
 use crate::map_socket;
 
-/// Where a famfs superblock holds the file system's UUID (16 bytes).
+/// The place where a famfs superblock holds the file system's UUID (16 bytes).
 const SUPERBLOCK_UUID_OFFSET: usize = 48;
 
 const FIRST_PAGE: FileRange = FileRange { offset: 0, len: 4096 };
@@ -25,36 +27,35 @@ const FIRST_PAGE: FileRange = FileRange { offset: 0, len: 4096 };
 /// Regions that this process has opened.
 #[derive(Debug)]
 pub(crate) struct Regions {
-    /// Where the agent's sockets are.
+    /// The place where the agent's sockets are.
     sockets: Option<PathBuf>,
+    inheritance: Arc<Inheritance>,
     opened: Mutex<Opened>,
 }
 
 #[derive(Debug, Default)]
 struct Opened {
-    /// By the path that the agent names. Without files of other programs, of which there may be any number.
-    files: HashMap<(Bytes, String), Arc<File>>,
-    pools: HashMap<PoolKey, Arc<ReadMapping>>,
+    /// Without files of other programs, of which there may be any number.
+    files: HashMap<FileKey, Arc<File>>,
+    /// By the pool's index.
+    pools: HashMap<(FileKey, u32), Arc<ReadMapping>>,
 }
 
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct PoolKey {
+/// A file as the agent names it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct FileKey {
     region: Bytes,
-    index: u32,
     path: String,
+    identity: FileIdentity,
 }
 
 impl Regions {
     /// Nothing opened yet, of the agent at `address`.
-    pub(crate) fn of_agent(address: &Address) -> Self {
-        let sockets = match address {
-            // The other socket lies beside this one, not beside a link to it.
-            Address::Unix(path) => {
-                std::fs::canonicalize(path).as_ref().unwrap_or(path).parent().map(Path::to_owned)
-            }
-            Address::Tcp(_) => None,
-        };
-        Self { sockets, opened: Mutex::default() }
+    pub(crate) fn of_agent(address: &Address, inheritance: Arc<Inheritance>) -> Self {
+        // The other socket lies beside this one, not beside a link to it.
+        let socket = address.socket().map(|path| std::fs::canonicalize(path).unwrap_or_else(|_| path.into()));
+        let sockets = socket.and_then(|path| path.parent().map(Path::to_owned));
+        Self { sockets, inheritance, opened: Mutex::default() }
     }
 
     /// The bytes of a segment, readable as long as `holder` is kept by them. Of a file that another program put into
@@ -66,6 +67,9 @@ impl Regions {
         holder: H,
     ) -> Result<SealedBytes, ClientError> {
         let len = number(segment.len, "segment length")?;
+        if let Some(socket) = self.map_socket(descriptor) {
+            self.inheritance.begin(&socket, &descriptor.region_uuid);
+        }
         // Files of other programs are mapped as long as they are used: a process may not have that many mappings.
         if let [extent] = segment.extents.as_slice()
             && extent.pool < FIRST_FOREIGN_FILE
@@ -76,7 +80,7 @@ impl Regions {
         }
         let (medium, ranges) = medium_ranges(&descriptor.pools, &segment.extents)?;
         let file = self.readable(&mut self.opened(), descriptor, medium)?;
-        Ok(ReadMapping::map(&*file, &ranges)?.sealed(0, len, holder)?)
+        Ok(ReadMapping::map_within(self.inheritance.family(), &*file, &ranges)?.sealed(0, len, holder)?)
     }
 
     /// The extents of a reservation, writable.
@@ -91,19 +95,18 @@ impl Regions {
         descriptor: &v1::MapDescriptor,
         pool: &v1::PoolFile,
     ) -> Result<Arc<ReadMapping>, ClientError> {
-        let region = descriptor.region_uuid.clone();
-        let key = PoolKey { region, index: pool.index, path: pool.path.clone() };
+        let key = (FileKey::new(&descriptor.region_uuid, pool), pool.index);
         let mut opened = self.opened();
         if let Some(mapping) = opened.pools.get(&key) {
             return Ok(mapping.clone());
         }
         let file = self.readable(&mut opened, descriptor, pool)?;
-        let mapping = ReadMapping::map(&*file, &ranges_of(pool))?;
+        let mapping = ReadMapping::map_within(self.inheritance.family(), &*file, &ranges_of(pool))?;
         opened.pools.insert(key, mapping.clone());
         Ok(mapping)
     }
 
-    /// What `medium` lies in, open for reading.
+    /// Opens what `medium` lies in for reading.
     fn readable(
         &self,
         opened: &mut Opened,
@@ -111,22 +114,18 @@ impl Regions {
         medium: &v1::PoolFile,
     ) -> Result<Arc<File>, ClientError> {
         let region = &descriptor.region_uuid;
-        let key = (region.clone(), medium.path.clone());
+        let key = FileKey::new(region, medium);
         if let Some(file) = opened.files.get(&key) {
             return Ok(file.clone());
         }
         let by_path = || open(medium, region, OpenOptions::new().read(true));
-        let file = match &self.sockets {
-            Some(sockets) if !descriptor.map_socket.is_empty() => {
-                match passed(&sockets.join(&descriptor.map_socket), medium, region) {
-                    Ok(file) => file,
-                    Err(asked) => by_path().map_err(|path| ClientError::NoDescriptor {
-                        path: path.into(),
-                        asked: asked.into(),
-                    })?,
-                }
-            }
-            _ => by_path()?,
+        let file = match self.map_socket(descriptor) {
+            Some(socket) => match passed(&socket, medium, region) {
+                Ok(file) => file,
+                Err(asked) => by_path()
+                    .map_err(|path| ClientError::NoDescriptor { path: path.into(), asked: asked.into() })?,
+            },
+            None => by_path()?,
         };
         let file = Arc::new(file);
         if medium.index < FIRST_FOREIGN_FILE || medium.superblock.is_empty() {
@@ -135,16 +134,36 @@ impl Regions {
         Ok(file)
     }
 
+    /// Returns where the agent's map socket is, if it has one that this process can reach.
+    fn map_socket(&self, descriptor: &v1::MapDescriptor) -> Option<PathBuf> {
+        let sockets = self.sockets.as_ref().filter(|_| !descriptor.map_socket.is_empty())?;
+        Some(sockets.join(&descriptor.map_socket))
+    }
+
     fn opened(&self) -> MutexGuard<'_, Opened> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What `medium` lies in, as the agent passes it over its map socket, if it belongs to `region`.
+impl FileKey {
+    fn new(region: &Bytes, medium: &v1::PoolFile) -> Self {
+        Self { region: region.clone(), path: medium.path.clone(), identity: named(medium) }
+    }
+}
+
+/// Returns which file the agent says that it has open.
+fn named(medium: &v1::PoolFile) -> FileIdentity {
+    FileIdentity { device: medium.device, inode: medium.inode }
+}
+
+/// Returns what `medium` lies in, as the agent passes it over its map socket, if it belongs to `region`.
 fn passed(socket: &Path, medium: &v1::PoolFile, region: &Bytes) -> Result<File, ClientError> {
     let ask = |superblock| {
         let region_uuid = region.clone();
-        map_socket::descriptor(socket, &v1::MapSocketRequest { region_uuid, pool: medium.index, superblock })
+        map_socket::descriptor(
+            socket,
+            &v1::MapSocketRequest { region_uuid, pool: medium.index, superblock, page: false },
+        )
     };
     let file = ask(false)?;
     if medium.superblock.is_empty() {
@@ -152,6 +171,7 @@ fn passed(socket: &Path, medium: &v1::PoolFile, region: &Bytes) -> Result<File, 
     } else {
         check_region(&ask(true)?, &medium.superblock, region)?;
     }
+    check_identity(&file, medium)?;
     Ok(file)
 }
 
@@ -167,10 +187,22 @@ fn open(medium: &v1::PoolFile, region: &Bytes, options: &OpenOptions) -> Result<
         let superblock = open(&medium.superblock, OpenOptions::new().read(true))?;
         check_region(&superblock, &medium.superblock, region)?;
     }
+    check_identity(&file, medium)?;
     Ok(file)
 }
 
-/// Whether the superblock at the start of `file` is `region`'s.
+/// Refuses a file that is not the one that the agent has open: a copy of a region has its UUID, too.
+fn check_identity(file: &File, medium: &v1::PoolFile) -> Result<(), ClientError> {
+    let path = Path::new(&medium.path);
+    let found = FileIdentity::of(file).map_err(|source| ClientError::Open { path: path.into(), source })?;
+    let expected = named(medium);
+    if found == expected || expected == (FileIdentity { device: 0, inode: 0 }) {
+        return Ok(());
+    }
+    Err(ClientError::OtherFile { path: path.into(), expected, found })
+}
+
+/// Checks whether the superblock at the start of `file` is `region`'s.
 fn check_region(file: &File, path: &str, region: &Bytes) -> Result<(), ClientError> {
     // Mapped, because a device has no read(2).
     let mut found = [0; 16];
@@ -254,6 +286,7 @@ mod tests {
             path: "/m".into(),
             ranges: vec![range(0x10000, 0x3000), range(0x90000, 0x2000)],
             superblock: String::new(),
+            ..v1::PoolFile::default()
         }
     }
 

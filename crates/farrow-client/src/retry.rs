@@ -43,7 +43,7 @@ mod tests {
         ClientError::Refused { reason, code: Code::Aborted, message: String::new() }
     }
 
-    /// How often it is asked if every answer is this.
+    /// Counts how often it is asked if every answer is this.
     async fn times(answer: impl Fn() -> Result<(), ClientError>) -> usize {
         let asked = Cell::new(0);
         let ask = || {

@@ -15,6 +15,7 @@ use tonic::{Code, Streaming};
 use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::lease::{Lease, Releases};
+use crate::of_process::OfProcess;
 
 /// A version and the lease on it.
 pub(crate) type Mapped = (v1::MapDescriptor, Lease);
@@ -47,14 +48,14 @@ struct Requests {
     waiting: HashMap<u64, Waiting>,
 }
 
-/// Who asked to map something.
+/// A caller that waits for a mapping.
 #[derive(Debug)]
 struct Waiting {
     answer: oneshot::Sender<Result<MappedAll, ClientError>>,
     releases: Releases,
 }
 
-/// What came of each name in a request to map.
+/// The result for each name in a request to map.
 #[derive(Debug)]
 pub(crate) struct MappedAll {
     /// In the order of the names.
@@ -66,7 +67,7 @@ pub(crate) struct MappedAll {
 /// The client's half of a stream.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    queue: mpsc::UnboundedSender<FlightData>,
+    queue: OfProcess<mpsc::UnboundedSender<FlightData>>,
     seq: u64,
 }
 
@@ -179,7 +180,7 @@ impl Session {
         let leases = leases.to_vec();
         match &mut lock(&self.requests).sender {
             Some(sender) => {
-                sender.send(Request::Release(v1::ReleaseRequest { leases }));
+                sender.send(Request::Release(v1::ReleaseRequest { leases, ..Default::default() }));
                 true
             }
             None => false,
@@ -191,7 +192,7 @@ impl Session {
 pub(crate) async fn begin(connection: &Connection) -> Result<(Sender, Streaming<FlightData>), ClientError> {
     let (queue, mut queued) = mpsc::unbounded_channel();
     let requests = futures::stream::poll_fn(move |context| queued.poll_recv(context));
-    let mut sender = Sender { queue, seq: 0 };
+    let mut sender = Sender { queue: OfProcess::new(queue), seq: 0 };
     let client = concat!("farrow-client ", env!("CARGO_PKG_VERSION")).to_owned();
     let hello = Request::Hello(v1::Hello { versions: vec![SESSION_VERSION], client });
     let first = sender.message(hello).with_descriptor(FlightDescriptor::new_cmd(SESSION_COMMAND));
@@ -219,7 +220,7 @@ pub(crate) async fn next(
     }
 }
 
-/// What a refusal within an answer means.
+/// Returns what a refusal within an answer means.
 pub(crate) fn refused(refusal: v1::Refusal) -> ClientError {
     ClientError::Refused {
         reason: Reason::parse(&refusal.reason),

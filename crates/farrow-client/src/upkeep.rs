@@ -8,10 +8,14 @@ use prost::Message;
 
 use crate::client::Client;
 use crate::error::ClientError;
-use crate::info::{Dropped, Health, Info, LeaseInfo, Usage, Verified};
+use crate::info::{Dropped, Health, Info, LeaseInfo, Usage, Verified, VersionInfo};
+use crate::retention::{self, Retention, RetentionRule, RetentionTarget};
 
 impl Client {
-    /// The latest version of each frame whose name begins with `prefix`, by name.
+    /// The latest version of each frame of `prefix`, by name. Prefixes are of whole components: `sales` is the frame of
+    /// that name and all frames below it, `sales/` all below it, and the empty one every frame; `sales/2024*` is all
+    /// frames whose names begin with that text. A `*` elsewhere and a `?` are refused
+    /// ([`Reason::InvalidName`](crate::Reason::InvalidName)).
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -44,6 +48,31 @@ impl Client {
     pub async fn stat(&self, name: &str) -> Result<Info, ClientError> {
         let request = v1::StatRequest { name: name.to_owned(), version: 0 };
         Ok(self.connection.action_result::<v1::FrameInfo>(Action::Stat, &request).await?.into())
+    }
+
+    /// The versions that a frame has, oldest first.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// for version in client.versions("sales/orders").await? {
+    ///     println!("@{}: {} bytes of its own", version.info.version, version.own_bytes);
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`], with [`Reason::NotFound`](crate::Reason::NotFound) if there is no such frame.
+    pub async fn versions(&self, name: &str) -> Result<Vec<VersionInfo>, ClientError> {
+        let mut versions: Vec<VersionInfo> = Vec::new();
+        loop {
+            let after = versions.last().map_or(0, |last| last.info.version);
+            let request = v1::VersionsRequest { name: name.to_owned(), after, limit: 0 };
+            let page: Vec<v1::VersionInfo> = self.connection.action(Action::Versions, &request).await?;
+            if page.is_empty() {
+                return Ok(versions);
+            }
+            versions.extend(page.into_iter().map(VersionInfo::from));
+        }
     }
 
     /// Has the agent read a frame's latest version, or `name@version`, and compare every batch with the checksum
@@ -93,7 +122,8 @@ impl Client {
         self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
     }
 
-    /// Removes all frames whose names begin with `prefix`, which must not be empty: all of them at once, or none.
+    /// Removes all frames of `prefix` ([as `list`](Self::list) takes it), which must not be empty: all of them at once, or
+    /// none.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -105,21 +135,87 @@ impl Client {
         self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
     }
 
-    /// Keeps the `last` latest versions of a frame from now on (0: all of them); older ones are removed.
+    /// Says what a frame keeps from now on; versions that are too many are removed at once. With `None` nothing is said of
+    /// the frame alone any more, and it keeps what its longest prefix [says](Self::retain_prefix), or all.
+    ///
+    /// It ends when the whole frame is removed. If there is no such frame yet, it waits for it.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
-    /// assert_eq!(client.retain("sales/orders", 1).await?.versions, 1);
+    /// use farrow_client::Retention;
+    ///
+    /// assert_eq!(client.retain("sales/orders", Retention::last(1)).await?.versions, 1);
     /// assert_eq!(client.stat("sales/orders").await?.retention, 1);
+    /// client.retain("sales/orders", None).await?;
     /// # Ok(()) });
     /// ```
-    pub async fn retain(&self, name: &str, last: u64) -> Result<Dropped, ClientError> {
-        let request = v1::RetainRequest { name: name.to_owned(), last };
+    pub async fn retain(
+        &self,
+        name: &str,
+        retention: impl Into<Option<Retention>>,
+    ) -> Result<Dropped, ClientError> {
+        self.set_retention(RetentionTarget::Frame(name.to_owned()), retention.into()).await
+    }
+
+    /// Says what all frames of `prefix` ([as `list`](Self::list) takes it, but of whole components; the empty one is the
+    /// region) keep from now on, those that are yet to come included, or with `None` takes that back. Of a frame one
+    /// retention holds, as a whole: its own, or else that of the longest prefix that has one. It takes the right to drop
+    /// each of them.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// use farrow_client::Retention;
+    ///
+    /// client.retain_prefix("", Retention::last(10)).await?;
+    /// assert_eq!(client.retain_prefix("sales/", Retention::last(1)).await?.versions, 1);
+    /// client.retain_prefix("sales/", None).await?;
+    /// assert_eq!(client.stat("sales/orders").await?.retention, 10);
+    /// # Ok(()) });
+    /// ```
+    pub async fn retain_prefix(
+        &self,
+        prefix: &str,
+        retention: impl Into<Option<Retention>>,
+    ) -> Result<Dropped, ClientError> {
+        self.set_retention(RetentionTarget::Prefix(prefix.to_owned()), retention.into()).await
+    }
+
+    async fn set_retention(
+        &self,
+        target: RetentionTarget,
+        retention: Option<Retention>,
+    ) -> Result<Dropped, ClientError> {
+        let request = retention::request(target, retention);
         self.connection.action_result::<v1::DropResult>(Action::Retain, &request).await.map(Dropped::from)
     }
 
-    /// Removes the versions of all frames whose names begin with `prefix` that are older than `age`, by the agent's
-    /// clock; the latest version of each stays unless `latest` is set.
+    /// The retentions that are set and that hold for frames of `prefix` ([as `list`](Self::list) takes it): those of
+    /// prefixes, then those of single frames, each by name. Those below which the client may read nothing are left out.
+    ///
+    /// ```
+    /// # farrow_integration_tests::Example::new().run(async |client| {
+    /// use farrow_client::{Retention, RetentionTarget};
+    ///
+    /// client.retain_prefix("sales/", Retention::last(3)).await?;
+    /// let rules = client.retentions("sales/orders").await?;
+    /// assert_eq!(rules[0].target, RetentionTarget::Prefix("sales/".to_owned()));
+    /// # Ok(()) });
+    /// ```
+    pub async fn retentions(&self, prefix: &str) -> Result<Vec<RetentionRule>, ClientError> {
+        let mut rules: Vec<v1::RetentionRule> = Vec::new();
+        loop {
+            let after = rules.last().cloned();
+            let request = v1::RetentionsRequest { prefix: prefix.to_owned(), after, limit: 0 };
+            let page: Vec<v1::RetentionRule> = self.connection.action(Action::Retentions, &request).await?;
+            if page.is_empty() {
+                return Ok(rules.into_iter().map(RetentionRule::from).collect());
+            }
+            rules.extend(page);
+        }
+    }
+
+    /// Removes the versions of all frames of `prefix` ([as `list`](Self::list) takes it) that are older than `age`, by the
+    /// agent's clock; the latest version of each stays unless `latest` is set.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {

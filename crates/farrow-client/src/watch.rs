@@ -15,15 +15,17 @@ use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::frame::Frame;
 use crate::info::Info;
+use crate::of_process::OfProcess;
+use crate::selection::Selection;
 use crate::session::{self, Sender};
 
-/// How long an agent that was stopped may take to come back before a watch gives up.
+/// The time that an agent that was stopped may take to come back before a watch gives up.
 const AWAY: Duration = Duration::from_secs(10);
 
 /// Between two attempts to connect to it.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What happened to a frame that is watched.
+/// An event of a frame that is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
@@ -55,13 +57,13 @@ pub struct Watch {
 #[derive(Debug)]
 struct Stream {
     connection: Connection,
-    answers: Streaming<FlightData>,
+    answers: OfProcess<Streaming<FlightData>>,
     // The stream ends with it.
     _sender: Sender,
 }
 
 impl Watch {
-    /// Begins a watch on frames whose names begin with `prefix`.
+    /// Begins a watch on the frames of `prefix`.
     pub(crate) async fn prefix(origin: Connection, prefix: &str) -> Result<Self, ClientError> {
         Self::begin(origin, What::Prefix(prefix.to_owned()), None).await
     }
@@ -149,15 +151,20 @@ impl Watch {
             Some((_, Answer::Refusal(refusal))) => return Err(session::refused(refusal)),
             other => return Err(ClientError::Answer { what: format!("a watch begins with {other:?}") }),
         }
-        self.stream = Some(Stream { connection, answers, _sender: sender });
+        self.stream = Some(Stream { connection, answers: OfProcess::new(answers), _sender: sender });
         Ok(())
     }
 }
 
 /// See [`Client::wait_for`].
-pub(crate) async fn wait_for(client: &Client, name: &str, timeout: Duration) -> Result<Frame, ClientError> {
+pub(crate) async fn wait_for(
+    client: &Client,
+    name: &str,
+    timeout: Duration,
+    wanted: &Selection,
+) -> Result<Frame, ClientError> {
     // However short the time is, there is one look.
-    if let Some(frame) = look(client, name).await? {
+    if let Some(frame) = look(client, name, wanted).await? {
         return Ok(frame);
     }
     let waiting = async {
@@ -166,7 +173,7 @@ pub(crate) async fn wait_for(client: &Client, name: &str, timeout: Duration) -> 
         let mut watch = Watch::begin(origin, what, Some(From::Version(1))).await?;
         loop {
             watch.next().await?;
-            if let Some(frame) = look(client, name).await? {
+            if let Some(frame) = look(client, name, wanted).await? {
                 return Ok(frame);
             }
         }
@@ -177,8 +184,8 @@ pub(crate) async fn wait_for(client: &Client, name: &str, timeout: Duration) -> 
     }
 }
 
-async fn look(client: &Client, name: &str) -> Result<Option<Frame>, ClientError> {
-    match client.get(name).await {
+async fn look(client: &Client, name: &str, wanted: &Selection) -> Result<Option<Frame>, ClientError> {
+    match client.get_selected(name, wanted).await {
         Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
         result => result.map(Some),
     }

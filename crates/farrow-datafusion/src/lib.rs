@@ -14,7 +14,7 @@
 //! let session = SessionContext::new();
 //!
 //! // One version of one frame.
-//! session.register_table("orders", Arc::new(FrameTable::try_new(client.get("sales/orders@7").await?)?))?;
+//! session.register_table("orders", Arc::new(FrameTable::open(&client, "sales/orders@7").await?))?;
 //! session.sql("SELECT count(*) FROM orders").await?.show().await?;
 //!
 //! // Every frame whose name begins with sales/, as a schema: the latest version at each statement.
@@ -25,8 +25,9 @@
 //! # }
 //! ```
 //!
-//! A scan hands DataFusion the arrays that lie in the mapping, of the columns that the query names and no others. It
-//! is split evenly over DataFusion's threads, however many record batches there are, and stops at a LIMIT. Filters are
+//! A scan takes the columns that the query names and no others, is split evenly over DataFusion's threads, however many
+//! record batches there are, and stops at a LIMIT. Of a frame that is mapped it hands out the arrays that lie in the
+//! mapping; of one that is not, such as one of an agent over TCP, it streams those columns and rows. Filters are
 //! DataFusion's: farrow keeps no statistics of values, so there is nothing that it could leave out.
 //!
 //! DataFusion's Arrow is one major version behind farrow's. What passes from one to the other does so by the Arrow C
@@ -36,6 +37,7 @@
 mod bridge;
 mod scan;
 mod schema;
+mod source;
 mod table;
 
 pub use schema::FrameSchema;

@@ -1,13 +1,13 @@
 //! Reading a frame in parallel.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_59::array::RecordBatch;
 use arrow_59::datatypes::Schema;
 use datafusion_common::stats::Precision;
 use datafusion_common::tree_node::TreeNodeRecursion;
-use datafusion_common::{DataFusionError, Result, Statistics, internal_err};
+use datafusion_common::{Result, Statistics, internal_err};
 use datafusion_execution::TaskContext;
 use datafusion_execution::config::SessionConfig;
 use datafusion_physical_expr::{EquivalenceProperties, PhysicalExpr};
@@ -20,19 +20,19 @@ use datafusion_physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties,
     ReplaceChildrenOptions, SendableRecordBatchStream,
 };
-use farrow_client::Frame;
-use futures::stream;
+use futures::{StreamExt, TryStreamExt, stream};
 
 use crate::bridge::Bridge;
+use crate::source::Source;
 
 /// Some columns of a frame, in partitions of about as many rows each.
 #[derive(Debug, Clone)]
 pub(crate) struct FrameScan {
-    frame: Frame,
-    /// Whether it has all of its columns.
+    source: Source,
+    /// True if it has all columns.
     whole: bool,
     bridge: Bridge,
-    /// Rows that are enough, of each partition.
+    /// The first so many rows are enough.
     fetch: Option<usize>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
@@ -40,23 +40,20 @@ pub(crate) struct FrameScan {
 
 impl FrameScan {
     pub(crate) fn try_new(
-        frame: &Frame,
+        source: &Source,
         projection: Option<&[usize]>,
         fetch: Option<usize>,
         config: &SessionConfig,
     ) -> Result<Self> {
-        let frame = match projection {
-            Some(columns) => {
-                let schema = frame.schema().project(columns).map_err(external)?;
-                let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
-                frame.select(&names).map_err(external)?
-            }
-            None => frame.clone(),
+        let source = match projection {
+            Some(columns) => source.project(columns)?,
+            None => source.clone(),
         };
-        let bridge = Bridge::try_new(frame.schema())?;
+        let bridge = Bridge::try_new(source.schema())?;
         // More partitions than batches of DataFusion's size would have threads wait for nothing.
-        let rows = rows(&frame).min(fetch.unwrap_or(usize::MAX));
-        let partitions = rows.div_ceil(config.batch_size()).clamp(1, config.target_partitions().max(1));
+        let rows = rows(&source).unwrap_or(usize::MAX).min(fetch.unwrap_or(usize::MAX));
+        let most = config.target_partitions().min(source.most_partitions()).max(1);
+        let partitions = rows.div_ceil(config.batch_size()).clamp(1, most);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(bridge.schema())),
             Partitioning::UnknownPartitioning(partitions),
@@ -64,7 +61,7 @@ impl FrameScan {
             Boundedness::Bounded,
         );
         Ok(Self {
-            frame,
+            source,
             whole: projection.is_none(),
             bridge,
             fetch,
@@ -76,14 +73,25 @@ impl FrameScan {
     fn partitions(&self) -> usize {
         self.properties.partitioning.partition_count()
     }
+
+    /// The rows of a partition: consecutive ones, so that every row is in one partition, also where there are fewer record
+    /// batches than threads.
+    fn range(&self, partition: usize) -> Range<u64> {
+        let fetch = self.fetch.map_or(u64::MAX, |rows| rows as u64);
+        let all = self.source.rows().map_or(fetch, |rows| rows.min(fetch));
+        let (all, partitions) = (u128::from(all), self.partitions() as u128);
+        // No larger than `all`.
+        let row = |share: usize| u64::try_from(all * share as u128 / partitions).unwrap_or(u64::MAX);
+        row(partition)..row(partition + 1)
+    }
 }
 
-/// What is known of a frame's rows without reading one; `whole`: with all of its columns.
-pub(crate) fn statistics(frame: &Frame, schema: &Schema, whole: bool) -> Statistics {
-    let bytes = usize::try_from(frame.bytes()).unwrap_or(usize::MAX);
+/// Statistics that are known without reading a row; `whole`: of all columns.
+pub(crate) fn statistics(source: &Source, schema: &Schema, whole: bool) -> Statistics {
+    let bytes = source.bytes().filter(|_| whole).and_then(|bytes| usize::try_from(bytes).ok());
     let mut statistics = Statistics::new_unknown(schema)
-        .with_num_rows(Precision::Exact(rows(frame)))
-        .with_total_byte_size(if whole { Precision::Inexact(bytes) } else { Precision::Absent });
+        .with_num_rows(rows(source).map_or(Precision::Absent, Precision::Exact))
+        .with_total_byte_size(bytes.map_or(Precision::Absent, Precision::Inexact));
     statistics.calculate_total_byte_size(schema);
     statistics
 }
@@ -124,17 +132,16 @@ impl ExecutionPlan for FrameScan {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let slices = Slices {
-            scan: self.clone(),
-            partition,
-            next: partition * self.frame.num_batches() / self.partitions(),
-            current: None,
-            left: self.fetch.unwrap_or(usize::MAX),
-            batch_size: context.session_config().batch_size(),
-            metrics: BaselineMetrics::new(&self.metrics, partition),
-        };
+        let (bridge, size) = (self.bridge.clone(), context.session_config().batch_size());
+        let slices = self.source.batches(self.range(partition)).map(move |batch| -> Result<_> {
+            let batch = bridge.batch(batch?)?;
+            let starts = (0..batch.num_rows()).step_by(size);
+            Ok(stream::iter(starts.map(move |at| Ok(batch.slice(at, size.min(batch.num_rows() - at))))))
+        });
+        let metrics = BaselineMetrics::new(&self.metrics, partition);
+        let slices = slices.try_flatten().inspect_ok(move |slice| metrics.record_output(slice.num_rows()));
         let schema = Arc::clone(self.bridge.schema());
-        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, stream::iter(slices)))))
+        Ok(Box::pin(cooperative(RecordBatchStreamAdapter::new(schema, slices))))
     }
 
     fn metrics(&self) -> Option<MetricsSet> {
@@ -146,15 +153,15 @@ impl ExecutionPlan for FrameScan {
         _: &[Arc<Statistics>],
         args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
-        let mut found = statistics(&self.frame, self.bridge.schema(), self.whole);
+        let found = statistics(&self.source, self.bridge.schema(), self.whole);
+        let mut found = found.with_fetch(self.fetch, 0, 1)?;
         if args.partition().is_some() {
-            // The partitions are as even as the batches are.
+            // The partitions are as even as rows can be divided.
             let share = |of: &Precision<usize>| of.map(|all| all / self.partitions()).to_inexact();
             found.num_rows = share(&found.num_rows);
             found.total_byte_size = share(&found.total_byte_size);
-            return Ok(Arc::new(found.with_fetch(self.fetch, 0, 1)?));
         }
-        Ok(Arc::new(found.with_fetch(self.fetch, 0, self.partitions())?))
+        Ok(Arc::new(found))
     }
 
     fn fetch(&self) -> Option<usize> {
@@ -170,12 +177,11 @@ impl DisplayAs for FrameScan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let columns: Vec<&str> =
             self.bridge.schema().fields().iter().map(|field| field.name().as_str()).collect();
+        let (name, version) = self.source.version();
         write!(
             f,
-            "FrameScan: frame={}@{}, mapped={}, partitions={}, projection=[{}]",
-            self.frame.name(),
-            self.frame.version(),
-            self.frame.zero_copy(),
+            "FrameScan: frame={name}@{version}, mapped={}, partitions={}, projection=[{}]",
+            self.source.is_mapped(),
             self.partitions(),
             columns.join(", ")
         )?;
@@ -183,78 +189,6 @@ impl DisplayAs for FrameScan {
     }
 }
 
-/// The rows of one partition, in slices of the size that DataFusion works with.
-///
-/// With B batches and P partitions, a partition is B of the B * P shares that there are if each batch is cut into P: so
-/// every row is in one partition, also where there are fewer batches than threads.
-struct Slices {
-    scan: FrameScan,
-    partition: usize,
-    /// The batch to decode next.
-    next: usize,
-    /// What of the last one is not yet handed out.
-    current: Option<RecordBatch>,
-    /// Rows until there are enough.
-    left: usize,
-    batch_size: usize,
-    metrics: BaselineMetrics,
-}
-
-impl Slices {
-    /// This partition's rows of the next batch; `None` behind the last.
-    fn open(&mut self) -> Option<Result<RecordBatch>> {
-        let scan = &self.scan;
-        let (batches, partitions) = (scan.frame.num_batches(), scan.partitions());
-        let shares = self.partition * batches..(self.partition + 1) * batches;
-        let index = self.next;
-        if index * partitions >= shares.end || index >= batches {
-            return None;
-        }
-        self.next += 1;
-        let decode = || {
-            let batch = scan.frame.batch(index).map_err(external)?;
-            let rows = batch.num_rows();
-            let row =
-                |share: usize| rows * share.saturating_sub(index * partitions).min(partitions) / partitions;
-            let (start, end) = (row(shares.start), row(shares.end));
-            Ok(scan.bridge.batch(batch)?.slice(start, end - start))
-        };
-        Some(decode())
-    }
-}
-
-impl Iterator for Slices {
-    type Item = Result<RecordBatch>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while self.left > 0 {
-            let current = match self.current.take().filter(|batch| batch.num_rows() > 0) {
-                Some(batch) => batch,
-                None => match self.open()? {
-                    Ok(batch) => {
-                        self.current = Some(batch);
-                        continue;
-                    }
-                    Err(error) => {
-                        self.left = 0;
-                        return Some(Err(error));
-                    }
-                },
-            };
-            let rows = current.num_rows().min(self.batch_size).min(self.left);
-            self.left -= rows;
-            self.current = Some(current.slice(rows, current.num_rows() - rows));
-            self.metrics.record_output(rows);
-            return Some(Ok(current.slice(0, rows)));
-        }
-        None
-    }
-}
-
-fn rows(frame: &Frame) -> usize {
-    usize::try_from(frame.rows()).unwrap_or(usize::MAX)
-}
-
-fn external(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DataFusionError {
-    DataFusionError::External(error.into())
+fn rows(source: &Source) -> Option<usize> {
+    source.rows().map(|rows| usize::try_from(rows).unwrap_or(usize::MAX))
 }

@@ -10,8 +10,8 @@ use farrow_client::{Client, ClientError, Reason};
 
 use crate::table::FrameTable;
 
-/// The frames whose names begin with a prefix, each a table by the rest of its name: with the prefix `sales/`,
-/// `sales/orders` is the table `orders`, and its version 7 `"orders@7"`. A name with anything but lower-case letters,
+/// The frames below a prefix, each a table by the rest of its name: with the prefix `sales`, `sales/orders` is the table
+/// `orders`, and its version 7 `"orders@7"`. A name with anything but lower-case letters,
 /// digits and underlines is quoted in SQL.
 ///
 /// A table is the latest version at the time when a statement is planned, got anew for each, one after another:
@@ -21,6 +21,7 @@ use crate::table::FrameTable;
 #[derive(Debug)]
 pub struct FrameSchema {
     client: Client,
+    /// Empty, or with `/` at its end.
     prefix: String,
     names: RwLock<Vec<String>>,
 }
@@ -31,7 +32,11 @@ impl FrameSchema {
     /// # Errors
     /// If the agent does not answer.
     pub async fn open(client: Client, prefix: &str) -> Result<Self, ClientError> {
-        let schema = Self { client, prefix: prefix.to_owned(), names: RwLock::default() };
+        let mut prefix = prefix.to_owned();
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            prefix.push('/');
+        }
+        let schema = Self { client, prefix, names: RwLock::default() };
         schema.refresh().await?;
         Ok(schema)
     }
@@ -56,8 +61,8 @@ impl SchemaProvider for FrameSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        match self.client.get(&format!("{}{name}", self.prefix)).await {
-            Ok(frame) => Ok(Some(Arc::new(FrameTable::try_new(frame)?))),
+        match self.client.locate(&format!("{}{name}", self.prefix)).await {
+            Ok(located) => Ok(Some(Arc::new(FrameTable::of(located.into())?))),
             // An impossible name is the name of no table.
             Err(error) if matches!(error.reason(), Some(Reason::NotFound | Reason::InvalidName)) => Ok(None),
             Err(error) => Err(DataFusionError::External(Box::new(error))),

@@ -5,7 +5,10 @@ use std::sync::{Arc, OnceLock};
 
 use famfs_format::{ENTRY_LEN, LOG_HEADER_LEN, LOG_OFFSET, MIN_LOG_LEN, SUPERBLOCK_LEN, Superblock};
 use farrow_region::{Media, MemMedia};
-use farrow_store::{FormatOptions, FrameName, NewSegment, NewVersion, Owner, Store, Validation, check};
+use farrow_store::{
+    FormatOptions, FrameName, NewSegment, NewVersion, Owner, Prefix, Retention, RetentionTarget, Store,
+    Validation, check,
+};
 use uuid::Uuid;
 
 use crate::bytes::{put, seal_farrow, u16_at, u32_at, u64_at};
@@ -170,15 +173,23 @@ impl Seeds {
             if turn % 5 == 4 {
                 store.drop_frame(&frame(turn / 5), None).expect("a frame");
             }
-            // The frame may have been dropped.
             if turn % 20 == 11 {
-                store.retain(&frame(turn), NonZeroU64::new(turn % 3)).ok();
+                let retention =
+                    Retention { last: NonZeroU64::new(turn % 3), max_age_seconds: NonZeroU64::new(turn) };
+                let below = RetentionTarget::Prefix(Prefix::parse("frames/").expect("a prefix"));
+                for (target, uid) in [(RetentionTarget::Frame(frame(turn)), 1), (below, 2)] {
+                    store
+                        .retain(&target, Some(retention).filter(|_| turn < 60), uid)
+                        .expect("room in the catalog");
+                }
             }
             if turn % 16 == 3 {
-                store.expire("frames/", 1_700_000_000_000_000, false).expect("a time");
+                store
+                    .expire(&Prefix::parse("frames/").expect("a prefix"), 1_700_000_000_000_000, false)
+                    .expect("a time");
             }
             if turn % 32 == 30 {
-                store.drop_prefix("frames/2").ok();
+                store.drop_prefix(&Prefix::pattern("frames/2*").expect("a prefix")).ok();
             }
             if turn % 16 == 5 {
                 catalogs.push(catalog_of(&media));
@@ -189,8 +200,11 @@ impl Seeds {
     }
 }
 
+/// Two short names, and two of which the small catalog cannot remember the numbers of both.
 fn frame(turn: u64) -> FrameName {
-    FrameName::parse(&format!("frames/{}", turn % 4)).expect("a valid name")
+    let number = turn % 4;
+    let long = if number < 2 { "" } else { &"n".repeat(190) };
+    FrameName::parse(&format!("frames/{number}{long}")).expect("a valid name")
 }
 
 fn version(reservation: u64, turn: u64) -> NewVersion {

@@ -5,13 +5,14 @@ use std::ops::{ControlFlow, Range};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::IpcError;
+use crate::file_bytes::Source;
 use crate::layout::{Layout, MessageBlock};
 use crate::problem::Place;
 
-/// Bytes hashed between two reports of progress.
-const PIECE: usize = 16 << 20;
+/// Bytes that are copied and hashed between two reports of progress.
+const PIECE: usize = 1 << 20;
 
-/// What was recorded of a segment at its commit.
+/// The records of a segment from its commit.
 #[derive(Clone, Copy, Debug)]
 pub struct Recorded<'a> {
     /// [`Layout::metadata_digest`].
@@ -21,19 +22,19 @@ pub struct Recorded<'a> {
 }
 
 impl Recorded<'_> {
-    /// Checks that `bytes` are what was committed: the structure by the digest, then every block by its
-    /// checksum. `progress` is told how many bytes of blocks were done since it was told last, and whether to go on.
+    /// Checks that a file is what was committed: the structure by the digest, then every block by its
+    /// checksum. Somebody may write it meanwhile. `progress` is told how many bytes of blocks were done since it was told last, and whether to go on.
     ///
     /// # Errors
-    /// Any of [`Layout::verify_foreign`]; [`IpcError::Digest`]; [`IpcError::Checksum`] for the first block that
+    /// Any of [`Layout::verify_foreign_copy`]; [`IpcError::Digest`]; [`IpcError::Checksum`] for the first block that
     /// differs, record batches before dictionary batches; [`IpcError::ChecksumCount`]; [`IpcError::Ended`].
     pub fn verify(
         &self,
-        bytes: &[u8],
+        source: &(impl Source + ?Sized),
         mut progress: impl FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Layout, IpcError> {
         // What is aligned otherwise has another digest.
-        let layout = Layout::verify_foreign(bytes)?;
+        let layout = Layout::verify_foreign_copy(source)?;
         let found = layout.metadata_digest();
         if found != self.metadata_digest {
             return Err(IpcError::Digest { expected: self.metadata_digest, found });
@@ -46,14 +47,7 @@ impl Recorded<'_> {
             return Err(IpcError::ChecksumCount { expected: blocks, found: self.checksums.len() });
         }
         for ((place, range), &expected) in layout.blocks().zip(self.checksums) {
-            let mut hash = Xxh3::new();
-            for piece in bytes[range].chunks(PIECE) {
-                hash.update(piece);
-                if progress(piece.len() as u64).is_break() {
-                    return Err(IpcError::Ended);
-                }
-            }
-            let found = hash.digest();
+            let found = digest(source, range, &mut progress)?;
             if found != expected {
                 return Err(IpcError::Checksum { place, expected, found });
             }
@@ -64,15 +58,16 @@ impl Recorded<'_> {
 
 impl Layout {
     /// xxh3 (64 bits) of every record batch, then of every dictionary batch, each in the footer's order: of the
-    /// whole block, that is of the encapsulated message and its body. Reads all of them, about 20 GB/s.
+    /// whole block, that is of the encapsulated message and its body. Reads all of them.
     ///
     /// # Errors
-    /// [`IpcError::OtherBytes`] unless `bytes` are as long as what was verified.
-    pub fn checksums(&self, bytes: &[u8]) -> Result<Vec<u64>, IpcError> {
-        if bytes.len() as u64 != self.file_len() {
-            return Err(IpcError::OtherBytes { expected: self.file_len(), found: bytes.len() as u64 });
+    /// [`IpcError::OtherBytes`] unless the file is as long as what was verified; [`IpcError::Read`].
+    pub fn checksums(&self, source: &(impl Source + ?Sized)) -> Result<Vec<u64>, IpcError> {
+        if source.len() != self.file_len() {
+            return Err(IpcError::OtherBytes { expected: self.file_len(), found: source.len() });
         }
-        Ok(self.blocks().map(|(_, range)| xxhash_rust::xxh3::xxh3_64(&bytes[range])).collect())
+        let go_on = |_| ControlFlow::Continue(());
+        self.blocks().map(|(_, range)| digest(source, range, &mut { go_on })).collect()
     }
 
     /// In the order of the checksums: which block, and where in the file.
@@ -82,6 +77,26 @@ impl Layout {
         let dictionaries = dictionaries.map(|(index, block)| (Place::Dictionary(index), block));
         batches.chain(dictionaries).map(|(place, block)| (place, range(block)))
     }
+}
+
+/// Of a range of the file, from copies of its pieces.
+fn digest(
+    source: &(impl Source + ?Sized),
+    range: Range<usize>,
+    progress: &mut impl FnMut(u64) -> ControlFlow<()>,
+) -> Result<u64, IpcError> {
+    let mut hash = Xxh3::new();
+    let mut copied = vec![0; range.len().min(PIECE)];
+    for start in range.clone().step_by(PIECE) {
+        let piece = &mut copied[..(range.end - start).min(PIECE)];
+        let (position, len) = (start as u64, piece.len() as u64);
+        source.read_at(position, piece).map_err(|source| IpcError::Read { position, len, source })?;
+        hash.update(piece);
+        if progress(len).is_break() {
+            return Err(IpcError::Ended);
+        }
+    }
+    Ok(hash.digest())
 }
 
 fn range(block: &MessageBlock) -> Range<usize> {

@@ -17,13 +17,15 @@ use crate::message::BatchHeader;
 use crate::problem::{ArrayProblem, Part, Place};
 use crate::schema::{MAX_ARRAY_LEN, dictionary_id};
 
-/// What the values of one batch are checked against.
+/// The rules for the values of one batch.
 pub(crate) struct Rules<'a> {
     pub(crate) place: Place,
     /// The power of two on which buffers begin, counted from the beginning of the file.
     pub(crate) alignment: u64,
-    /// Whether the batch of a dictionary comes before this one.
+    /// True if the batch of a dictionary comes before this one.
     pub(crate) dictionary: &'a dyn Fn(i64) -> bool,
+    /// True if that batch may be left out if nothing refers to it. The format lets it; Arrow C++ reads no such file.
+    pub(crate) may_lack_dictionary: bool,
 }
 
 /// Checks a record batch's columns, and gives where in the file views lie.
@@ -62,7 +64,7 @@ struct Columns<'a> {
     buffers_read: usize,
     variadic: Option<VectorIter<'a, i64>>,
     body: Range<usize>,
-    /// Where in the body the last buffer ended.
+    /// The place in the body where the last buffer ended.
     end: u64,
     column: usize,
     views: Vec<Range<usize>>,
@@ -116,7 +118,7 @@ impl<'a> Columns<'a> {
         Ok(node)
     }
 
-    /// What follows the validity bitmap of an array that has one.
+    /// Checks what follows the validity bitmap of an array that has one.
     fn values(&mut self, field: &Field, data_type: &DataType, node: Node) -> Result<(), IpcError> {
         match data_type {
             DataType::Boolean => self.buffer(field, node.len.div_ceil(8)).map(drop),
@@ -156,8 +158,7 @@ impl<'a> Columns<'a> {
                 self.elements(field, node.len, width(keys))?;
                 match dictionary_id(field) {
                     Some(id) if (self.rules.dictionary)(id) => Ok(()),
-                    // The batch of a dictionary may be left out if nothing refers to it.
-                    _ if node.nulls == node.len => Ok(()),
+                    _ if self.rules.may_lack_dictionary && node.nulls == node.len => Ok(()),
                     _ => Err(self.refuse(field, ArrayProblem::NoDictionary)),
                 }
             }

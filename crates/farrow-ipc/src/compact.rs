@@ -60,7 +60,7 @@ fn try_compact(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     }
 }
 
-/// Whether arrays of this type may hold on to values that none of their elements is.
+/// True if arrays of this type may hold on to values that none of their elements is.
 fn retains(data_type: &DataType) -> bool {
     match data_type {
         DataType::Utf8View | DataType::BinaryView | DataType::ListView(_) | DataType::LargeListView(_) => {

@@ -14,17 +14,21 @@ use arrow_ipc::reader::RecordBatchDecoder;
 use arrow_schema::{ArrowError, Schema, SchemaRef};
 
 use crate::error::{IpcError, MAX_VIEW_SHARING};
-use crate::file_bytes::FileBodies;
+use crate::file_bytes::FileBytes as _;
 use crate::footer::Block;
 use crate::layout::Layout;
 use crate::message::BatchHeader;
 use crate::problem::Place;
+use crate::values::{self, Dictionaries};
 
 /// Up to this many columns the decoder's own projection is used: it compares each column of the schema with
 /// each one asked for, and beyond that decoding all of them is cheaper.
 const MAX_PROJECTION: usize = 64;
 
-/// What is known of the values in the bytes.
+/// The largest alignment of an Arrow value in memory (128-bit integers), in bytes.
+const VALUE_ALIGNMENT: usize = 16;
+
+/// The trust in the values in the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Values {
     /// Nothing: they are validated.
@@ -36,10 +40,10 @@ pub(crate) enum Values {
 /// The values of every dictionary, by its id.
 pub(crate) fn dictionaries(
     layout: &Layout,
-    bytes: &impl FileBodies,
+    bytes: &Buffer,
     values: Values,
 ) -> Result<HashMap<i64, ArrayRef>, IpcError> {
-    bytes.check(layout.file_len())?;
+    check(bytes, layout.file_len())?;
     let mut dictionaries = HashMap::with_capacity(layout.dictionaries().len());
     for (index, block) in layout.dictionaries().iter().enumerate() {
         let block = block.in_memory();
@@ -47,7 +51,7 @@ pub(crate) fn dictionaries(
         let metadata = bytes.piece(block.metadata())?;
         let dictionary = layout.dictionary_header(&metadata, &block, index, &known)?;
         let place = Place::Dictionary(index);
-        let message = Body { bytes: bytes.body(block.body())?, place, values };
+        let message = Body { bytes: body(bytes, block.body()), place, values };
         message.check_views(&block, &dictionary.views, layout.file_len())?;
         let schema = Arc::new(Schema::new(vec![dictionary.values]));
         let batch = message.decode(&dictionary.header, schema, &dictionaries, None)?;
@@ -59,13 +63,13 @@ pub(crate) fn dictionaries(
 /// Record batch `index`, or some of its columns in the order asked for.
 pub(crate) fn batch(
     layout: &Layout,
-    bytes: &impl FileBodies,
+    bytes: &Buffer,
     dictionaries: &HashMap<i64, ArrayRef>,
     index: usize,
     columns: Option<&[usize]>,
     values: Values,
 ) -> Result<RecordBatch, IpcError> {
-    bytes.check(layout.file_len())?;
+    check(bytes, layout.file_len())?;
     let batches = layout.batches();
     let block = batches.get(index).ok_or(IpcError::NoBatch { index, batches: batches.len() })?.in_memory();
     let fields = layout.schema().fields().len();
@@ -76,7 +80,7 @@ pub(crate) fn batch(
     let metadata = bytes.piece(block.metadata())?;
     let (header, views) = layout.batch_header(&metadata, &block, index, &known)?;
     let place = Place::Batch(index);
-    let message = Body { bytes: bytes.body(block.body())?, place, values };
+    let message = Body { bytes: body(bytes, block.body()), place, values };
     message.check_views(&block, &views, layout.file_len())?;
     let schema = Arc::clone(layout.schema());
     match columns {
@@ -86,6 +90,23 @@ pub(crate) fn batch(
         }
         columns => message.decode(&header, schema, dictionaries, columns),
     }
+}
+
+/// Checks whether `bytes` can be the file of `file_len` bytes whose structure was read.
+pub(crate) fn check(bytes: &Buffer, file_len: u64) -> Result<(), IpcError> {
+    let found = bytes.len() as u64;
+    if found != file_len {
+        return Err(IpcError::OtherBytes { expected: file_len, found });
+    }
+    match bytes.as_ptr().addr() % VALUE_ALIGNMENT {
+        0 => Ok(()),
+        misalignment => Err(IpcError::Address { misalignment, need: VALUE_ALIGNMENT }),
+    }
+}
+
+/// The body of a message, which lies there.
+pub(crate) fn body(bytes: &Buffer, range: Range<usize>) -> Buffer {
+    bytes.slice_with_length(range.start, range.len())
 }
 
 /// The body of a message whose structure was checked.
@@ -105,7 +126,7 @@ impl Body {
         columns: Option<&[usize]>,
     ) -> Result<RecordBatch, IpcError> {
         let decode = || -> Result<RecordBatch, ArrowError> {
-            RecordBatchDecoder::try_new(
+            let batch = RecordBatchDecoder::try_new(
                 &self.bytes,
                 header.batch,
                 schema,
@@ -114,11 +135,21 @@ impl Body {
             )?
             .with_projection(columns)
             .with_skip_validation(skip_validation(self.values))
-            .read_record_batch()
+            .read_record_batch()?;
+            if self.values != Values::Validated {
+                values::check_nulls(&batch)?;
+            }
+            Ok(batch)
         };
         // Whatever the closure was at is dropped with it; nothing outside sees it half done.
         match catch_unwind(AssertUnwindSafe(decode)) {
-            Ok(decoded) => decoded.map_err(|source| IpcError::Values { place: self.place, source }),
+            Ok(decoded) => {
+                let batch = decoded.map_err(|source| IpcError::Values { place: self.place, source })?;
+                if self.values != Values::Validated {
+                    values::check(&batch, self.place, columns, Dictionaries::Checked)?;
+                }
+                Ok(batch)
+            }
             Err(panic) => {
                 Err(IpcError::DecoderPanicked { place: self.place, message: panic_message(panic.as_ref()) })
             }
@@ -173,7 +204,7 @@ fn skip_validation(values: Values) -> UnsafeFlag {
     flag
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message").to_owned()
 }

@@ -1,15 +1,16 @@
-//! What can be wrong with a segment, and what was asked for and cannot be had.
+//! Errors of a segment, and of requests that cannot be met.
 
-use arrow_schema::ArrowError;
+use arrow_schema::{ArrowError, DataType};
 use flatbuffers::InvalidFlatbuffer;
 
-use crate::file_bytes::MAX_COPY;
 use crate::problem::{
-    ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, Part, Place, TypeProblem,
+    ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, MetadataProblem, Part, Place, TypeProblem,
+    ValueProblem,
 };
+use crate::schema_difference::SchemaDifference;
 
-/// Why batches cannot become a segment, or why bytes are not one. Lengths and positions are bytes unless said
-/// otherwise; positions count from the beginning of the file.
+/// The reasons why batches cannot become a segment, or why bytes are not one. Lengths and positions are bytes unless
+/// said otherwise; positions count from the beginning of the file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IpcError {
@@ -24,7 +25,7 @@ pub enum IpcError {
     /// `ARROW1` is missing at the beginning or the end.
     #[error("no ARROW1 at byte {position}: not an Arrow IPC file, or written only in part")]
     Magic {
-        /// Where it should be.
+        /// The place where it should be.
         position: u64,
     },
     /// The footer does not fit between the first magic and its own length.
@@ -40,15 +41,23 @@ pub enum IpcError {
     Flatbuffer {
         /// Whose metadata.
         place: Place,
-        /// What the verifier found.
+        /// The verifier's error.
         source: Box<InvalidFlatbuffer>,
+    },
+    /// Metadata that not every reader takes.
+    #[error("{place}: {problem}")]
+    Metadata {
+        /// Whose metadata.
+        place: Place,
+        /// The fault.
+        problem: MetadataProblem,
     },
     /// Metadata lacks what every file has.
     #[error("{place}: {part} missing")]
     Missing {
         /// Whose metadata.
         place: Place,
-        /// What it lacks.
+        /// The part that it lacks.
         part: Part,
     },
     /// Not metadata version V5, which Arrow writes since 1.0.
@@ -60,12 +69,15 @@ pub enum IpcError {
         found: i16,
     },
     /// Bytes of the other endianness.
-    #[error("values are not stored in this machine's byte order, and farrow does not swap them")]
+    #[error(
+        "the schema says that values are big-endian, and farrow reads little-endian only. pyarrow swaps them: \
+         `client.put(name, pyarrow.ipc.open_stream(path).read_all())`, of a file `pyarrow.ipc.open_file(path)`"
+    )]
     Endianness,
     /// The schema is not one.
     #[error("schema: {source}")]
     Schema {
-        /// What arrow found.
+        /// Arrow's error.
         source: ArrowError,
     },
     /// A type that cannot be held in a segment.
@@ -73,51 +85,51 @@ pub enum IpcError {
     Type {
         /// The field's name.
         field: String,
-        /// What is wrong with its type.
+        /// The fault of its type.
         problem: TypeProblem,
     },
     /// The footer's entry for a message is wrong.
     #[error("{place}: block at {position}, {metadata_len} + {body_len} bytes, {problem}")]
     Block {
-        /// Which message.
+        /// The message.
         place: Place,
-        /// Where the footer says it begins.
+        /// The place where the footer says it begins.
         position: i64,
         /// Bytes of its metadata, prefix and padding included.
         metadata_len: i32,
         /// Bytes of its body.
         body_len: i64,
-        /// What is wrong.
+        /// The fault.
         problem: BlockProblem,
     },
     /// A message is not what its place asks for.
     #[error("{place}: {problem}")]
     Message {
-        /// Which message.
+        /// The message.
         place: Place,
-        /// What is wrong.
+        /// The fault.
         problem: MessageProblem,
     },
     /// A dictionary batch that has no place in a segment.
     #[error("{place}: dictionary {id} {problem}")]
     Dictionary {
-        /// Which message, or the footer if the schema is wrong.
+        /// The message, or the footer if the schema is wrong.
         place: Place,
         /// The id that connects fields and dictionary batches.
         id: i64,
-        /// What is wrong.
+        /// The fault.
         problem: DictionaryProblem,
     },
     /// An array's lengths or buffers do not fit its type, its parent or its message.
     #[error("{place}: column {column} ({field:?}): {problem}")]
     Array {
-        /// Which message.
+        /// The message.
         place: Place,
         /// The top-level column, from 0.
         column: usize,
         /// The name of the field, which may lie within that column.
         field: String,
-        /// What is wrong.
+        /// The fault.
         problem: ArrayProblem,
     },
     /// A message describes more than the schema has.
@@ -125,7 +137,7 @@ pub enum IpcError {
         "{place}: {nodes} field nodes, {buffers} buffers and {variadic} variadic counts more than the schema has"
     )]
     Leftover {
-        /// Which message.
+        /// The message.
         place: Place,
         /// Field nodes left.
         nodes: usize,
@@ -137,12 +149,24 @@ pub enum IpcError {
     /// More rows than can be counted.
     #[error("more rows than 2^64 in one segment")]
     TooManyRows,
+    /// A value that its type does not allow.
+    #[error("{place}: column {column} ({field:?}): {problem}")]
+    Value {
+        /// The message, or the one of the batches given.
+        place: Place,
+        /// The top-level column, from 0.
+        column: usize,
+        /// The name of the field, which may lie within that column.
+        field: String,
+        /// The fault.
+        problem: ValueProblem,
+    },
     /// The values are invalid: offsets, keys, views, UTF-8 or null counts.
     #[error("{place}: {source}")]
     Values {
-        /// Which message.
+        /// The message.
         place: Place,
-        /// What arrow found.
+        /// Arrow's error.
         source: ArrowError,
     },
     /// Views of one message share so much that reading them would take out of all proportion.
@@ -152,7 +176,7 @@ pub enum IpcError {
         MAX_VIEW_SHARING
     )]
     SharedViews {
-        /// Which message.
+        /// The message.
         place: Place,
         /// Sum of the lengths of all its views.
         total: u64,
@@ -162,9 +186,9 @@ pub enum IpcError {
     /// The decoder panicked, which the structure check is there to prevent.
     #[error("{place}: the Arrow decoder panicked ({message}); please report this file")]
     DecoderPanicked {
-        /// Which message.
+        /// The message.
         place: Place,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
     },
     /// The bytes lie at an address at which Arrow cannot use them in place.
@@ -180,23 +204,35 @@ pub enum IpcError {
     /// Bytes that are to be copied cannot be read.
     #[error("{len} bytes at {position} of the file cannot be read: {source}")]
     Read {
-        /// Where they begin.
+        /// The place where they begin.
         position: u64,
-        /// How many.
+        /// The number.
         len: u64,
-        /// What the source said.
+        /// The source's error.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A message too long to be copied.
+    /// A row or a dictionary that no message can hold.
     #[error(
-        "{len} bytes at {position} of the file are to be copied in one piece, at most {MAX_COPY} are: map the file, \
-         or write it in smaller batches"
+        "{place}: row {row} does not fit into a message of a stream, which has at most {most} bytes: map the frame, or \
+         publish it in smaller pieces"
     )]
-    TooLongToCopy {
-        /// Where they begin.
-        position: u64,
-        /// How many.
-        len: u64,
+    LargeMessage {
+        /// The batch or dictionary.
+        place: Place,
+        /// The row, from 0.
+        row: u64,
+        /// The most bytes of a message.
+        most: u64,
+    },
+    /// A batch that has other rows than it had.
+    #[error("{place}: {found} rows where there were {expected}: its metadata was changed since the commit")]
+    RowsChanged {
+        /// The batch.
+        place: Place,
+        /// Rows now.
+        found: u64,
+        /// Rows before.
+        expected: u64,
     },
     /// Not the bytes the layout was made from.
     #[error("{found} bytes given, the layout was made from {expected}")]
@@ -222,7 +258,7 @@ pub enum IpcError {
          changed since"
     )]
     Checksum {
-        /// Which message.
+        /// The message.
         place: Place,
         /// As recorded.
         expected: u64,
@@ -243,52 +279,111 @@ pub enum IpcError {
     /// No such batch.
     #[error("batch {index} asked for, there are {batches}")]
     NoBatch {
-        /// What was asked for, from 0.
+        /// The requested index, from 0.
         index: usize,
-        /// How many there are.
+        /// The number that there is.
         batches: usize,
     },
     /// No such column.
     #[error("column {index} asked for, there are {columns}")]
     NoColumn {
-        /// What was asked for, from 0.
+        /// The requested index, from 0.
         index: usize,
-        /// How many there are.
+        /// The number that there is.
         columns: usize,
     },
+    /// A column that is to be sent twice.
+    #[error("column {index} asked for twice: ask for each once")]
+    ColumnTwice {
+        /// The column, from 0.
+        index: usize,
+    },
     /// A batch to be written is not of the schema.
-    #[error("batch {batch} does not fit the schema: {source}")]
+    #[error(
+        "batch {batch} (counted from 0) is not of the schema of those before it: {}",
+        difference.with_advice(*fits_by_name)
+    )]
     BatchSchema {
         /// Its number among those given, from 0.
         batch: usize,
-        /// What arrow found.
-        source: ArrowError,
+        /// The first thing that differs.
+        difference: Box<SchemaDifference>,
+        /// True if it would be taken if its columns were matched by name.
+        fits_by_name: bool,
+    },
+    /// A batch to be matched by name has other columns, or such as cannot be cast without loss.
+    #[error(
+        "batch {batch} (counted from 0) cannot be matched by name and cast without loss: {}",
+        difference.with_advice(false)
+    )]
+    ByName {
+        /// Its number among those given, from 0.
+        batch: usize,
+        /// The first thing that differs.
+        difference: Box<SchemaDifference>,
+    },
+    /// Values that the type of their column cannot take, though it takes most of theirs.
+    #[error(
+        "batch {batch} (counted from 0), column {column} ({field:?}): not all values of {found} can be cast to {expected} \
+         without loss: {source}. Change them first, or publish the batch as a frame of its own"
+    )]
+    Cast {
+        /// The number of their batch among those given, from 0.
+        batch: usize,
+        /// The column, from 0.
+        column: usize,
+        /// Its name.
+        field: String,
+        /// Their type.
+        found: Box<DataType>,
+        /// The type of the column.
+        expected: Box<DataType>,
+        /// Arrow's error.
+        source: Box<ArrowError>,
+    },
+    /// A row, or a dictionary, that is too large once it is cast.
+    #[error(
+        "batch {batch} (counted from 0), column {column} ({field:?}): a row or dictionary would have {bytes} bytes once it \
+         is cast, at most {most} are made: cast it first"
+    )]
+    CastLength {
+        /// The number of its batch among those given, from 0.
+        batch: usize,
+        /// The largest column, from 0.
+        column: usize,
+        /// Its name.
+        field: String,
+        /// Bytes that all columns would have.
+        bytes: u64,
+        /// The most that they may have.
+        most: u64,
     },
     /// More batches than a segment counts.
     #[error("{batches} batches, a segment has at most {}: join them first", u32::MAX)]
     TooManyBatches {
-        /// How many were given.
+        /// The number that was given.
         batches: usize,
     },
     /// Batches cannot be joined, or their dictionaries not made one.
     #[error(
-        "column {column} ({field:?}) cannot be joined: {source}. Publish it in smaller pieces, or with larger keys"
+        "column {column} ({field:?}) cannot be joined: {source}. With larger keys it can, which pyarrow makes by \
+         `column.cast(pyarrow.dictionary(pyarrow.int32(), value_type))`"
     )]
     Join {
         /// The column, from 0.
         column: usize,
         /// Its name.
         field: String,
-        /// What arrow found.
+        /// Arrow's error.
         source: ArrowError,
     },
     /// Writing failed: the sink refused bytes, or the batches were not prepared.
     #[error("segment not written: {source}")]
     Write {
-        /// What arrow or the sink reported.
+        /// The error of arrow or of the sink.
         source: ArrowError,
     },
 }
 
-/// How many times the file's length the views of one message may add up to.
+/// The most that the views of one message may add up to, in lengths of the file.
 pub(crate) const MAX_VIEW_SHARING: u64 = 64;

@@ -10,6 +10,7 @@ use flatbuffers::{ForwardsUOffset, Vector, VerifierOptions};
 
 use crate::error::IpcError;
 use crate::file_bytes::FileBytes;
+use crate::flatbuffer;
 use crate::problem::{BlockProblem, Part, Place, TypeProblem};
 
 const MAGIC: &[u8; 6] = b"ARROW1";
@@ -29,7 +30,7 @@ pub(crate) struct Footer<'a> {
     pub(crate) encoded: Cow<'a, [u8]>,
 }
 
-/// Where a message lies in the file, in bytes. Within the file, so that sums do not overflow.
+/// The place where a message lies in the file, in bytes. Within the file, so that sums do not overflow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) position: usize,
@@ -56,6 +57,7 @@ impl<'a> Footer<'a> {
         let footer = root_as_footer_with_opts(&verifier_options(encoded.len()), &encoded)
             .map_err(|source| IpcError::Flatbuffer { place: Place::Footer, source: Box::new(source) })?;
         check_version(footer.version(), Place::Footer)?;
+        flatbuffer::check_footer(&footer)?;
         let encoded_schema =
             footer.schema().ok_or(IpcError::Missing { place: Place::Footer, part: Part::Schema })?;
         let schema = read_schema(encoded_schema)?;
@@ -69,7 +71,7 @@ impl<'a> Footer<'a> {
     }
 }
 
-/// What the verifier allows in a flatbuffer of `len` bytes: nothing that a tree written out once would not
+/// Returns what the verifier allows in a flatbuffer of `len` bytes: nothing that a tree written out once would not
 /// have. Tables and strings may be referred to more than once, and a few bytes could otherwise stand for
 /// gigabytes.
 pub(crate) fn verifier_options(len: usize) -> VerifierOptions {
@@ -120,7 +122,7 @@ pub(crate) fn read_schema(encoded: FbSchema<'_>) -> Result<Schema, IpcError> {
 type Fields<'a> = Vector<'a, ForwardsUOffset<arrow_ipc::Field<'a>>>;
 
 /// Type ids are stored as 32-bit numbers and cut to 8 bits by the decoder; without ids it numbers the
-/// children, and panics at the 129th.
+/// children, and panics at the 129th, while Arrow C++ takes 128 for -128.
 fn check_unions(fields: Option<Fields<'_>>) -> Result<(), IpcError> {
     for field in fields.iter().flatten() {
         let children = field.children();
@@ -130,7 +132,7 @@ fn check_unions(fields: Option<Fields<'_>>) -> Result<(), IpcError> {
             let count = children.map_or(0, |children| children.len());
             let in_range = match union.typeIds() {
                 Some(ids) => ids.len() == count && ids.iter().all(|id| (0..=127).contains(&id)),
-                None => count <= 128,
+                None => count <= 127,
             };
             if !in_range {
                 let field = field.name().unwrap_or_default().to_owned();

@@ -5,22 +5,22 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_buffer::Buffer;
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::columns::{self, Rules};
-use crate::decode::{self, Values};
 use crate::error::IpcError;
 use crate::file_bytes::{Copied, FileBytes, Source};
 use crate::footer::{Block, Footer};
 use crate::message::{self, BatchHeader};
+use crate::moving;
 use crate::problem::{DictionaryProblem, Place};
 use crate::schema::{check_types, dictionary_types, schema_fingerprint};
 
 /// The boundary on which every buffer of a segment begins, in bytes.
 pub(crate) const SEGMENT_ALIGNMENT: u64 = 64;
 /// The boundary that the Arrow format asks of every file, in bytes.
-const FORMAT_ALIGNMENT: u64 = 8;
+pub(crate) const FORMAT_ALIGNMENT: u64 = 8;
 
 /// A file whose structure was checked: every message and every buffer lies where, and is as long as, the
 /// schema and the array lengths need it.
@@ -40,13 +40,13 @@ pub struct Layout {
     alignment: u64,
 }
 
-/// Where a record batch or dictionary batch lies in the file. Positions and lengths are bytes.
+/// The place where a record batch or dictionary batch lies in the file. Positions and lengths are bytes.
 ///
 /// The encapsulated message, prefix included, is `[position, position + metadata_len)`; its flatbuffer begins
 /// 8 bytes in. The body follows directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MessageBlock {
-    /// Where the message begins.
+    /// The place where the message begins.
     pub position: u64,
     /// Prefix, flatbuffer and padding.
     pub metadata_len: u64,
@@ -80,27 +80,46 @@ impl Layout {
         Self::read(bytes, FORMAT_ALIGNMENT)
     }
 
-    /// As [`Layout::verify_foreign`], of a file that somebody may write meanwhile: its metadata is copied, and
-    /// the copy is checked. What is found was true of the copy; the file may differ by now.
+    /// As [`Layout::verify`], of a segment that somebody may write meanwhile: its metadata is copied, and the copy
+    /// is checked. What is found was true of the copy; the file may differ by now.
     ///
     /// # Errors
     /// As [`Layout::verify`], and [`IpcError::Read`].
-    pub fn verify_copy(source: &impl Source) -> Result<Self, IpcError> {
+    pub fn verify_copy(source: &(impl Source + ?Sized)) -> Result<Self, IpcError> {
+        Self::read(&Copied(source), SEGMENT_ALIGNMENT)
+    }
+
+    /// As [`Layout::verify_copy`], of a file that another program wrote.
+    ///
+    /// # Errors
+    /// As [`Layout::verify_copy`].
+    pub fn verify_foreign_copy(source: &(impl Source + ?Sized)) -> Result<Self, IpcError> {
         Self::read(&Copied(source), FORMAT_ALIGNMENT)
     }
 
-    /// Decodes every batch with all of arrow's validation: offsets, keys, views, UTF-8, null counts. Reads all
-    /// bytes, 5 to 10 GB/s for strings; keeps nothing.
+    /// Validates every batch as arrow does: offsets, keys, views, UTF-8, null counts. Checks also values that arrow lets
+    /// pass and pyarrow does not (times, dates, decimals, dense unions), and that a column which is not nullable refers
+    /// to no null. Reads all bytes, 5 to 10 GB/s for strings; keeps nothing. Somebody may write the bytes meanwhile: then
+    /// the result may be true of none that were there together, but nothing panics.
     ///
     /// # Errors
-    /// [`IpcError::Values`] for the first invalid batch, [`IpcError::SharedViews`] if reading it would take
+    /// [`IpcError::Values`] and [`IpcError::Value`] for the first invalid batch, [`IpcError::SharedViews`] if reading it would take
     /// out of all proportion, [`IpcError::Address`] and [`IpcError::OtherBytes`] if `bytes` cannot be what was
     /// verified. A panic in the decoder is caught and reported as [`IpcError::DecoderPanicked`].
     pub fn validate_values(&self, bytes: Buffer) -> Result<(), IpcError> {
-        let dictionaries = decode::dictionaries(self, &bytes, Values::Unproved)?;
-        (0..self.batches.len()).try_for_each(|index| {
-            decode::batch(self, &bytes, &dictionaries, index, None, Values::Unproved).map(drop)
-        })
+        self.validate_values_while(bytes, || true)
+    }
+
+    /// As [`Layout::validate_values`], for as long as `goes_on` says so, which is asked before each batch.
+    ///
+    /// # Errors
+    /// As [`Layout::validate_values`], and [`IpcError::Ended`].
+    pub fn validate_values_while(
+        &self,
+        bytes: Buffer,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Result<(), IpcError> {
+        moving::validate(self, &bytes, &mut goes_on)
     }
 
     /// The schema, from the footer.
@@ -139,6 +158,15 @@ impl Layout {
         schema_fingerprint(&self.schema)
     }
 
+    /// The same, its schema with the metadata of `schema`.
+    pub(crate) fn with_metadata_of(self, schema: &Schema) -> Self {
+        if self.schema.metadata() == schema.metadata() {
+            return self;
+        }
+        let schema = Schema::new_with_metadata(self.schema.fields().clone(), schema.metadata().clone());
+        Self { schema: Arc::new(schema), ..self }
+    }
+
     /// Dictionary batch `index` with the metadata `metadata`, checked against what `known` says of the
     /// dictionaries before it.
     pub(crate) fn dictionary_header<'a>(
@@ -156,7 +184,7 @@ impl Layout {
             return Err(refuse(DictionaryProblem::Replaced));
         }
         let values = Field::new(format!("dictionary {id}"), value_type.clone(), true);
-        let rules = Rules { place, alignment: self.alignment, dictionary: known };
+        let rules = self.rules(place, known);
         let views = columns::check(&header, block, std::iter::once(&values), &rules)?;
         Ok(DictionaryHeader { id, values, header, views })
     }
@@ -172,9 +200,13 @@ impl Layout {
         let place = Place::Batch(index);
         let header = message::record_batch(metadata, block, place)?;
         let fields = self.schema.fields().iter().map(AsRef::as_ref);
-        let rules = Rules { place, alignment: self.alignment, dictionary: known };
+        let rules = self.rules(place, known);
         let views = columns::check(&header, block, fields, &rules)?;
         Ok((header, views))
+    }
+
+    fn rules<'a>(&self, place: Place, dictionary: &'a dyn Fn(i64) -> bool) -> Rules<'a> {
+        Rules { place, alignment: self.alignment, dictionary, may_lack_dictionary: false }
     }
 
     fn read(bytes: &(impl FileBytes + ?Sized), alignment: u64) -> Result<Self, IpcError> {
@@ -218,7 +250,7 @@ pub(crate) struct DictionaryHeader<'a> {
     /// Its values as the column of a batch; the message itself does not say their type.
     pub(crate) values: Field,
     pub(crate) header: BatchHeader<'a>,
-    /// Where in the file views lie.
+    /// The places in the file where views lie.
     pub(crate) views: Vec<Range<usize>>,
 }
 

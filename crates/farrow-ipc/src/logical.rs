@@ -1,4 +1,4 @@
-//! How many bytes of values an array stands for, as opposed to the memory it holds on to.
+//! Bytes of the values of an array, as opposed to the memory that it holds on to.
 
 use arrow_array::{Array, RecordBatch};
 use arrow_buffer::ArrowNativeType;

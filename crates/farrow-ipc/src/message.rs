@@ -3,6 +3,7 @@
 use arrow_ipc::{Message, MessageHeader, RecordBatch, root_as_message_with_opts};
 
 use crate::error::IpcError;
+use crate::flatbuffer;
 use crate::footer::{Block, check_version, verifier_options};
 use crate::problem::{DictionaryProblem, MessageProblem, Part, Place};
 use crate::schema::MAX_ARRAY_LEN;
@@ -51,6 +52,7 @@ pub(crate) fn open(encoded: &[u8], place: Place) -> Result<Message<'_>, IpcError
     let message = root_as_message_with_opts(&verifier_options(encoded.len()), encoded)
         .map_err(|source| IpcError::Flatbuffer { place, source: Box::new(source) })?;
     check_version(message.version(), place)?;
+    flatbuffer::check_message(&message, place)?;
     Ok(message)
 }
 

@@ -8,7 +8,7 @@ use arrow_schema::SchemaRef;
 use crate::error::IpcError;
 use crate::segment_writer::SegmentWriter;
 
-/// What [`write`](fn@write) will put into place for the same schema and batches.
+/// The layout that [`write`](fn@write) will put into place for the same schema and batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Bytes of the file, exactly.

@@ -12,8 +12,10 @@ use arrow_select::concat::concat;
 use crate::compact::compact;
 use crate::error::IpcError;
 use crate::logical::logical_bytes;
-use crate::schema::{MAX_ARRAY_LEN, check_types};
-use crate::segment_writer::with_schema;
+use crate::problem::Place;
+use crate::same_schema::with_schema;
+use crate::schema::{MAX_ARRAY_LEN, check_types, child_fields};
+use crate::values::{self, Dictionaries};
 
 /// Bytes of values to which [`prepare`] joins batches unless told otherwise. Getting a frame costs about
 /// 0.35 us for each column of each batch, however long.
@@ -28,7 +30,8 @@ pub const DEFAULT_TARGET_BYTES: u64 = 64 << 20;
 ///
 /// # Errors
 /// [`IpcError::Type`] for a type that a segment cannot hold, [`IpcError::BatchSchema`] for a batch of another
-/// schema, [`IpcError::Join`] if offsets or dictionary keys are too small for what they would have to count.
+/// schema, [`IpcError::Join`] if offsets or dictionary keys are too small for what they would have to count,
+/// [`IpcError::Value`] for a value that its type does not allow, with the place it would have had.
 pub fn prepare(
     schema: &SchemaRef,
     batches: impl IntoIterator<Item = RecordBatch>,
@@ -56,7 +59,8 @@ pub fn prepare(
         let arrays = columns.iter_mut().filter_map(Iterator::next).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)
-            .map_err(|source| IpcError::BatchSchema { batch: index, source })?;
+            .map_err(|source| IpcError::Values { place: Place::Batch(index), source })?;
+        values::check(&batch, Place::Batch(index), None, Dictionaries::Unchecked)?;
         prepared.push(batch);
     }
     Ok(prepared)
@@ -71,7 +75,7 @@ fn push_pieces(batch: &RecordBatch, pieces: &mut Vec<RecordBatch>) {
     }
 }
 
-/// Which pieces become one batch.
+/// Returns which pieces become one batch.
 fn group(pieces: &[RecordBatch], target_bytes: u64) -> Vec<Range<usize>> {
     let mut groups: Vec<Range<usize>> = Vec::new();
     let (mut bytes, mut rows) = (0_u64, 0_usize);
@@ -148,16 +152,7 @@ fn share_values(parts: Vec<ArrayRef>) -> Vec<ArrayRef> {
 fn has_dictionary(data_type: &DataType) -> bool {
     match data_type {
         DataType::Dictionary(..) => true,
-        DataType::List(child)
-        | DataType::LargeList(child)
-        | DataType::ListView(child)
-        | DataType::LargeListView(child)
-        | DataType::FixedSizeList(child, _)
-        | DataType::Map(child, _)
-        | DataType::RunEndEncoded(_, child) => has_dictionary(child.data_type()),
-        DataType::Struct(children) => children.iter().any(|child| has_dictionary(child.data_type())),
-        DataType::Union(children, _) => children.iter().any(|(_, child)| has_dictionary(child.data_type())),
-        _ => false,
+        data_type => child_fields(data_type).iter().any(|child| has_dictionary(child.data_type())),
     }
 }
 
@@ -170,7 +165,7 @@ pub(crate) fn dictionaries(columns: &[ArrayRef]) -> Vec<ArrayData> {
     dictionaries
 }
 
-/// Whether every array has the very same dictionaries, by address.
+/// True if every array has the very same dictionaries, by address.
 fn one_dictionary(arrays: &[ArrayRef]) -> bool {
     let mut each = arrays.iter().map(|array| dictionaries(std::slice::from_ref(array)));
     let Some(first) = each.next() else { return true };

@@ -1,6 +1,8 @@
-//! Where something is wrong, and what. Lengths and positions are bytes unless said otherwise.
+//! Places of faults, and the faults. Lengths and positions are bytes unless said otherwise.
 
 use std::fmt;
+
+use arrow_schema::{DataType, TimeUnit};
 
 /// A piece of a file. Numbers count from 0, in the footer's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +59,7 @@ impl fmt::Display for Part {
     }
 }
 
-/// What makes a type unfit for a segment.
+/// A fault that makes a type unfit for a segment.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TypeProblem {
@@ -66,6 +68,34 @@ pub enum TypeProblem {
     Nesting {
         /// Levels allowed.
         max: usize,
+    },
+    /// A name with a NUL character.
+    #[error("the name has a NUL character, where names of the C data interface end; give it another one")]
+    NameWithNul,
+    /// A time zone with a NUL character.
+    #[error(
+        "the time zone has a NUL character, where strings of the C data interface end; use a name such as UTC"
+    )]
+    TimeZoneWithNul,
+    /// A canonical extension type on another type than it is defined for.
+    #[error("extension type {name} is stored as {found}, which pyarrow refuses: {needed} is needed")]
+    ExtensionStorage {
+        /// The extension type.
+        name: &'static str,
+        /// The type that was found.
+        found: Box<DataType>,
+        /// The type that it is defined for.
+        needed: &'static str,
+    },
+    /// A canonical extension type with parameters that it cannot have.
+    #[error("extension type {name} has the metadata {found:?}, which pyarrow refuses: {reason}")]
+    ExtensionMetadata {
+        /// The extension type.
+        name: &'static str,
+        /// Its serialized parameters.
+        found: Box<str>,
+        /// The fault.
+        reason: Box<str>,
     },
     /// A negative width or list length.
     #[error("negative size {size}")]
@@ -79,6 +109,9 @@ pub enum TypeProblem {
     /// Run ends that are not non-null 16, 32 or 64-bit signed integers.
     #[error("run ends must be non-null Int16, Int32 or Int64")]
     RunEnds,
+    /// Runs whose values are runs: the C data interface of Arrow C++ refuses them.
+    #[error("runs directly within runs cannot be read by every program; encode them once")]
+    NestedRuns,
     /// A dictionary whose keys are not integers.
     #[error("dictionary keys must be integers")]
     DictionaryKeys,
@@ -98,9 +131,13 @@ pub enum TypeProblem {
         /// Digits the width can hold.
         max: u8,
     },
+    /// A union that no value can have: Arrow's Rust implementation imports none through the C data interface.
+    #[error("a union without children cannot be read by every program; leave the column out")]
+    EmptyUnion,
     /// A union with more children than type ids, or with type ids beyond 0 to 127.
     #[error(
-        "union of {children} children with type ids that are not {children} different numbers from 0 to 127"
+        "union of {children} children with type ids that are not {children} different numbers from 0 to 127 (127 \
+         children at most if no ids are given)"
     )]
     UnionIds {
         /// Children the union has.
@@ -108,14 +145,14 @@ pub enum TypeProblem {
     },
 }
 
-/// What is wrong with a block of the footer.
+/// A fault of a block of the footer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockProblem {
     /// Not between the first magic and the footer.
     #[error("is not within bytes 8 to {end}")]
     OutOfBounds {
-        /// Where the footer begins.
+        /// The place where the footer begins.
         end: u64,
     },
     /// Not on the boundary the format or farrow demands.
@@ -127,12 +164,12 @@ pub enum BlockProblem {
     /// Begins before the one before it ends.
     #[error("overlaps the block before it, which ends at {end}")]
     Overlaps {
-        /// Where that one ends.
+        /// The place where that one ends.
         end: u64,
     },
 }
 
-/// What is wrong with a message.
+/// A fault of a message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MessageProblem {
@@ -170,7 +207,7 @@ pub enum MessageProblem {
     /// A schema within a stream.
     #[error("is a second schema; a stream has one")]
     SecondSchema,
-    /// What is no part of a stream of record batches.
+    /// A message that is no part of a stream of record batches.
     #[error("is of kind {found}, neither a record batch nor a dictionary batch")]
     OtherKind {
         /// `MessageHeader` in the message.
@@ -212,7 +249,7 @@ pub enum MessageProblem {
     },
 }
 
-/// What is wrong with a dictionary.
+/// A fault of a dictionary.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DictionaryProblem {
@@ -222,6 +259,9 @@ pub enum DictionaryProblem {
     /// Two fields have it.
     #[error("belongs to more than one field; give each its own")]
     Shared,
+    /// The id that Arrow C++ takes for none.
+    #[error("has the id that Arrow C++ takes for none; number dictionaries from 0")]
+    NoId,
     /// A second batch for the same dictionary.
     #[error("comes a second time; a file holds one batch for each")]
     Replaced,
@@ -230,7 +270,98 @@ pub enum DictionaryProblem {
     Delta,
 }
 
-/// What is wrong with an array.
+/// A fault of metadata that a flatbuffer verifier of one language accepts and another reader does not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MetadataProblem {
+    /// An offset that leads to itself.
+    #[error("a {table} has an offset of zero, which Arrow C++ refuses")]
+    ZeroOffset {
+        /// The kind of flatbuffer table.
+        table: &'static str,
+    },
+    /// A field that names its type and does not describe it.
+    #[error("field {field:?} has no table for its type, which Arrow C++ refuses")]
+    NoType {
+        /// The field's name.
+        field: String,
+    },
+    /// Custom metadata without a key or a value.
+    #[error("custom metadata of a {table} has an entry without {missing}, which Arrow C++ refuses")]
+    KeyValue {
+        /// The kind of flatbuffer table.
+        table: &'static str,
+        /// `a key` or `a value`.
+        missing: &'static str,
+    },
+    /// An extension type given twice: one reader takes the first, another the last.
+    #[error("the custom metadata of field {field:?} has {key} more than once")]
+    ExtensionTwice {
+        /// The field's name.
+        field: String,
+        /// The key.
+        key: &'static str,
+    },
+}
+
+/// A value that its type does not allow. Elements count from 0, in the array that the field's values are in.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueProblem {
+    /// A time that is no time of a day.
+    #[error(
+        "element {index} is {found} {unit}, a time of day is 0 to {}; use a duration, or null",
+        *.end - 1
+    )]
+    Time {
+        /// The element.
+        index: usize,
+        /// Its value.
+        found: i64,
+        /// The unit of the type.
+        unit: TimeUnit,
+        /// Units of a day.
+        end: i64,
+    },
+    /// A date in milliseconds that is no whole day.
+    #[error(
+        "element {index} is {found} ms since 1970, no whole number of days (86400000 ms); use a timestamp, or cast \
+         to date32"
+    )]
+    Date {
+        /// The element.
+        index: usize,
+        /// Its value, in milliseconds.
+        found: i64,
+    },
+    /// A decimal of more digits than its type has.
+    #[error(
+        "element {index} is {found} without its point, more than {precision} digits; use a larger precision"
+    )]
+    Decimal {
+        /// The element.
+        index: usize,
+        /// Its digits, without a decimal point.
+        found: Box<str>,
+        /// Digits that the type has.
+        precision: u8,
+    },
+    /// A dense union that does not take the values of a child in order.
+    #[error(
+        "element {index} is value {found} of its child, after value {before}: a dense union takes the values of each \
+         child in order; copy it with `take`"
+    )]
+    UnionOffset {
+        /// The element.
+        index: usize,
+        /// Its offset.
+        found: i32,
+        /// The offset of the element of the same child before it.
+        before: i32,
+    },
+}
+
+/// A fault of an array.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ArrayProblem {
@@ -264,7 +395,7 @@ pub enum ArrayProblem {
     OtherLength {
         /// As given.
         found: u64,
-        /// What the parent needs.
+        /// The number that the parent needs.
         expected: u64,
     },
     /// A null count its length or its type does not allow.
@@ -280,7 +411,7 @@ pub enum ArrayProblem {
     OutOfBody {
         /// The buffer's number in the message, from 0.
         buffer: usize,
-        /// Where it begins in the body.
+        /// The place where it begins in the body.
         offset: i64,
         /// Its length.
         len: i64,
@@ -292,9 +423,9 @@ pub enum ArrayProblem {
     Overlap {
         /// The buffer's number in the message, from 0.
         buffer: usize,
-        /// Where it begins in the body.
+        /// The place where it begins in the body.
         offset: u64,
-        /// Where the one before it ends.
+        /// The place where the one before it ends.
         end: u64,
     },
     /// A buffer off its boundary.
@@ -304,7 +435,7 @@ pub enum ArrayProblem {
     Misaligned {
         /// The buffer's number in the message, from 0.
         buffer: usize,
-        /// Where it begins in the file.
+        /// The place where it begins in the file.
         position: u64,
         /// The boundary.
         need: u64,
@@ -316,7 +447,7 @@ pub enum ArrayProblem {
         buffer: usize,
         /// Its length.
         len: u64,
-        /// What the array's length asks for.
+        /// The number that the array's length asks for.
         need: u64,
     },
     /// A buffer that ends within an element.
@@ -332,4 +463,53 @@ pub enum ArrayProblem {
     /// Keys without a dictionary.
     #[error("has keys, but its dictionary does not come before it")]
     NoDictionary,
+    /// A number that the other parts of the array do not allow.
+    #[error("{what} {found} where {least} to {most} is possible")]
+    Value {
+        /// Of what.
+        what: Number,
+        /// The number.
+        found: i64,
+        /// The least that is possible.
+        least: i64,
+        /// The most.
+        most: i64,
+    },
+}
+
+/// The meaning of a number in an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Number {
+    /// The index of a value of a dictionary.
+    Key,
+    /// The place where an element begins or ends.
+    Offset,
+    /// The place where the bytes of a view end.
+    ViewEnd,
+    /// The place where the elements of a list view end.
+    ListViewEnd,
+    /// The number of a child of a union.
+    TypeId,
+    /// The place where a run ends.
+    RunEnd,
+    /// The place where the last run ends.
+    LastRunEnd,
+    /// The place where what the array needs of a buffer ends.
+    BufferEnd,
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Offset => "offset",
+            Self::ViewEnd => "end of a view",
+            Self::ListViewEnd => "end of a list view",
+            Self::TypeId => "type id",
+            Self::RunEnd => "run end",
+            Self::LastRunEnd => "last run end",
+            Self::BufferEnd => "end of what is read",
+        })
+    }
 }

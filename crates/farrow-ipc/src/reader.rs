@@ -4,13 +4,13 @@ use std::collections::HashMap;
 
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
-use arrow_schema::SchemaRef;
+use arrow_schema::{Schema, SchemaRef};
 
 use crate::decode::{self, Values};
 use crate::error::IpcError;
 use crate::layout::Layout;
 
-/// What the caller knows of the values in a segment. Its structure is checked in either case.
+/// The caller's knowledge of the values in a segment. Its structure is checked in either case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Nothing. Each batch is validated when it is decoded, which reads all of it. Right for files that other
@@ -65,12 +65,19 @@ impl SegmentReader {
         Ok(Self { bytes, layout, dictionaries, trust })
     }
 
+    /// The same, its schema with the metadata of `schema`, for a segment of a version: see
+    /// [`schema_of_segments`](crate::schema_of_segments).
+    pub fn with_metadata_of(self, schema: &Schema) -> Self {
+        let layout = self.layout.with_metadata_of(schema);
+        Self { layout, ..self }
+    }
+
     /// The schema of every batch.
     pub fn schema(&self) -> &SchemaRef {
         self.layout.schema()
     }
 
-    /// How many batches there are.
+    /// The number of batches.
     pub fn num_batches(&self) -> usize {
         self.layout.batches().len()
     }
@@ -80,7 +87,7 @@ impl SegmentReader {
         self.layout.rows()
     }
 
-    /// Where everything lies.
+    /// Returns where everything lies.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use arrow_array::{RecordBatch, RecordBatchOptions};
+use arrow_array::RecordBatch;
 use arrow_data::ArrayData;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::SchemaRef;
@@ -12,6 +12,7 @@ use crate::error::IpcError;
 use crate::layout::SEGMENT_ALIGNMENT;
 use crate::plan::Plan;
 use crate::prepare::dictionaries;
+use crate::same_schema::with_schema;
 use crate::schema::check_types;
 
 /// Bytes that a footer has for each block (the struct `Block` of Arrow's `File.fbs`).
@@ -42,8 +43,8 @@ impl<W: Write> SegmentWriter<W> {
         Ok(Self { schema: Arc::clone(schema), file, batches: 0, dictionaries: None })
     }
 
-    /// Whether these batches, which share their dictionaries ([`prepare`](crate::prepare()) sees to that), may follow: a
-    /// file has one dictionary for each column.
+    /// True if these batches, which share their dictionaries ([`prepare`](crate::prepare()) sees to that), may follow:
+    /// a file has one dictionary for each column.
     pub fn takes(&self, batches: &[RecordBatch]) -> bool {
         let (Some(there), Some(batch)) = (&self.dictionaries, batches.first()) else { return true };
         let found = dictionaries(batch.columns());
@@ -101,20 +102,6 @@ impl<W: Write> std::fmt::Debug for SegmentWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SegmentWriter({} batches, {} bytes)", self.batches, self.written())
     }
-}
-
-/// The batch under the schema of the file: the writer would take any columns for its own.
-pub(crate) fn with_schema(
-    schema: &SchemaRef,
-    batch: &RecordBatch,
-    index: usize,
-) -> Result<RecordBatch, IpcError> {
-    if batch.schema_ref() == schema {
-        return Ok(batch.clone());
-    }
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    RecordBatch::try_new_with_options(SchemaRef::clone(schema), batch.columns().to_vec(), &rows)
-        .map_err(|source| IpcError::BatchSchema { batch: index, source })
 }
 
 fn failed(source: arrow_schema::ArrowError) -> IpcError {

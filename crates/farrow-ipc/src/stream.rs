@@ -28,8 +28,8 @@ const MAX_METADATA: usize = 16 << 20;
 /// Decodes the encapsulated messages of an Arrow IPC stream: metadata and body, each on its own, as Flight sends them.
 ///
 /// Structure and values of every message are checked before anything is made of it. Dictionaries may be replaced and
-/// extended (deltas). It holds the dictionaries, and nothing else of what has passed. Bodies may lie at any address:
-/// what Arrow cannot use there is copied. Compressed bodies are refused.
+/// extended (deltas). It holds copies of the dictionaries, and nothing else of what has passed. Bodies may lie at any
+/// address: what Arrow cannot use there is copied. Compressed bodies are refused.
 #[derive(Debug)]
 pub struct StreamDecoder {
     schema: SchemaRef,
@@ -67,6 +67,11 @@ impl StreamDecoder {
         &self.schema
     }
 
+    /// Bytes of the bodies of the dictionaries that it holds.
+    pub fn dictionary_bytes(&self) -> u64 {
+        self.bytes.values().sum()
+    }
+
     /// Takes the next message: a record batch, or a dictionary, of which nothing is returned.
     ///
     /// # Errors
@@ -81,7 +86,13 @@ impl StreamDecoder {
         let body_len = usize::try_from(said).ok().filter(|len| *len <= body.len());
         let body_len =
             body_len.ok_or_else(|| refuse(MessageProblem::BodyCutOff { found: body.len() as u64, said }))?;
-        let bytes = aligned(body.slice_with_length(0, body_len));
+        let bytes = body.slice_with_length(0, body_len);
+        // A dictionary outlives the message, of which it may be a small part.
+        let bytes = match message.header_type() {
+            MessageHeader::DictionaryBatch => Buffer::from_slice_ref(bytes.as_slice()),
+            _ => aligned(bytes),
+        };
+        drop(body);
         let body = Body { bytes, place, values: Values::Unproved };
         let missing = |part| IpcError::Missing { place, part };
         match message.header_type() {
@@ -149,13 +160,14 @@ impl StreamDecoder {
         fields: impl Iterator<Item = &'f Field>,
     ) -> Result<Vec<Range<usize>>, IpcError> {
         let known = |id| self.dictionaries.contains_key(&id);
-        let rules = Rules { place: body.place, alignment: ALIGNMENT, dictionary: &known };
+        let rules =
+            Rules { place: body.place, alignment: ALIGNMENT, dictionary: &known, may_lack_dictionary: true };
         columns::check(header, &block(body), fields, &rules)
     }
 }
 
 /// The same bytes on a boundary of memory: Arrow's decoder aligns what lies between two, but for unions, where it panics.
-fn aligned(body: Buffer) -> Buffer {
+pub(crate) fn aligned(body: Buffer) -> Buffer {
     if (body.as_ptr().addr() as u64).is_multiple_of(ALIGNMENT) {
         body
     } else {

@@ -15,12 +15,16 @@ pub enum Action {
     Drop,
     /// `farrow.Retain`
     Retain,
+    /// `farrow.Retentions`
+    Retentions,
     /// `farrow.Expire`
     Expire,
     /// `farrow.List`
     List,
     /// `farrow.Stat`
     Stat,
+    /// `farrow.Versions`
+    Versions,
     /// `farrow.Verify`
     Verify,
     /// `farrow.Grow`
@@ -41,16 +45,18 @@ pub enum Action {
 
 impl Action {
     /// Every action, in the order of `proto/README.md`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Reserve,
         Self::Commit,
         Self::Abort,
         Self::Release,
         Self::Drop,
         Self::Retain,
+        Self::Retentions,
         Self::Expire,
         Self::List,
         Self::Stat,
+        Self::Versions,
         Self::Verify,
         Self::Grow,
         Self::Leases,
@@ -70,9 +76,11 @@ impl Action {
             Self::Release => "farrow.Release",
             Self::Drop => "farrow.Drop",
             Self::Retain => "farrow.Retain",
+            Self::Retentions => "farrow.Retentions",
             Self::Expire => "farrow.Expire",
             Self::List => "farrow.List",
             Self::Stat => "farrow.Stat",
+            Self::Versions => "farrow.Versions",
             Self::Verify => "farrow.Verify",
             Self::Grow => "farrow.Grow",
             Self::Leases => "farrow.Leases",
@@ -92,10 +100,12 @@ impl Action {
             Self::Abort => "AbortRequest -> nothing: give a reservation back",
             Self::Release => "ReleaseRequest -> ReleaseResult: mapped bytes are no longer used",
             Self::Drop => "DropRequest -> DropResult: remove a version, a frame, or frames by prefix",
-            Self::Retain => "RetainRequest -> DropResult: keep the last versions of a frame",
+            Self::Retain => "RetainRequest -> DropResult: say which versions a frame or a prefix keeps",
+            Self::Retentions => "RetentionsRequest -> RetentionRule...: what frames and prefixes keep",
             Self::Expire => "ExpireRequest -> DropResult: remove versions by age",
             Self::List => "ListRequest -> FrameInfo...: the latest version of each frame, by name",
             Self::Stat => "StatRequest -> FrameInfo: one version of a frame",
+            Self::Versions => "VersionsRequest -> VersionInfo...: the versions that a frame has",
             Self::Verify => "VerifyRequest -> VerifyProgress...: compare a version with its checksums",
             Self::Grow => "GrowRequest -> GrowResult: one more pool file",
             Self::Leases => "nothing -> LeaseInfo...: who maps what, since when",
@@ -109,12 +119,15 @@ impl Action {
         }
     }
 
-    /// Whether it may be asked for again when its answer is lost: it changes nothing, or nothing more the second time.
+    /// True if it may be asked for again when its answer is lost: it changes nothing, or nothing more the second time.
     pub fn is_idempotent(self) -> bool {
         match self {
-            Self::Release
+            Self::Abort
+            | Self::Release
             | Self::List
             | Self::Stat
+            | Self::Retentions
+            | Self::Versions
             | Self::Verify
             | Self::Leases
             | Self::Usage
@@ -123,7 +136,6 @@ impl Action {
             | Self::RenewFlightEndpoint => true,
             Self::Reserve
             | Self::Commit
-            | Self::Abort
             | Self::Drop
             | Self::Retain
             | Self::Expire

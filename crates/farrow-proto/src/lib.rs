@@ -9,18 +9,22 @@
 mod action;
 mod framing;
 pub mod map_socket;
+mod period;
 mod places;
 mod reason;
+mod selection;
 mod session;
 mod size;
 
 pub use action::Action;
 pub use framing::{
-    ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, PUT_APPEND, PUT_HEADER, PUT_REPLACE,
-    decode_batch_descriptor, decode_list_request, decode_map_descriptor, decode_ticket,
-    encode_batch_descriptor, encode_list_request, encode_map_descriptor, encode_ticket,
+    ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, IF_VERSION_HEADER, KEEP_HEADER, PUT_APPEND,
+    PUT_APPEND_BY_NAME, PUT_HEADER, PUT_REPLACE, decode_batch_descriptor, decode_list_request,
+    decode_map_descriptor, decode_ticket, encode_batch_descriptor, encode_list_request,
+    encode_map_descriptor, encode_ticket,
 };
-pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, is_ours, own_directory};
+pub use period::{Period, PeriodFault};
+pub use places::{SOCKET_NAME, SYSTEM_DIRECTORY, own_directory, runtime_directory_fault};
 pub use reason::{REASON_HEADER, Reason, Retry};
 pub use session::{SESSION_COMMAND, SESSION_VERSION};
 pub use size::{Size, SizeFault};

@@ -22,7 +22,7 @@ pub fn name(socket_name: &str) -> String {
     format!("{socket_name}.map")
 }
 
-/// How many bytes of a message follow its length.
+/// Returns how many bytes of a message follow its length.
 pub fn message_len(bytes: [u8; LEN]) -> usize {
     u16::from_le_bytes(bytes).into()
 }
@@ -35,7 +35,7 @@ pub fn encode_request(request: &MapSocketRequest) -> Bytes {
 /// The request in the bytes after its length.
 ///
 /// # Errors
-/// What is wrong with them.
+/// [`FramingError`] if they are no such request.
 pub fn decode_request(bytes: &[u8]) -> Result<MapSocketRequest, FramingError> {
     decode("request to the map socket", REQUEST, "FRRQ", bytes)
 }
@@ -57,7 +57,7 @@ pub fn encode_answer(answer: &MapSocketAnswer) -> Bytes {
 /// The answer in the bytes after its length.
 ///
 /// # Errors
-/// What is wrong with them.
+/// [`FramingError`] if they are no such answer.
 pub fn decode_answer(bytes: &[u8]) -> Result<MapSocketAnswer, FramingError> {
     decode("answer of the map socket", ANSWER, "FRRA", bytes)
 }
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_specification() {
-        let request = MapSocketRequest { region_uuid: vec![7; 16].into(), pool: 3, superblock: false };
+        let request = MapSocketRequest { region_uuid: vec![7; 16].into(), pool: 3, ..Default::default() };
         let bytes = encode_request(&request);
         let uuid = [[0x0a, 16].as_slice(), &[7; 16]].concat();
         assert_eq!(bytes, [b"\x19\0FRRQ\x01".as_slice(), &uuid, &[0x10, 3]].concat());
@@ -94,11 +94,15 @@ mod tests {
 
     #[test]
     fn no_message_is_longer_than_its_limit() {
-        let longest =
-            MapSocketRequest { region_uuid: vec![255; 16].into(), pool: u32::MAX, superblock: true };
+        let longest = MapSocketRequest {
+            region_uuid: vec![255; 16].into(),
+            pool: u32::MAX,
+            superblock: true,
+            page: true,
+        };
         assert!(after_len(&encode_request(&longest)).len() <= MAX_REQUEST);
         for len in 900..1200 {
-            let answer = MapSocketAnswer { reason: "failed".into(), text: "é".repeat(len / 2) };
+            let answer = MapSocketAnswer { reason: "failed".into(), text: "é".repeat(len / 2), page: 0 };
             let sent = encode_answer(&answer);
             let told = decode_answer(after_len(&sent)).unwrap();
             assert!(sent.len() <= LEN + MAX_ANSWER && told.reason == answer.reason);

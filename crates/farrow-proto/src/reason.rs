@@ -3,7 +3,7 @@
 /// Name of the response header (trailer) that carries a [`Reason`] beside the gRPC status.
 pub const REASON_HEADER: &str = "x-farrow-reason";
 
-/// Why a request was refused, for programs. `proto/README.md` lists them with their gRPC codes.
+/// The reasons why a request was refused, for programs. `proto/README.md` lists them with their gRPC codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// No frame of that name, or no such version of it.
@@ -22,6 +22,8 @@ pub enum Reason {
     NotHeld,
     /// The frame is a famfs file of another program, which nobody can replace or remove.
     ReadOnly,
+    /// The version was to follow another one than the latest.
+    VersionConflict,
     /// Only possible over the unix socket, where the kernel names the calling process.
     NeedsUnixSocket,
     /// No rule lets the caller do that; whether the frame is there is not said.
@@ -42,7 +44,7 @@ pub enum Reason {
     CutOff,
 }
 
-/// Whether the same request may succeed when it is made again.
+/// The answer whether the same request may succeed when it is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Retry {
     /// It is refused again, until the request is another.
@@ -55,7 +57,7 @@ pub enum Retry {
 
 impl Reason {
     /// Every reason, in the order of `proto/README.md`.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::NotFound,
         Self::InvalidName,
         Self::InvalidData,
@@ -64,6 +66,7 @@ impl Reason {
         Self::Stalled,
         Self::NotHeld,
         Self::ReadOnly,
+        Self::VersionConflict,
         Self::NeedsUnixSocket,
         Self::Denied,
         Self::Unauthenticated,
@@ -86,6 +89,7 @@ impl Reason {
             Self::Stalled => "stalled",
             Self::NotHeld => "not-held",
             Self::ReadOnly => "read-only",
+            Self::VersionConflict => "version-conflict",
             Self::NeedsUnixSocket => "needs-unix-socket",
             Self::Denied => "denied",
             Self::Unauthenticated => "unauthenticated",
@@ -98,7 +102,7 @@ impl Reason {
         }
     }
 
-    /// Whether it makes sense to ask again.
+    /// Says whether it makes sense to ask again.
     pub fn retry(self) -> Retry {
         match self {
             Self::Stalled | Self::CutOff => Retry::Yes,
@@ -109,6 +113,7 @@ impl Reason {
             | Self::InvalidData
             | Self::NotHeld
             | Self::ReadOnly
+            | Self::VersionConflict
             | Self::NeedsUnixSocket
             | Self::Unauthenticated
             | Self::Fenced

@@ -8,7 +8,7 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
-/// Why a text is no size.
+/// The reasons why a text is no size.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SizeFault {
     /// It does not begin with digits.

@@ -5,7 +5,7 @@ use farrow_proto::v1;
 use farrow_proto::v1::event::Event;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::session_request::Request;
-use farrow_proto::v1::{map_result, watch};
+use farrow_proto::v1::{map_result, retention_rule, watch};
 use prost::Message;
 
 fn hex(bytes: &[u8]) -> String {
@@ -24,12 +24,24 @@ fn requests_of_a_session() {
             Request::Map(v1::MapRequest { names: vec!["a/b".into(), "c@7".into()] }),
             "08021a0a0a03612f620a03634037",
         ),
-        (Request::Release(v1::ReleaseRequest { leases: vec![5, 300] }), "080322050a0305ac02"),
-        (Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() }), "08042a03088020"),
-        (Request::Reserve(v1::ReserveRequest { len: 4096, name: "a".into() }), "08052a06088020120161"),
         (
-            Request::Commit(v1::CommitRequest { name: "a".into(), len: 9, ..reserved }),
-            "0806320e094d000000000000001201611809",
+            Request::Release(v1::ReleaseRequest { leases: vec![5, 300], ..Default::default() }),
+            "080322050a0305ac02",
+        ),
+        (Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() }), "08042a03088020"),
+        (
+            Request::Reserve(v1::ReserveRequest { len: 4096, name: "a".into(), if_version: Some(0) }),
+            "08052a080880201201611800",
+        ),
+        (
+            Request::Commit(v1::CommitRequest {
+                name: "a".into(),
+                len: 9,
+                keep: Some(3),
+                if_version: Some(7),
+                ..reserved
+            }),
+            "08063212094d00000000000000120161180930033807",
         ),
         (
             Request::Commit(v1::CommitRequest { name: "a".into(), segments, ..Default::default() }),
@@ -102,5 +114,25 @@ fn a_page_of_a_listing() {
     assert_eq!(farrow_proto::decode_list_request(&bytes).unwrap(), Some(request));
     for prefix in [&b""[..], b"a/", b"FRRL", b"FRRL/x"] {
         assert_eq!(farrow_proto::decode_list_request(prefix).unwrap(), None);
+    }
+}
+
+#[test]
+fn retentions() {
+    let rule = |target| v1::RetentionRule { target: Some(target), last: 3, max_age_seconds: 60, uid: 1000 };
+    let name = rule(retention_rule::Target::Name("b".into()));
+    let below = v1::RetainRequest { prefix: Some(String::new()), unset: true, ..Default::default() };
+    let frame = v1::RetainRequest { name: "a".into(), last: 3, max_age_seconds: 60, ..Default::default() };
+    let info = v1::FrameInfo { retention: 3, max_age_seconds: 60, ..Default::default() };
+    let list = v1::RetentionsRequest { prefix: "a".into(), after: Some(name.clone()), limit: 2 };
+    for (found, expected) in [
+        (frame.encode_to_vec(), "0a01611003203c"),
+        (below.encode_to_vec(), "1a002801"),
+        (name.encode_to_vec(), "0a01621803203c28e807"),
+        (rule(retention_rule::Target::Prefix("a/".into())).encode_to_vec(), "1202612f1803203c28e807"),
+        (list.encode_to_vec(), "0a0161120a0a01621803203c28e8071802"),
+        (info.encode_to_vec(), "5003583c"),
+    ] {
+        assert_eq!(hex(&found), expected);
     }
 }

@@ -1,32 +1,38 @@
-//! What a client is asked to do: waited for by a thread, or told to an event loop.
+//! Requests to a client: waited for by a thread, or by an event loop (`completions.rs`).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use farrow_client::ClientError;
 use farrow_client::blocking::runtime;
+use futures::FutureExt as _;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::{IntoPyObjectExt, prelude::*};
+use tokio::task::AbortHandle;
 
-use crate::errors::exception;
+use crate::errors::Fault;
+use crate::interpreter::Inside;
 
-/// How long Python's signals wait at most: Ctrl-C is one.
+/// The longest wait of Python's signals: Ctrl-C is one.
 const SLICE: Duration = Duration::from_millis(100);
 
-type Work = Pin<Box<dyn Future<Output = PyResult<Shape>> + Send>>;
+/// The result of a request. No thread but one of Python's makes anything of it.
+pub(crate) type Outcome = Result<Shape, Fault>;
 
 /// Makes the Python object out of what came.
-type Shape = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
+pub(crate) type Shape = Box<dyn FnOnce(Python<'_>) -> PyResult<Py<PyAny>> + Send>;
 
-/// One request, not begun yet: either `wait` or `start` does that, once.
+type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// One request, not begun yet: either `wait` or `Completions.start` does that, once.
 #[pyclass(frozen, module = "farrow._farrow")]
 pub(crate) struct Call(Mutex<State>);
 
 enum State {
     Ready(Work),
     Begun,
-    Running(tokio::task::AbortHandle),
+    Running(AbortHandle),
 }
 
 #[pymethods]
@@ -35,39 +41,23 @@ impl Call {
     /// gives it up.
     fn wait(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let mut work = self.take()?;
+        let runtime = runtime().map_err(Fault::from)?;
         loop {
             let slice = async { tokio::time::timeout(SLICE, &mut work).await };
-            match py.detach(|| runtime().block_on(slice)) {
-                Ok(done) => return done?(py),
+            // Until this thread is back in Python and has left here, Python does not end.
+            let (waited, _inside) = py.detach(|| {
+                let inside = Inside::enter();
+                let waited = catch_unwind(AssertUnwindSafe(|| runtime.block_on(slice)));
+                (waited, inside.unless_ending())
+            });
+            match waited.map_err(Fault::panicked)? {
+                Ok(outcome) => return outcome?(py),
                 Err(_) => py.check_signals()?,
             }
         }
     }
 
-    /// Begins it; `done(value, error)` is called on another thread, one of the two being None.
-    fn start(&self, done: Py<PyAny>) -> PyResult<()> {
-        let work = self.take()?;
-        let task = runtime().spawn(async move {
-            let result = work.await;
-            // Not here: to wait for Python's lock would hold up every other request.
-            tokio::task::spawn_blocking(move || {
-                // There is no Python any more when the program ends.
-                Python::try_attach(|py| {
-                    let told = match result.and_then(|shape| shape(py)) {
-                        Ok(value) => done.call1(py, (value, py.None())),
-                        Err(error) => done.call1(py, (py.None(), error)),
-                    };
-                    if let Err(error) = told {
-                        error.write_unraisable(py, Some(done.bind(py)));
-                    }
-                })
-            });
-        });
-        *self.state() = State::Running(task.abort_handle());
-        Ok(())
-    }
-
-    /// Gives it up, if it was started.
+    /// Gives it up, if an event loop waits for it.
     fn cancel(&self) {
         if let State::Running(task) = &*self.state() {
             task.abort();
@@ -76,24 +66,26 @@ impl Call {
 }
 
 impl Call {
-    pub(crate) fn new<T>(work: impl Future<Output = Result<T, ClientError>> + Send + 'static) -> Self
-    where
-        T: for<'py> IntoPyObject<'py> + Send + 'static,
-    {
-        Self::of(async { work.await.map_err(|error| exception(&error)) })
-    }
-
-    /// Of work that has other errors, too.
-    pub(crate) fn of<T>(work: impl Future<Output = PyResult<T>> + Send + 'static) -> Self
+    pub(crate) fn new<T, E: Into<Fault>>(work: impl Future<Output = Result<T, E>> + Send + 'static) -> Self
     where
         T: for<'py> IntoPyObject<'py> + Send + 'static,
     {
         let work = async {
-            let value = work.await?;
+            let value = work.await.map_err(Into::into)?;
             let shape: Shape = Box::new(move |py| value.into_py_any(py));
             Ok(shape)
         };
+        let caught = AssertUnwindSafe(work).catch_unwind();
+        let work = caught.map(|done| done.unwrap_or_else(|panic| Err(Fault::panicked(panic))));
         Self(Mutex::new(State::Ready(Box::pin(work))))
+    }
+
+    /// Begins it; `done` is told what came of it, on a thread that must not touch Python.
+    pub(crate) fn start(&self, done: impl FnOnce(Outcome) + Send + 'static) -> PyResult<()> {
+        let work = self.take()?;
+        let task = runtime().map_err(Fault::from)?.spawn(async { done(work.await) });
+        *self.state() = State::Running(task.abort_handle());
+        Ok(())
     }
 
     fn take(&self) -> PyResult<Work> {

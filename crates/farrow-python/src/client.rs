@@ -4,21 +4,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farrow_client::blocking::BatchStream;
-use farrow_client::{Address, ClientError, Mode};
+use farrow_client::{Address, ClientError, Mode, PutOptions, Retention, Selection};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use crate::answers::{InfoTuple, LeaseTuple, dropped, health, info, lease, usage, verified};
+use crate::answers::{
+    InfoTuple, LeaseTuple, RetentionTuple, VersionTuple, dropped, health, info, lease, retention, usage,
+    verified, version,
+};
 use crate::call::Call;
 use crate::data;
-use crate::errors::exception;
+use crate::errors::{Closed, exception};
 use crate::frame::Frame;
 use crate::watch::Watch;
 use crate::writer::Writer;
 
 /// A connection to an agent. The Python package wraps its plain tuples into named ones.
 #[pyclass(frozen, module = "farrow._farrow")]
-pub(crate) struct Client(Mutex<Option<farrow_client::Client>>);
+pub(crate) struct Client {
+    client: Mutex<Option<farrow_client::Client>>,
+    address: String,
+}
 
 #[pymethods]
 impl Client {
@@ -27,24 +33,51 @@ impl Client {
     #[pyo3(signature = (address=None))]
     fn connect(address: Option<&str>) -> PyResult<Call> {
         let address = Address::find(address).map_err(|error| exception(&error))?;
-        Ok(Call::new(async { Ok(Self(Mutex::new(Some(farrow_client::Client::connect(address).await?)))) }))
+        let text = address.to_string();
+        let connected = farrow_client::Client::connect(address);
+        Ok(Call::new(async {
+            connected.await.map(|client| Self { client: Mutex::new(Some(client)), address: text })
+        }))
     }
 
-    fn get(&self, name: String) -> PyResult<Call> {
-        self.call(async move |client| client.get(&name).await.map(Frame::new))
+    #[getter]
+    fn address(&self) -> &str {
+        &self.address
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.slot().is_none()
+    }
+
+    /// Rows from the first to the one behind the last; `u64::MAX` is beyond the end.
+    #[pyo3(signature = (name, columns=None, rows=None))]
+    fn get(&self, name: String, columns: Option<Vec<String>>, rows: Option<(u64, u64)>) -> PyResult<Call> {
+        let wanted = selection(columns, rows);
+        self.call(async move |client| client.get_selected(&name, &wanted).await.map(Frame::new))
     }
 
     /// The frame as soon as it is there, if that is within so many seconds.
-    fn wait_for(&self, name: String, seconds: f64) -> PyResult<Call> {
+    #[pyo3(signature = (name, seconds, columns=None, rows=None))]
+    fn wait_for(
+        &self,
+        name: String,
+        seconds: f64,
+        columns: Option<Vec<String>>,
+        rows: Option<(u64, u64)>,
+    ) -> PyResult<Call> {
         let timeout = duration("wait", seconds)?;
-        self.call(async move |client| client.wait_for(&name, timeout).await.map(Frame::new))
+        let wanted = selection(columns, rows);
+        self.call(async move |client| client.wait_for_selected(&name, timeout, &wanted).await.map(Frame::new))
     }
 
     /// A `pyarrow.RecordBatchReader`.
-    fn stream(&self, name: String) -> PyResult<Call> {
+    #[pyo3(signature = (name, columns=None, rows=None))]
+    fn stream(&self, name: String, columns: Option<Vec<String>>, rows: Option<(u64, u64)>) -> PyResult<Call> {
+        let wanted = selection(columns, rows);
         self.call(async move |client| {
-            let stream = BatchStream::from(client.stream(&name).await?);
-            Ok(data::Batches(Box::new(stream.into_reader())))
+            let stream = BatchStream::from(client.stream_selected(&name, &wanted).await?);
+            Ok(data::Batches(Box::new(data::Caught(stream.into_reader()))))
         })
     }
 
@@ -62,30 +95,34 @@ impl Client {
     }
 
     /// `data` offers `__arrow_c_stream__` or `__arrow_c_array__`. What is `whole` is in memory anyway, and goes into one
-    /// segment; anything else is written as it comes.
-    #[pyo3(signature = (name, data, append=false, whole=false))]
-    fn put(&self, name: String, data: &Bound<'_, PyAny>, append: bool, whole: bool) -> PyResult<Call> {
-        let reader = data::reader(data)?;
-        let mode = mode(append);
+    /// segment; anything else is written as it comes. What is `once` can be read once only.
+    #[pyo3(signature = (name, data, options, whole=false, once=false))]
+    fn put(
+        &self,
+        name: String,
+        data: &Bound<'_, PyAny>,
+        options: Options,
+        whole: bool,
+        once: bool,
+    ) -> PyResult<Call> {
+        let reader = data::reader(data, once)?;
+        // What is put as a whole has its own columns.
+        let by_name = options.by_name && (options.append || !whole);
+        let options = PutOptions::from(Options { by_name, ..options });
         self.call(async move |client| {
-            let put = match (whole, mode) {
-                (false, mode) => client.write_reader(&name, reader, mode, |_| {}).await,
-                (true, mode) => {
-                    let (schema, batches) = data::read(reader).await?;
-                    match mode {
-                        Mode::Replace => client.put(&name, schema, batches).await,
-                        Mode::Append => client.append(&name, schema, batches).await,
-                    }
-                }
+            let put = if whole {
+                let (schema, batches) = data::read(reader).await?;
+                client.put_with(&name, schema, batches, options).await
+            } else {
+                client.write_reader(&name, reader, options, |_| {}).await
             };
             put.map(info)
         })
     }
 
     /// `schema` offers `__arrow_c_schema__`.
-    #[pyo3(signature = (name, schema, append=false))]
-    fn writer(&self, name: String, schema: &Bound<'_, PyAny>, append: bool) -> PyResult<Writer> {
-        let writer = self.client()?.writer(&name, data::schema(schema)?, mode(append));
+    fn writer(&self, name: String, schema: &Bound<'_, PyAny>, options: Options) -> PyResult<Writer> {
+        let writer = self.client()?.writer(&name, data::schema(schema)?, PutOptions::from(options));
         Ok(Writer::new(name, writer.map_err(|error| exception(&error))?))
     }
 
@@ -100,6 +137,13 @@ impl Client {
         self.call(async move |client| client.stat(&name).await.map(info))
     }
 
+    fn versions(&self, name: String) -> PyResult<Call> {
+        self.call(async move |client| {
+            let versions = client.versions(&name).await?;
+            Ok(versions.into_iter().map(version).collect::<Vec<VersionTuple>>())
+        })
+    }
+
     fn drop(&self, name: String) -> PyResult<Call> {
         self.call(async move |client| client.drop(&name).await.map(dropped))
     }
@@ -108,8 +152,31 @@ impl Client {
         self.call(async move |client| client.drop_prefix(&prefix).await.map(dropped))
     }
 
-    fn retain(&self, name: String, last: u64) -> PyResult<Call> {
-        self.call(async move |client| client.retain(&name, last).await.map(dropped))
+    /// Of a frame or, if `is_prefix`, of the frames of a prefix. `last` None: nothing is said of it any more.
+    #[pyo3(signature = (name, is_prefix, last, seconds=None))]
+    fn retain(
+        &self,
+        name: String,
+        is_prefix: bool,
+        last: Option<u64>,
+        seconds: Option<f64>,
+    ) -> PyResult<Call> {
+        let max_age = seconds.map(|seconds| duration("max_age", seconds)).transpose()?;
+        let retention = last.map(|last| Retention { last, max_age });
+        self.call(async move |client| {
+            let retained = match is_prefix {
+                true => client.retain_prefix(&name, retention).await,
+                false => client.retain(&name, retention).await,
+            };
+            retained.map(dropped)
+        })
+    }
+
+    fn retentions(&self, prefix: String) -> PyResult<Call> {
+        self.call(async move |client| {
+            let rules = client.retentions(&prefix).await?;
+            Ok(rules.into_iter().map(retention).collect::<Vec<RetentionTuple>>())
+        })
     }
 
     /// The latest version of each frame stays unless `latest`.
@@ -159,11 +226,11 @@ impl Client {
 
     fn client(&self) -> PyResult<farrow_client::Client> {
         let client = self.slot().clone();
-        client.ok_or_else(|| PyValueError::new_err("this client is closed: connect again"))
+        client.ok_or_else(|| Closed::new_err("this client is closed: connect again"))
     }
 
     fn slot(&self) -> MutexGuard<'_, Option<farrow_client::Client>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,6 +239,28 @@ fn duration(what: &str, seconds: f64) -> PyResult<Duration> {
         .map_err(|_| PyValueError::new_err(format!("{what} {seconds}: expected seconds, at least 0")))
 }
 
-fn mode(append: bool) -> Mode {
-    if append { Mode::Append } else { Mode::Replace }
+fn selection(columns: Option<Vec<String>>, rows: Option<(u64, u64)>) -> Selection {
+    let wanted = columns.map_or_else(Selection::default, |names| Selection::default().columns(names));
+    match rows {
+        Some((from, to)) => wanted.rows(from..to),
+        None => wanted,
+    }
+}
+
+/// How a version is published: `_options.Options`.
+#[derive(FromPyObject)]
+struct Options {
+    append: bool,
+    by_name: bool,
+    keep: Option<u64>,
+    if_version: Option<u64>,
+}
+
+impl From<Options> for PutOptions {
+    fn from(of: Options) -> Self {
+        let options = Self::from(if of.append { Mode::Append } else { Mode::Replace });
+        let options = if of.by_name { options.by_name() } else { options };
+        let options = of.keep.map_or(options, |keep| options.keep(keep));
+        of.if_version.map_or(options, |number| options.if_version(number))
+    }
 }

@@ -1,7 +1,6 @@
 //! `farrow.Frame`.
 
 use arrow_pyarrow::ToPyArrow;
-use farrow_client::ClientError;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 
@@ -12,7 +11,6 @@ use crate::errors::exception;
 #[pyclass(frozen, module = "farrow._farrow")]
 pub(crate) struct Frame {
     frame: farrow_client::Frame,
-    process: u32,
 }
 
 #[pymethods]
@@ -25,6 +23,11 @@ impl Frame {
     #[getter]
     fn version(&self) -> u64 {
         self.frame.version()
+    }
+
+    #[getter]
+    fn region(&self) -> String {
+        self.frame.region()
     }
 
     #[getter]
@@ -65,7 +68,7 @@ impl Frame {
     /// The same version with these columns.
     fn select(&self, columns: Vec<String>) -> PyResult<Self> {
         let frame = self.frame.select(&columns).map_err(|error| exception(&error))?;
-        Ok(Self { frame, process: self.process })
+        Ok(Self { frame })
     }
 
     fn batch<'py>(&self, py: Python<'py>, index: usize) -> PyResult<Bound<'py, PyAny>> {
@@ -78,17 +81,14 @@ impl Frame {
 
     /// A `pyarrow.RecordBatchReader` over all batches, each decoded when it is read.
     fn reader<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let child = std::process::id();
-        if self.frame.zero_copy() && self.process != child {
-            // The stream would say it too, but as an error of pyarrow's.
-            return Err(exception(&ClientError::ForkedFrame { parent: self.process, child }));
-        }
+        // The stream would say it too, but as an error of pyarrow's.
+        self.frame.check_inherited().map_err(|error| exception(&error))?;
         Batches(Box::new(self.frame.reader())).into_pyobject(py)
     }
 }
 
 impl Frame {
     pub(crate) fn new(frame: farrow_client::Frame) -> Self {
-        Self { frame, process: std::process::id() }
+        Self { frame }
     }
 }

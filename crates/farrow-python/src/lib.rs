@@ -9,9 +9,11 @@
 mod answers;
 mod call;
 mod client;
+mod completions;
 mod data;
 mod errors;
 mod frame;
+mod interpreter;
 mod watch;
 mod writer;
 
@@ -25,13 +27,15 @@ mod _farrow {
     #[pymodule_export]
     use crate::client::Client;
     #[pymodule_export]
+    use crate::completions::Completions;
+    #[pymodule_export]
     use crate::frame::Frame;
     #[pymodule_export]
     use crate::watch::Watch;
     #[pymodule_export]
     use crate::writer::Writer;
 
-    use super::{Bound, PyErr, PyModule, PyModuleMethods as _, PyResult, pyfunction};
+    use super::{Bound, PyAny, PyErr, PyModule, PyModuleMethods as _, PyResult, pyfunction};
 
     /// Every reason of the agent: its word, whether to ask again, and what it raises.
     #[pyfunction]
@@ -39,8 +43,22 @@ mod _farrow {
         crate::errors::reasons()
     }
 
+    /// Returns how a batch's schema differs from those before it, and what to do; None where it does not.
+    #[pyfunction]
+    fn difference(expected: &Bound<'_, PyAny>, found: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
+        crate::data::difference(expected, found)
+    }
+
+    /// Bytes of the rows of what is in memory, by farrow's own count.
+    #[pyfunction]
+    fn size(data: &Bound<'_, PyAny>) -> PyResult<u64> {
+        crate::data::size(data)
+    }
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        crate::errors::load(module.py());
+        crate::interpreter::at_exit(module)?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

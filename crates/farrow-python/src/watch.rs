@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use crate::answers::{InfoTuple, info};
 use crate::call::Call;
 
-/// What happened, its frame's name, the version that is the latest now, and what is known of it.
+/// The kind of an event, its frame's name, the version that is the latest now, and what is known of it.
 type EventTuple = (&'static str, Option<String>, Option<u64>, Option<InfoTuple>);
 
 /// Frames that are watched.

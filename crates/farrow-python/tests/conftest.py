@@ -19,7 +19,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[3]
 
 
 def programs() -> pathlib.Path:
-    """Where the built programs are: FARROW_BIN_DIR, or the release build of this repository."""
+    """The directory of the built programs: FARROW_BIN_DIR, or the release build of this repository."""
     directory = pathlib.Path(os.environ.get("FARROW_BIN_DIR", REPOSITORY / "target" / "release"))
     for program in ("farrow", "farrow-agent"):
         if not (directory / program).exists():
@@ -50,7 +50,7 @@ class Agent:
         self.command("mkfs", "--size", f"{size // MIB}MiB", *mkfs, str(self.region))
 
     def command(self, *arguments: str) -> str:
-        """What a verb of the farrow command prints."""
+        """Returns what a verb of the farrow command prints."""
         done = subprocess.run(
             [str(programs() / "farrow"), *arguments],
             env=dict(os.environ, FARROW_ADDRESS=self.address),
@@ -95,8 +95,8 @@ class Agent:
 
 
 def space(client: farrow.Client) -> farrow.Usage:
-    """What holds the region's space, without what other tests leave behind: leases that are being released, records."""
-    return client.usage()._replace(leases=0, catalog_committed=0)
+    """Returns the use of the region's space, without what other tests leave: leases that are being released, records."""
+    return client.usage()._replace(leases=0, catalog_committed=0, catalog_live=0)
 
 
 def leases_of(client: farrow.Client, pid: int) -> list:

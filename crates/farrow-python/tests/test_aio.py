@@ -34,10 +34,18 @@ def test_put_append_and_get(run, name):
         assert frame.zero_copy and frame.to_arrow().equals(pa.concat_tables([TABLE, TABLE]).select(["s"]))
         assert [info.version for info in await client.list(name)] == [2]
         assert (await client.stat(f"{name}@1")).rows == 1000
+        assert [found.version for found in await client.versions(name)] == [1, 2]
         assert (await client.verify(name)).version == 2
         assert any(lease.pid == os.getpid() for lease in await client.leases())
         assert (await client.usage()).used > 0
+        with pytest.raises(farrow.VersionConflict):
+            await client.put(name, TABLE, if_version=1)
+        assert (await client.append(name, TABLE, if_version=2, keep=2)).retention == 2
         assert (await client.retain(name, 1)).versions == 1
+        await client.retain(prefix=name + "/", last=2, max_age=3600)
+        assert [(rule.prefix, rule.name) for rule in await client.retentions(name)] == [(name + "/", None), (None, name)]
+        await client.unset_retention(prefix=name + "/")
+        assert (await client.unset_retention(name)).versions == 0
         assert (await client.expire(name, 3600)).versions == 0
         assert (await client.drop(name)).frames == 1
         with pytest.raises(farrow.NotFound, match=name):

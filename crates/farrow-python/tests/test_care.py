@@ -5,7 +5,7 @@ import datetime
 import farrow
 import pyarrow as pa
 import pytest
-from conftest import MIB, space
+from conftest import MIB, eventually, space
 
 TABLE = pa.table({"n": range(10)})
 
@@ -34,6 +34,43 @@ def test_retain(client, name):
     with pytest.raises(farrow.NotFound):
         client.get(f"{name}@3")
     assert client.get(f"{name}@4").num_rows == 10
+
+
+def test_retain_below_a_prefix_and_for_a_time(client, name):
+    hour = datetime.timedelta(hours=1)
+    assert client.retain(f"{name}/late", 2, max_age=90.5) == (0, 0, 0, 0), "it waits for its frame"
+    client.retain(prefix=f"{name}/", last=1, max_age=hour)
+    for leaf in ("late", "a", "b") * 3:
+        client.put(f"{name}/{leaf}", TABLE)
+    kept = [(info.name, len(client.versions(info.name)), info.retention, info.max_age) for info in client.list(name)]
+    age = datetime.timedelta(seconds=91)
+    assert kept == [(f"{name}/a", 1, 1, hour), (f"{name}/b", 1, 1, hour), (f"{name}/late", 2, 2, age)]
+    assert client.versions(f"{name}/a")[0].max_age == hour
+
+    client.retain(f"{name}/a")
+    own = [(rule.name, rule.prefix, rule.last, rule.max_age) for rule in client.retentions(name)]
+    prefix = (None, f"{name}/", 1, hour)
+    assert own == [prefix, (f"{name}/a", None, 0, None), (f"{name}/late", None, 2, age)]
+    assert [rule.prefix for rule in client.retentions(f"{name}/b")] == [f"{name}/"]
+    assert client.retentions(name)[0].uid == client.versions(f"{name}/a")[0].uid
+    client.put(f"{name}/a", TABLE)
+    assert client.unset_retention(f"{name}/a").versions == 1, "what the prefix does not keep"
+    client.unset_retention(prefix=f"{name}/")
+    assert [rule.name for rule in client.retentions(name)] == [f"{name}/late"]
+    assert client.stat(f"{name}/a").max_age is None
+
+    client.put(f"{name}/a", TABLE)
+    client.retain(f"{name}/a", max_age=1)
+    eventually(lambda: len(client.versions(f"{name}/a")) == 1, "the old version to go")
+    client.drop(prefix=f"{name}/")
+    assert client.retentions(name) == [], "those of frames end with them"
+    for wrong in ({}, {"name": name, "prefix": name}):
+        with pytest.raises(TypeError, match="either a name or a prefix"):
+            client.retain(**wrong)
+    with pytest.raises(ValueError, match="max_age -1"):
+        client.retain(name, max_age=-1)
+    with pytest.raises(farrow.InvalidName, match="whole components"):
+        client.retain(prefix=f"{name}*", last=1)
 
 
 def test_expire(client, name):

@@ -1,4 +1,4 @@
-"""What each engine makes of a mapped frame: whether its buffers are those in the mapping, by their addresses.
+"""The buffers that each engine has of a mapped frame: mapped or copied, by their addresses.
 
 The table in crates/ENGINES.md is what these tests expect; FARROW_REGEN=1 has them write it.
 """
@@ -111,15 +111,13 @@ ENGINES = {
     "Polars": lambda frame: [
         part for chunk in pa.table(_engines.to_polars(frame))["c"].chunks for part in parts(chunk)
     ],
-    "pandas": lambda frame: [
-        part for chunk in chunks_of(_engines.to_pandas(frame)["c"].array.__arrow_array__()) for part in parts(chunk)
-    ],
+    "pandas": lambda frame: list(numpy_parts(_engines.to_pandas(frame)["c"])),
     "pandas of NumPy": lambda frame: list(numpy_parts(frame.to_arrow().to_pandas(split_blocks=True)["c"])),
 }
 
 
 def cell(frame, engine: str) -> str:
-    """What becomes of the column in an engine."""
+    """The cell of the table: how an engine has the column."""
     try:
         found = ENGINES[engine](frame)
     except (KeyboardInterrupt, SystemExit, AttributeError, ImportError):
@@ -136,12 +134,12 @@ def cell(frame, engine: str) -> str:
 
 
 def copied(frame, found) -> list:
-    """What the buffers are for that are not in the mapping."""
+    """The roles of the buffers that are not in the mapping."""
     return [role for role, (at, size) in found if not any(a <= at and at + size <= a + n for a, n in frame.mappings)]
 
 
 def column_of_table(client, name: str, engine: str) -> list:
-    """What becomes of each kind in an engine, without nulls and with."""
+    """The cell of each kind for an engine, without nulls and with."""
     cells = []
     for variants in KINDS.values():
         both = set()
@@ -182,10 +180,11 @@ def version_of(engine: str) -> tuple:
     return tuple(int(number) for number in re.findall(r"\d+", module.__version__)[:2])
 
 
-# What was otherwise (the page says so, too): engine, before which version, and the cells that differ.
+# Differences of older versions (the page has them, too): engine, before which version, and the cells that differ.
 STRINGS_OF_NUMPY = ["`utf8`", "`large_utf8`", "`utf8_view`", "`dictionary` of `utf8`"]
 OLDER = [
     ("pandas", (2, 1), dict.fromkeys(["`utf8_view`", "`fixed_size_list`"], "not supported")),
+    ("pandas", (3, 0), {"`dictionary` of `utf8`": "Python objects"}),
     ("pandas of NumPy", (3, 0), dict.fromkeys(STRINGS_OF_NUMPY, "Python objects")),
 ]
 
@@ -278,10 +277,10 @@ class Asked:
     def select(self, columns: list):
         return Asked(self._frame.select(columns), self.asked)
 
-    def __iter__(self):
-        for index, batch in enumerate(self._frame):
-            self.asked.append((index, batch.schema.names))
-            yield batch
+    def batch(self, index: int):
+        batch = self._frame.batch(index)
+        self.asked.append((index, batch.schema.names))
+        return batch
 
 
 def test_a_lazy_frame_takes_what_its_query_needs(frame):
@@ -322,9 +321,9 @@ def test_duckdb_queries_the_frame(frame):
         assert connection.sql("SELECT count(*) FROM orders JOIN orders AS others USING (n)").fetchall() == [(2000,)]
 
 
-# What DuckDB has another type for.
+# Types that DuckDB has another one for.
 DUCKDB_CONVERTS = {"`duration`", "`timestamp` with a zone"}
-# What it read wrongly: the value after a null became zeros.
+# Types that it read wrongly: the value after a null became zeros.
 OLD_DUCKDB_MISREADS = {"`fixed_size_binary`"}
 
 
@@ -387,7 +386,7 @@ def test_the_lease_lives_until_the_engine_lets_go(client, name, engine, keeper):
     gone(client, name)
 
 
-# What is a copy, and so keeps nothing.
+# Results that are copies, and so keep nothing.
 COPIES = {
     "polars": lambda frame: _engines.to_polars(frame)["n"] + 1,
     "pandas": lambda frame: _engines.to_pandas(frame)["n"] + 1,

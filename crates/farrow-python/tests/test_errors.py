@@ -104,5 +104,6 @@ def test_agent_that_went_away(make_agent):
 def test_closed_client(agent):
     client = farrow.connect(agent.address)
     client.close()
-    with pytest.raises(ValueError, match="closed"):
+    assert issubclass(farrow.Closed, ValueError)
+    with pytest.raises(farrow.Closed, match="closed"):
         client.list()

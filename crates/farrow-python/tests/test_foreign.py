@@ -31,7 +31,7 @@ def exported(make_agent):
 
 
 def write_over(agent, file: bytes):
-    """What a program does that has out/orders.arrow open: another file, no longer, in its place."""
+    """Does what a program does that has out/orders.arrow open: another file, no longer, in its place."""
     log = json.loads(agent.command("log", "--json", str(agent.region)))
     (entry,) = [entry for entry in log["entries"] if entry.get("path") == "out/orders.arrow"]
     footer = 10 + int.from_bytes(file[-10:-6], "little")

@@ -18,7 +18,7 @@ def frame(client, name):
 
 
 def inside(frame, array) -> bool:
-    """Whether all of an array's bytes lie in the shared memory."""
+    """True if all of an array's bytes lie in the shared memory."""
     places = [
         any(start <= buffer.address and buffer.address + buffer.size <= start + size for start, size in frame.mappings)
         for buffer in buffers_of(array)
@@ -31,7 +31,7 @@ def test_columns_are_selected_without_copying(client, name, frame):
         assert some.schema.names == ["x", "n"]
         assert (some.name, some.version, some.num_rows, some.zero_copy) == (name, 2, 2000, True)
         assert some.to_arrow().equals(frame.to_arrow().select(["x", "n"]))
-        assert all(inside(frame, column) for batch in some for column in batch.columns)
+        assert all(inside(frame, column) for batch in some.to_batches() for column in batch.columns)
     assert frame.schema.names == ["n", "s", "x"], "the frame itself stays whole"
     assert frame.select([]).to_arrow().num_columns == 0
     assert frame.select(["x", "n"]).select(["n"]).to_arrow().equals(frame.to_arrow().select(["n"]))
@@ -64,7 +64,7 @@ def test_two_columns_of_one_name_are_not_guessed_at(client, name):
 
 
 def test_batches_one_after_another(frame):
-    batches = list(frame)
+    batches = frame.to_batches()
     assert len(batches) == frame.num_batches == 2
     assert pa.Table.from_batches(batches).equals(frame.to_arrow())
     assert len(frame) == 2000
@@ -110,6 +110,14 @@ def test_a_streamed_frame_says_so(agent, client, name, frame):
         assert not streamed.zero_copy and streamed.mappings == []
         assert "streamed: " in repr(streamed) and "unix socket" in streamed._repr_html_()
         assert streamed.to_arrow().equals(frame.to_arrow().select(["n"]))
+
+
+def test_a_streamed_frame_has_the_bytes_of_a_mapped_one(agent, client, name):
+    client.put(name, pa.table({f"c{n}": range(10000) for n in range(40)}))
+    with farrow.connect(f"http://{agent.tcp}") as far:
+        streamed = far.get(name)
+        assert not streamed.zero_copy
+        assert streamed.nbytes == client.get(name).nbytes == client.stat(name).bytes
 
 
 def test_batches_are_streamed_without_being_kept(agent, client, name, frame):

@@ -49,7 +49,7 @@ KEEPERS = {
     "memoryview": lambda frame: memoryview(frame.to_arrow()["n"].chunk(0).buffers()[1]),
     "c stream": lambda frame: frame.__arrow_c_stream__(),
     "selected frame": lambda frame: frame.select(["n"]),
-    "batches": iter,
+    "batches": lambda frame: frame.to_reader(),
     "slice of a column": lambda frame: frame["s"].slice(5, 2),
     "polars frame": lambda frame: frame.to_polars().select("n"),
     "polars slice": lambda frame: frame.to_polars()["n"].slice(500, 3),

@@ -1,6 +1,10 @@
 """A client that knows nothing of farrow gets the same rows from plain pyarrow.flight, and takes no lease."""
 
+import asyncio
+import json
+
 import farrow
+import farrow.aio
 import pyarrow as pa
 import pyarrow.flight as flight
 import pytest
@@ -78,3 +82,59 @@ def test_a_farrow_client_over_tcp_streams_and_says_why(agent, client, name):
         assert frame.why
         assert frame.mapping is None
         assert frame.to_arrow().equals(TABLE)
+
+
+def test_some_columns_and_rows_by_a_command(agent, client, name):
+    table = pa.table({"n": range(1000), "s": [f"row {n}" for n in range(1000)], "d": pa.array(["a"] * 1000).dictionary_encode()})
+    client.put(name, table)
+    with flight.connect(f"grpc://{agent.tcp}") as plain:
+        for wanted, expected in [
+            ({"columns": ["s", "n"], "rows": [10, 20]}, table.select(["s", "n"]).slice(10, 10)),
+            ({"columns": ["d"]}, table.select(["d"])),
+            ({"rows": [990, None]}, table.slice(990)),
+            ({"rows": [2000, 3000]}, table.slice(0, 0)),
+            ({"columns": [], "rows": [0, 7]}, table.select([]).slice(0, 7)),
+        ]:
+            command = json.dumps({"name": name, **wanted})
+            info = plain.get_flight_info(flight.FlightDescriptor.for_command(command))
+            assert info.schema == expected.schema and info.total_records == expected.num_rows
+            found = plain.do_get(info.endpoints[0].ticket).read_all()
+            assert found.equals(expected) and found.num_rows == expected.num_rows, wanted
+        with pytest.raises(pa.ArrowInvalid, match="has no column `x`; it has `n`, `s`, `d`"):
+            plain.get_flight_info(flight.FlightDescriptor.for_command(json.dumps({"name": name, "columns": ["x"]})))
+
+
+def test_get_and_stream_some_columns_and_rows(agent, client, name):
+    table = pa.table({"n": range(1000), "s": [f"row {n}" for n in range(1000)]})
+    client.put(name, table)
+    client.append(name, table)
+    twice = pa.concat_tables([table, table])
+
+    async def awaited(address):
+        async with await farrow.aio.connect(address) as there:
+            frame = await there.get(name, columns=["s"], rows=(998, 1003))
+            batches = [batch async for batch in there.stream(name, columns=["s"], rows=(998, 1003))]
+            return frame.to_arrow(), pa.Table.from_batches(batches)
+
+    for address in (agent.address, f"http://{agent.tcp}"):
+        with farrow.connect(address) as there:
+            for columns in (None, ["s", "n"], ["n"], ["n", "n"]):
+                expected = twice if columns is None else twice.select(columns)
+                for rows in (None, (0, None), (998, 1003), (1999, 5000), (3000, None), (5, 5)):
+                    first, end = rows or (0, None)
+                    part = expected.slice(first, None if end is None else end - first)
+                    frame = there.get(name, columns=columns, rows=rows)
+                    assert frame.to_arrow().equals(part) and len(frame) == part.num_rows
+                    assert there.stream(name, columns=columns, rows=rows).read_all().equals(part)
+                    assert there.get(name, wait=1, columns=columns, rows=rows).to_arrow().equals(part)
+            assert len(there.get(name, columns=[])) == 2000
+            for error in (farrow.NoColumn, KeyError, farrow.Error):
+                with pytest.raises(error, match="has no column `x`; it has `n`, `s`"):
+                    there.get(name, columns=["n", "x"])
+            with pytest.raises(TypeError, match=r"columns=\['n'\]"):
+                there.get(name, columns="n")
+            for rows in ((-1, 5), (5, 4)):
+                with pytest.raises(ValueError, match="expected the first row, from 0"):
+                    there.get(name, rows=rows)
+        for found in asyncio.run(awaited(address)):
+            assert found.equals(twice.select(["s"]).slice(998, 5))

@@ -1,4 +1,4 @@
-"""What put takes, and who takes a frame."""
+"""Sources that put takes, and libraries that take a frame."""
 
 import duckdb
 import farrow
@@ -12,14 +12,14 @@ TABLE = pa.table({"n": [1, 2, 3], "s": ["x", None, "z"]})
 
 
 class OnlyAStream:
-    """What a library offers that knows only the C stream interface."""
+    """Data of a library that knows only the C stream interface."""
 
     def __arrow_c_stream__(self, requested_schema=None):
         return TABLE.__arrow_c_stream__(requested_schema)
 
 
 class OnlyAnArray:
-    """What a library offers that knows only the C array interface."""
+    """Data of a library that knows only the C array interface."""
 
     def __arrow_c_array__(self, requested_schema=None):
         return TABLE.to_batches()[0].__arrow_c_array__(requested_schema)
@@ -57,7 +57,7 @@ def test_put_takes_a_frame(client, name):
     assert client.get(name + "-copy").to_arrow().equals(TABLE)
 
 
-@pytest.mark.parametrize("data", [42, "text", [1, 2], [], None, {"n": [1]}])
+@pytest.mark.parametrize("data", [42, "text", [1, 2], [], None, {}])
 def test_put_refuses_what_is_no_arrow(client, name, data):
     with pytest.raises(farrow.InvalidData):
         client.put(name, data)

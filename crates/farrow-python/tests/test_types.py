@@ -3,6 +3,7 @@
 import datetime
 import decimal
 
+import farrow
 import pyarrow as pa
 import pytest
 
@@ -109,3 +110,35 @@ def test_a_slice_is_stored_without_the_rest(client, name):
     part = table.slice(500_001, 10)
     assert client.put(name, part).bytes < 10_000
     assert client.get(name).to_arrow().equals(part)
+
+
+BACKWARDS = pa.UnionArray.from_dense(
+    pa.array([0, 0], pa.int8()), pa.array([1, 0], pa.int32()), [pa.array([1, 2]), pa.array(["x"])]
+)
+WIDE = pa.Array.from_buffers(pa.decimal128(2, 0), 1, pa.array([decimal.Decimal(123)], pa.decimal128(38, 0)).buffers())
+UNREADABLE = {
+    "time": (pa.array([0, 86400], pa.int32()).view(pa.time32("s")), "element 1 is 86400 s, a time of day is 0 to"),
+    "date": (pa.array([86400001], pa.int64()).view(pa.date64()), "element 0 is 86400001 ms .* no whole number of"),
+    "decimal": (WIDE, "element 0 is 123 .* more than 2 digits"),
+    "union": (BACKWARDS, "element 1 is value 0 of its child, after value 1"),
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+@pytest.mark.parametrize("over", ["socket", "tcp"])
+def test_what_not_everybody_reads_is_refused(agent, name, kind, over):
+    array, said = UNREADABLE[kind]
+    address = agent.address if over == "socket" else f"http://{agent.tcp}"
+    with pytest.raises(pa.ArrowInvalid):
+        array.validate(full=True)
+    with farrow.connect(address) as client:
+        with pytest.raises(farrow.InvalidData, match=f"column 0 .*{kind}.*{said}"):
+            client.put(name, pa.table({kind: array}))
+        with pytest.raises(farrow.NotFound):
+            client.stat(name)
+
+
+def test_an_extension_type_is_stored_as_it_is_defined(client, name):
+    noted = pa.field("id", pa.int8(), metadata={"ARROW:extension:name": "arrow.uuid"})
+    with pytest.raises(farrow.InvalidData, match="id.*arrow.uuid is stored as Int8.*FixedSizeBinary.16. is needed"):
+        client.put(name, pa.table([pa.array([1], pa.int8())], schema=pa.schema([noted])))

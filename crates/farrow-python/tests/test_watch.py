@@ -17,11 +17,13 @@ def test_what_is_committed_and_dropped_is_told(client, name):
     events = client.watch(name)
     info = client.put(name + "/a", TABLE)
     assert next(events) == farrow.Event("committed", name + "/a", 1, info)
+    # Whose name begins so, and which is not below it: of that nothing is told.
     client.put(name + "-other", TABLE)
+    client.put(name + "/b", TABLE)
     client.drop(name + "/a")
     told = [next(events), next(events)]
     assert [(event.kind, event.name, event.version) for event in told] == [
-        ("committed", name + "-other", 1),
+        ("committed", name + "/b", 1),
         ("dropped", name + "/a", None),
     ]
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::ops::Range;
+use std::path::Path;
 
 use crate::media::{Media, aligned, within};
 use crate::{FileMedia, FileRange, PageUse, RegionError};
@@ -40,7 +41,7 @@ struct Part {
     offset: u64,
 }
 
-/// What an access touches of one file.
+/// The part of an access that touches one file.
 struct Piece<'a> {
     file: &'a FileMedia,
     offset: u64,
@@ -84,13 +85,18 @@ impl AssembledMedia {
         Ok(self)
     }
 
+    /// The file that was opened by this path, if it is one of the medium's.
+    pub fn file(&self, path: &Path) -> Option<&FileMedia> {
+        self.files.iter().find(|file| file.path() == path)
+    }
+
     /// Keeps a locked file open, and with it its lock, for as long as the medium lives.
     #[must_use]
     pub fn with_lock(self, lock: File) -> Self {
         Self { _lock: Some(lock), ..self }
     }
 
-    /// Whether every file still has all the bytes it had when it was opened: see [`FileMedia::check_len`].
+    /// Checks whether every file still has all the bytes it had when it was opened: see [`FileMedia::check_len`].
     ///
     /// # Errors
     ///
@@ -107,15 +113,16 @@ impl AssembledMedia {
     pub fn page_use(&self) -> Result<PageUse, RegionError> {
         let mut sum = PageUse::default();
         for file in &self.files {
-            let PageUse { mapped, resident, huge } = file.page_use()?;
+            let PageUse { mapped, resident, huge, direct } = file.page_use()?;
             sum.mapped += mapped;
             sum.resident += resident;
             sum.huge += huge;
+            sum.direct += direct;
         }
         Ok(sum)
     }
 
-    /// Whether nothing was lost of `len` bytes at `offset`: see [`FileMedia::check_intact`]. Gaps hold nothing.
+    /// Checks whether nothing was lost of `len` bytes at `offset`: see [`FileMedia::check_intact`]. Gaps hold nothing.
     ///
     /// # Errors
     ///
@@ -135,7 +142,7 @@ impl AssembledMedia {
         Ok(())
     }
 
-    /// What `len` bytes at `offset` are in the files, in order and without a gap.
+    /// Returns what `len` bytes at `offset` are in the files, in order and without a gap.
     fn pieces(&self, offset: u64, len: u64) -> Result<Vec<Piece<'_>>, RegionError> {
         within(|| self.describe(), offset, len, self.len)?;
         let first = self.parts.partition_point(|part| part.at + part.len <= offset);
@@ -170,7 +177,7 @@ impl Piece<'_> {
         self.bytes.end - self.bytes.start
     }
 
-    /// Where its bytes are in the caller's slice, which is as long as the access.
+    /// Returns where its bytes are in the caller's slice, which is as long as the access.
     fn indices(&self) -> Range<usize> {
         // Ends of a slice that is there are within usize.
         let index = |at: u64| usize::try_from(at).unwrap_or(usize::MAX);

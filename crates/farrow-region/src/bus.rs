@@ -16,7 +16,7 @@ use crate::RegionError;
 use crate::losses::{LossCause, Pinned};
 use crate::media::Access;
 
-/// What SIGBUS did before.
+/// The earlier handler of SIGBUS.
 static PREVIOUS: OnceLock<libc::sigaction> = OnceLock::new();
 
 /// Makes this process survive that memory below its mappings of media is lost: a file that is cut off, a

@@ -34,7 +34,7 @@ pub struct CrashMedia {
 struct State {
     /// The medium before everything.
     base: Vec<u8>,
-    /// What the program sees: the medium seen through its caches.
+    /// The program's view: the medium seen through its caches.
     live: Vec<u8>,
     /// Lines written and not persisted since.
     dirty: BTreeSet<usize>,
@@ -57,22 +57,22 @@ impl CrashMedia {
         Self::from(vec![0; len])
     }
 
-    /// How often [`persist`](Media::persist) was called.
+    /// Returns how often [`persist`](Media::persist) was called.
     pub fn persists(&self) -> usize {
         self.state().persists
     }
 
-    /// How many lines were written and have not been persisted since.
+    /// Returns how many lines were written and have not been persisted since.
     pub fn unpersisted_lines(&self) -> usize {
         self.state().dirty.len()
     }
 
-    /// What the program sees: everything written, persisted or not.
+    /// Returns what the program sees: everything written, persisted or not.
     pub fn live_image(&self) -> Vec<u8> {
         self.state().live.clone()
     }
 
-    /// What the medium holds if everything after the `k`-th persist is lost, and everything written
+    /// Returns what the medium holds if everything after the `k`-th persist is lost, and everything written
     /// before it that was not persisted. (All persists there are, if there are fewer than `k`.)
     pub fn image_after(&self, k: usize) -> Vec<u8> {
         let state = self.state();
@@ -87,7 +87,7 @@ impl CrashMedia {
         media
     }
 
-    /// What the medium may hold if the crash comes at some moment after the `k`-th persist and before
+    /// Returns what the medium may hold if the crash comes at some moment after the `k`-th persist and before
     /// the next one is complete: as [`image_after`](Self::image_after), and besides an arbitrary subset of
     /// the lines that were not persisted reached the medium, at any time since they were written, any of
     /// them in the middle of a write, which aligned words of 8 bytes alone never are. `seed` decides.

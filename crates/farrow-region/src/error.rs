@@ -1,13 +1,15 @@
 //! Everything that can go wrong with a medium or a mapping.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::losses::LossCause;
 use crate::media::Access;
 use crate::medium::MediumKind;
+use crate::shell::operand;
+use crate::trust::Distrust;
 
-/// Why a medium could not be opened, mapped, read or written.
+/// The reasons why a medium could not be opened, mapped, read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegionError {
@@ -24,6 +26,17 @@ pub enum RegionError {
         size: u64,
     },
 
+    /// A mapping to be written was used by a forked child.
+    #[error(
+        "the mapping at {addr:#x} is of the process that forked {process}: what is to be written is not inherited.          Reserve again in the child"
+    )]
+    NotInherited {
+        /// The place where the parent has it.
+        addr: usize,
+        /// The child.
+        process: u32,
+    },
+
     /// An access to what no part of an assembled medium has.
     #[error(
         "{len} bytes at offset {offset:#x} of {what} were asked for, and no part of it has the byte at {at:#x}"
@@ -38,6 +51,10 @@ pub enum RegionError {
         /// The first byte that is in no part.
         at: u64,
     },
+
+    /// A path that another user may have bent.
+    #[error(transparent)]
+    Distrusted(#[from] Distrust),
 
     /// Two parts of an assembled medium for the same bytes.
     #[error("two parts of {what} have the byte at {offset:#x}")]
@@ -57,7 +74,7 @@ pub enum RegionError {
         what: String,
         /// Offset asked for.
         offset: u64,
-        /// What it has to be a multiple of, in bytes.
+        /// The number of bytes that it has to be a multiple of.
         align: u64,
     },
 
@@ -69,14 +86,14 @@ pub enum RegionError {
     },
 
     /// No file of that name.
-    #[error("{} does not exist. Try: farrow mkfs", path.display())]
+    #[error("{} does not exist: see that the path is right{}", path.display(), making(path))]
     Missing {
         /// The file asked for.
         path: PathBuf,
     },
 
     /// No directory to make the file in.
-    #[error("directory {} does not exist. Try: mkdir", path.display())]
+    #[error("directory {} does not exist. Try: `mkdir -p {}`", path.display(), operand(path.display()))]
     NoDirectory {
         /// The directory.
         path: PathBuf,
@@ -90,12 +107,14 @@ pub enum RegionError {
     },
 
     /// The file system refuses access.
-    #[error("no permission to open {} for {access}. Try: another user, or the file's mode and its directories'", path.display())]
+    #[error("no permission to open {} for {access}: {denial}", path.display())]
     NoPermission {
         /// The file asked for.
         path: PathBuf,
-        /// What it was to be opened for.
+        /// The access that it was to be opened for.
         access: Access,
+        /// Whose it is, who is let in, and what to do.
+        denial: String,
     },
 
     /// Something that is no medium.
@@ -105,7 +124,7 @@ pub enum RegionError {
     NotAFile {
         /// The file or descriptor.
         what: String,
-        /// What it is, with its article.
+        /// Its kind, with the article.
         kind: &'static str,
     },
 
@@ -114,7 +133,7 @@ pub enum RegionError {
     IsADevice {
         /// The device.
         path: PathBuf,
-        /// What it is.
+        /// Its kind.
         kind: MediumKind,
     },
 
@@ -134,15 +153,17 @@ pub enum RegionError {
     Sysfs {
         /// The file or link in sysfs.
         path: PathBuf,
-        /// What it says.
+        /// Its content.
         found: String,
-        /// What was expected.
+        /// The expected content.
         expected: &'static str,
     },
 
     /// A file that is shorter than when it was opened.
     #[error(
-        "{what} had {len} bytes and has {found} now: its memory is lost. Try: farrow fsck, then farrow mkfs"
+        "{what} had {len} bytes and has {found} now: somebody has cut it off. A file of a mounted famfs is made anew, with all \
+         its bytes, by `umount MOUNT` and `famfs mount DEVICE MOUNT`; any other has lost them: `farrow mkfs --force PATH` \
+         makes a new region there"
     )]
     Shrunk {
         /// The medium.
@@ -164,7 +185,7 @@ pub enum RegionError {
         /// Number of bytes: those that go together, a page or what the medium has for one; more if too many
         /// pages were lost to be told apart.
         len: u64,
-        /// Why they are lost, and what to do.
+        /// The reason why they are lost, and what to do.
         cause: LossCause,
     },
 
@@ -213,7 +234,7 @@ pub enum RegionError {
         "range {index} ({len} bytes at offset {offset:#x}) does not lie on pages of {unit} bytes (only the last range may end within one)"
     )]
     RangeUnaligned {
-        /// Which range, counted from 0.
+        /// The range, counted from 0.
         index: usize,
         /// Its first byte in the file.
         offset: u64,
@@ -230,7 +251,7 @@ pub enum RegionError {
     RangePastEnd {
         /// The file or descriptor.
         what: String,
-        /// Which range, counted from 0.
+        /// The range, counted from 0.
         index: usize,
         /// Its first byte in the file.
         offset: u64,
@@ -250,12 +271,22 @@ pub enum RegionError {
     /// A system call failed.
     #[error("cannot {action} {what}")]
     Io {
-        /// What was tried: a verb.
+        /// The attempt: a verb.
         action: &'static str,
         /// The file or descriptor it was tried on.
         what: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
+}
+
+/// Returns how to make a medium where there is none; a device is not made by a command of farrow's.
+fn making(path: &Path) -> String {
+    let is_device =
+        path.starts_with("/dev") && !path.starts_with("/dev/shm") && !path.starts_with("/dev/hugepages");
+    if is_device || path.starts_with("/sys") {
+        return ", and that the device's driver has made it".to_owned();
+    }
+    format!(", or make a region there: `farrow mkfs --size SIZE {}`", operand(path.display()))
 }

@@ -10,11 +10,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, FlockOperation};
 use rustix::io::Errno;
 
+use crate::denial::{Permission, denial};
+use crate::identity::FileIdentity;
 use crate::losses::Loss;
 use crate::mapping::WholeMapping;
 use crate::media::{Access, Coherency, Media, aligned, within};
 use crate::medium::{Medium, MediumKind, SYSFS};
-use crate::pages::PageUse;
+use crate::pages::{PageUse, is_direct};
+use crate::trust::{Distrust, follow};
 use crate::{RegionError, cache};
 
 mod creation;
@@ -71,7 +74,7 @@ impl FileMedia {
         Self::open_in(Path::new(SYSFS), path.as_ref(), access)
     }
 
-    /// Who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
+    /// Sets who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
     #[must_use]
     pub fn with_coherency(self, coherency: Coherency) -> Self {
         Self { coherency, ..self }
@@ -82,12 +85,12 @@ impl FileMedia {
         &self.path
     }
 
-    /// What the medium was opened for.
+    /// Returns what the medium was opened for.
     pub fn access(&self) -> Access {
         self.access
     }
 
-    /// What the medium lies in.
+    /// Returns what the medium lies in.
     pub fn kind(&self) -> MediumKind {
         self.medium.kind
     }
@@ -102,14 +105,12 @@ impl FileMedia {
     ///
     /// [`Io`](RegionError::Io): /proc is not mounted.
     pub fn page_use(&self) -> Result<PageUse, RegionError> {
-        PageUse::of(self.mapping.addresses()).map_err(|source| RegionError::Io {
-            action: "find in /proc/self/smaps",
-            what: self.describe(),
-            source,
+        PageUse::of(self.mapping.addresses(), is_direct(self.file.as_fd())).map_err(|source| {
+            RegionError::Io { action: "find in /proc/self/smaps", what: self.describe(), source }
         })
     }
 
-    /// Whether the file has all the bytes it had when it was opened. One system call (fstat).
+    /// Checks whether the file has all the bytes it had when it was opened. One system call (fstat).
     ///
     /// Somebody with the right to write it may have truncated it; what was in it is lost then (what comes
     /// of touching it, the crate's documentation says): to be asked before much is read, and from time to
@@ -130,7 +131,7 @@ impl FileMedia {
         Ok(())
     }
 
-    /// Whether all accesses to `len` bytes at `offset` so far have reached the medium's own memory.
+    /// Checks whether all accesses to `len` bytes at `offset` so far have reached the medium's own memory.
     ///
     /// # Errors
     ///
@@ -152,6 +153,15 @@ impl FileMedia {
     pub fn lose(&self, offset: u64) -> Result<(), RegionError> {
         self.mapping.lose(self.check(offset, 1)?);
         Ok(())
+    }
+
+    /// Returns which file or device it is, whatever its path means by now.
+    ///
+    /// # Errors
+    ///
+    /// [`Io`](RegionError::Io).
+    pub fn identity(&self) -> Result<FileIdentity, RegionError> {
+        FileIdentity::of(&self.file).map_err(|e| path_error(&self.path, self.access, "look at", e))
     }
 
     /// The open file, with the rights of [`access`](Self::access).
@@ -183,10 +193,11 @@ impl FileMedia {
 
     /// [`open`](Self::open) with another sysfs, so that tests can make devices up.
     fn open_in(sysfs: &Path, path: &Path, access: Access) -> Result<Self, RegionError> {
+        let target = &followed(path, access)?;
         // Looked at before it is opened: opening a pipe waits and opening a device may act.
-        fs::metadata(path).map_err(|e| path_error(path, access, "look at", e))?;
-        Medium::at(path, sysfs)?;
-        let file = open_file(path, access)?;
+        fs::metadata(target).map_err(|e| path_error(path, access, "look at", e))?;
+        Medium::called(path, target, sysfs)?;
+        let file = open_file(path, target, access)?;
         if access == Access::ReadWrite {
             lock(path, &file)?;
         }
@@ -221,7 +232,7 @@ impl FileMedia {
         within(|| self.describe(), offset, len, self.medium.len)
     }
 
-    /// What every access ends with: whether the bytes it has touched were there.
+    /// Ends an access: checks whether the bytes that it has touched were there.
     fn touched(&self, at: usize, len: usize) -> Result<(), RegionError> {
         match self.mapping.lost(&(at..at + len)) {
             None => Ok(()),
@@ -321,11 +332,20 @@ impl fmt::Debug for FileMedia {
     }
 }
 
-fn open_file(path: &Path, access: Access) -> Result<File, RegionError> {
+/// Returns where a path leads, not by another user's link.
+fn followed(path: &Path, access: Access) -> Result<PathBuf, RegionError> {
+    follow(path).map_err(|error| match error {
+        Distrust::Io { source, .. } => path_error(path, access, "look at", source),
+        error => error.into(),
+    })
+}
+
+/// Opens `target`, to which `path` leads.
+fn open_file(path: &Path, target: &Path, access: Access) -> Result<File, RegionError> {
     OpenOptions::new()
         .read(true)
         .write(access == Access::ReadWrite)
-        .open(path)
+        .open(target)
         .map_err(|e| path_error(path, access, "open", e))
 }
 
@@ -374,7 +394,13 @@ fn path_error(path: &Path, access: Access, action: &'static str, source: io::Err
     match source.kind() {
         io::ErrorKind::NotFound => RegionError::Missing { path },
         io::ErrorKind::AlreadyExists => RegionError::AlreadyExists { path },
-        io::ErrorKind::PermissionDenied => RegionError::NoPermission { path, access },
+        io::ErrorKind::PermissionDenied => {
+            let wanted = match access {
+                Access::ReadOnly => Permission::Read,
+                Access::ReadWrite => Permission::ReadWrite,
+            };
+            RegionError::NoPermission { denial: denial(&path, wanted), path, access }
+        }
         _ => RegionError::Io { action, what: path.display().to_string(), source },
     }
 }

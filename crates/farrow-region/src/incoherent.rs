@@ -32,7 +32,7 @@ pub struct IncoherentMemory {
     state: Arc<Mutex<State>>,
 }
 
-/// What one host sees of an [`IncoherentMemory`]. Clones share the host's cache.
+/// One host's view of an [`IncoherentMemory`]. Clones share the host's cache.
 #[derive(Debug, Clone)]
 pub struct IncoherentMedia {
     memory: IncoherentMemory,
@@ -54,7 +54,7 @@ pub struct Overwrite {
 #[derive(Debug)]
 struct State {
     medium: Vec<u8>,
-    /// How often each line was written back, if ever.
+    /// The number of times that each line was written back, if ever.
     serials: BTreeMap<usize, u64>,
     /// One per host.
     caches: Vec<Cache>,
@@ -102,7 +102,7 @@ impl IncoherentMemory {
         IncoherentMedia { memory: self.clone(), host: state.caches.len() - 1 }
     }
 
-    /// What the medium holds, without anything that is only in a cache.
+    /// Returns what the medium holds, without anything that is only in a cache.
     pub fn image(&self) -> Vec<u8> {
         self.state().medium.clone()
     }
@@ -126,7 +126,7 @@ impl IncoherentMemory {
 }
 
 impl IncoherentMedia {
-    /// How many lines the host has written that have not reached the medium since.
+    /// Returns how many lines the host has written that have not reached the medium since.
     pub fn unpersisted_lines(&self) -> usize {
         self.memory.state().dirty.range(lines_of(self.host)).count()
     }

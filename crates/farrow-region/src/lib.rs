@@ -2,7 +2,7 @@
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
-//! This crate holds all the unsafe code of farrow, in five files, and knows neither what the bytes
+//! This crate holds all the unsafe code of farrow, in seven files, and knows neither what the bytes
 //! mean nor who asks for them.
 //!
 //! # Two kinds of memory, two types
@@ -44,12 +44,17 @@
 //! | `media.rs` | the [`Media`] trait and its words | |
 //! | `medium.rs` | what a path leads to: [`MediumKind`], size, alignment | |
 //! | `file.rs` | [`FileMedia`]: a medium that has a path | |
+//! | `identity.rs` | [`FileIdentity`]: which file or device it is, whatever its path | |
 //! | `assembled.rs` | [`AssembledMedia`]: parts of files in one address space | |
 //! | `mem.rs` | [`MemMedia`]: a medium on the heap | |
 //! | `crash.rs`, `incoherent.rs` | test doubles (feature `testing`): `CrashMedia` remembers what would survive, `IncoherentMemory` has hosts with caches of their own | |
+//! | `trust.rs` | [`trust`]: directories that are believed, links that are not followed, files that nobody else may read | |
+//! | `shell.rs` | [`shell`]: values in commands that messages name | |
 //! | `pages.rs` | [`PageUse`]: whether pages are huge | |
 //! | `read.rs`, `write.rs` | [`ReadMapping`], [`WriteMapping`]: ranges of a medium side by side | |
 //! | `mapping.rs` | mmap, munmap, madvise | yes |
+//! | `family.rs` | [`Family`]: what forked children inherit, and the handlers of fork | yes |
+//! | `table.rs` | slots for handlers to look through | yes |
 //! | `losses.rs` | what is lost below which mapping: a table for the signal handler | |
 //! | `bus.rs` | SIGBUS, survived | yes |
 //! | `sealed.rs` | [`SealedBytes`]: the only `&[u8]` into a mapping | yes |
@@ -101,8 +106,11 @@ mod bus;
 mod cache;
 #[cfg(any(test, feature = "testing"))]
 mod crash;
+pub mod denial;
 mod error;
+mod family;
 mod file;
+mod identity;
 #[cfg(any(test, feature = "testing"))]
 mod incoherent;
 mod losses;
@@ -116,8 +124,11 @@ mod random;
 mod read;
 mod sealed;
 mod shared;
+pub mod shell;
 #[cfg(test)]
 mod sysfs_double;
+mod table;
+pub mod trust;
 mod write;
 
 #[cfg(test)]
@@ -128,7 +139,9 @@ pub use bus::survive_bus_errors;
 #[cfg(any(test, feature = "testing"))]
 pub use crash::CrashMedia;
 pub use error::RegionError;
+pub use family::{Family, Fork};
 pub use file::FileMedia;
+pub use identity::FileIdentity;
 #[cfg(any(test, feature = "testing"))]
 pub use incoherent::{IncoherentMedia, IncoherentMemory, Overwrite};
 pub use losses::LossCause;

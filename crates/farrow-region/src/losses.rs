@@ -1,19 +1,18 @@
-//! What has been lost below the mappings of this process.
+//! Losses below the mappings of this process.
 //!
 //! A table that a signal handler can read and write: atomics alone, no lock, and nothing in it is ever
 //! given back to the allocator. Each mapping has a slot from before anybody can reach its bytes until after
 //! nobody can.
 
 use std::fmt;
-use std::iter;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use std::thread;
 
 use crate::media::Access;
+use crate::table::{SLOTS, Table};
 
-/// Why bytes are lost.
+/// The reasons why bytes are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LossCause {
@@ -32,7 +31,7 @@ impl fmt::Display for LossCause {
                  one, so that its memory is not given out again"
             }
             Self::Gone => {
-                "there is no memory behind them any more (a file that was cut off?). Try: farrow fsck"
+                "there is no memory behind them any more (a file that was cut off?). Try: `farrow fsck PATH`"
             }
         })
     }
@@ -51,9 +50,6 @@ pub(crate) struct Loss {
 /// Losses that a mapping tells apart. With one more all of it counts as lost.
 const TOLD_APART: usize = 32;
 
-/// Slots of one piece of the table.
-const SLOTS: usize = 32;
-
 /// Bits of [`Slot::state`]; what is above them counts the handlers that look at the slot.
 const TAKEN: usize = 1;
 const LIVE: usize = 2;
@@ -64,19 +60,7 @@ const POISONED: u64 = 1;
 const GONE: u64 = 2;
 const CAUSE: u64 = POISONED | GONE;
 
-static TABLE: Piece = Piece::new();
-
-/// Slots, and where there are more of them. Pieces are added, never removed.
-struct Piece {
-    slots: [Slot; SLOTS],
-    next: OnceLock<Box<Piece>>,
-}
-
-impl Piece {
-    const fn new() -> Self {
-        Self { slots: [const { Slot::new() }; SLOTS], next: OnceLock::new() }
-    }
-}
+static TABLE: Table<Slot> = Table::new([const { Slot::new() }; SLOTS], Slot::new);
 
 /// A mapping's place in the table.
 struct Slot {
@@ -179,13 +163,7 @@ pub(crate) struct Recorded {
 impl Recorded {
     /// Puts a mapping at `addresses` on record, whole units of `unit` bytes (a power of two, at least a page).
     pub(crate) fn new(addresses: Range<usize>, unit: usize, access: Access) -> Self {
-        let mut piece = &TABLE;
-        let slot = loop {
-            if let Some(slot) = piece.slots.iter().find(|slot| slot.take()) {
-                break slot;
-            }
-            piece = piece.next.get_or_init(|| Box::new(Piece::new()));
-        };
+        let slot = TABLE.take(Slot::take);
         slot.start.store(addresses.start, Ordering::Relaxed);
         slot.end.store(addresses.end, Ordering::Relaxed);
         slot.unit.store(unit, Ordering::Relaxed);
@@ -236,11 +214,7 @@ pub(crate) struct Pinned<'a>(&'a Slot);
 impl Pinned<'static> {
     /// The mapping that `address` is in. Safe to be called from a signal handler.
     pub(crate) fn at(address: usize) -> Option<Self> {
-        let pieces = iter::successors(Some(&TABLE), |piece| piece.next.get().map(Box::as_ref));
-        pieces
-            .flat_map(|piece| &piece.slots)
-            .filter_map(Slot::pin)
-            .find(|pinned| pinned.addresses().contains(&address))
+        TABLE.iter().filter_map(Slot::pin).find(|pinned| pinned.addresses().contains(&address))
     }
 }
 
@@ -256,7 +230,7 @@ impl Pinned<'_> {
         start..(start + unit).min(mapping.end)
     }
 
-    /// What the mapping is made for.
+    /// Returns what the mapping is made for.
     pub(crate) fn access(&self) -> Access {
         if self.0.writable.load(Ordering::Relaxed) { Access::ReadWrite } else { Access::ReadOnly }
     }

@@ -14,13 +14,15 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::atomic::AtomicU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use memmap2::{Advice, MmapOptions, MmapRaw};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, ProtFlags};
 
 use crate::RegionError;
+use crate::family::{Family, Member};
 #[cfg(any(test, feature = "testing"))]
 use crate::losses::LossCause;
 use crate::losses::{Loss, Recorded};
@@ -30,7 +32,7 @@ use crate::shared::SharedBytes;
 
 mod intact;
 
-/// What stitched mappings begin on: the size of a huge page on x86_64 and of a famfs allocation unit, so
+/// The alignment of stitched mappings: the size of a huge page on x86_64 and of a famfs allocation unit, so
 /// that an extent on a 2 MiB boundary can be mapped by huge pages.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
 
@@ -90,7 +92,7 @@ impl WholeMapping {
         }
     }
 
-    /// What [`populate`](Self::populate) does, by hand: writes something, namely what is there, to every
+    /// Does what [`populate`](Self::populate) does, by hand: writes something, namely what is there, to every
     /// page.
     pub(crate) fn touch(&self) {
         self.bytes().touch(rustix::param::page_size());
@@ -106,7 +108,7 @@ impl WholeMapping {
         self.losses.record(offset, LossCause::Poisoned);
     }
 
-    /// Where the bytes are.
+    /// Returns where the bytes are.
     pub(crate) fn addresses(&self) -> Range<usize> {
         let start = self.map.as_ptr().addr();
         start..start + self.map.len()
@@ -128,8 +130,9 @@ impl WholeMapping {
 /// Ranges of a file side by side, shared, in one piece of address space aligned to 2 MiB.
 #[derive(Debug)]
 pub(crate) struct StitchedMapping {
-    // Off the record before it is unmapped.
+    // Off the records before it is unmapped.
     losses: Recorded,
+    member: Option<Member>,
     reservation: Reservation,
     /// The medium, for messages.
     what: String,
@@ -148,7 +151,7 @@ impl StitchedMapping {
         Self::of_medium(fd, what, medium, ranges, access)
     }
 
-    /// What [`new`](Self::new) does, once it is known what `fd` is.
+    /// Does what [`new`](Self::new) does, once it is known what `fd` is.
     fn of_medium(
         fd: BorrowedFd<'_>,
         what: String,
@@ -185,7 +188,7 @@ impl StitchedMapping {
         let _ = reservation.advise(rustix::mm::Advice::LinuxHugepage);
         let start = reservation.start.addr().get();
         let losses = Recorded::new(start..start + reservation.len, unit, access);
-        let mapping = Self { losses, reservation, what, ranges: ranges.to_vec(), before, len };
+        let mapping = Self { losses, member: None, reservation, what, ranges: ranges.to_vec(), before, len };
         if access == Access::ReadWrite {
             // All of it is about to be written; one call is several times faster than a fault for every page.
             // A wish too, before Linux 5.14 the faults come one by one; but a page that is not there, or is
@@ -196,6 +199,18 @@ impl StitchedMapping {
             }
         }
         Ok(mapping)
+    }
+
+    /// Lets it be inherited by those whom the family's page counts. It is one to be read, and new.
+    pub(crate) fn join(&mut self, family: &Arc<Family>) {
+        let start = self.reservation.start.addr().get();
+        let addresses = start..start + self.reservation.len;
+        self.member = Some(Member::new(addresses, self.reservation.process.clone(), family.clone()));
+    }
+
+    /// True if it is mapped in this process.
+    pub(crate) fn is_here(&self) -> bool {
+        self.reservation.is_here()
     }
 
     /// Bytes in a page of the medium.
@@ -225,7 +240,7 @@ impl StitchedMapping {
     }
 }
 
-/// How pages that are there already are best faulted in to be written.
+/// Returns how pages that are there already are best faulted in to be written.
 ///
 /// A page that is read the kernel maps together with those around it, one that is written by itself. In a tmpfs, which
 /// need not be told of the first store, pages that were faulted in to be read can be written as well: 1 GiB of pages of
@@ -244,8 +259,9 @@ fn populate_to_write(fd: BorrowedFd<'_>) -> rustix::mm::Advice {
 struct Reservation {
     start: NonNull<c_void>,
     len: usize,
-    /// The process that has it; a forked child inherits this value, but not what is mapped.
-    process: u32,
+    /// The process that has it. A forked child inherits this value, but what is mapped only if it becomes the child's
+    /// (see `family.rs`).
+    process: Arc<AtomicU32>,
 }
 
 // SAFETY: a reservation is a number of addresses that belong to nobody else; munmap, its only use of
@@ -265,7 +281,7 @@ impl Reservation {
             unsafe { rustix::mm::mmap_anonymous(std::ptr::null_mut(), padded, ProtFlags::empty(), flags) }?;
         let Some(base) = NonNull::new(base) else { return Err(Errno::NOMEM) };
         // From here on the addresses are given back whatever happens.
-        let mut whole = Self { start: base, len: padded, process: std::process::id() };
+        let mut whole = Self { start: base, len: padded, process: Arc::new(std::process::id().into()) };
         let before = base.addr().get().next_multiple_of(align) - base.addr().get();
         whole.cut_front(before)?;
         whole.cut_back(align - before)?;
@@ -331,6 +347,10 @@ impl Reservation {
         Ok(len)
     }
 
+    fn is_here(&self) -> bool {
+        self.process.load(Ordering::Relaxed) == std::process::id()
+    }
+
     fn advise(&self, advice: rustix::mm::Advice) -> rustix::io::Result<()> {
         // SAFETY: the addresses are ours, and the advice given above (DONTFORK, DONTDUMP, HUGEPAGE,
         // POPULATE_WRITE, POPULATE_READ) changes neither the contents nor the protection of a page.
@@ -356,8 +376,8 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.process != std::process::id() {
-            // In a forked child the addresses are free, or something else of the child's is there by now.
+        if !self.is_here() {
+            // In a forked child that has not inherited it the addresses are free, or something else is there by now.
             return;
         }
         // SAFETY: the addresses are ours, and whoever reads them borrows or holds what owns `self`.
@@ -366,7 +386,7 @@ impl Drop for Reservation {
     }
 }
 
-/// What [`check`] has found.
+/// The result of [`check`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Checked {
     /// Bytes of the medium's page that the first range begins within.
@@ -375,7 +395,7 @@ struct Checked {
     len: usize,
 }
 
-/// Whether each range can be mapped, of a medium of `medium_len` bytes with pages of `unit` bytes.
+/// Checks whether each range can be mapped, of a medium of `medium_len` bytes with pages of `unit` bytes.
 fn check(
     ranges: &[FileRange],
     unit: usize,

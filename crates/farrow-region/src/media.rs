@@ -1,4 +1,4 @@
-//! What a store needs of the memory below it.
+//! The memory below a store.
 
 use std::fmt;
 
@@ -18,12 +18,12 @@ pub trait Media: Send + Sync {
     /// Bytes there are.
     fn len(&self) -> u64;
 
-    /// Whether there are none.
+    /// True if there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What mappings of ranges begin and end on where another one is beside them, in bytes: the pages of the
+    /// Returns what mappings of ranges begin and end on where another one is beside them, in bytes: the pages of the
     /// medium, a power of two.
     fn unit(&self) -> u64 {
         4096
@@ -58,11 +58,11 @@ pub trait Media: Send + Sync {
     /// writers are to be refreshed.
     fn refresh(&self, offset: u64, len: u64) -> Result<(), RegionError>;
 
-    /// What to call the medium in a message: its path, or "memory".
+    /// The name of the medium in a message: its path, or "memory".
     fn describe(&self) -> String;
 }
 
-/// What a medium is opened for.
+/// The access for which a medium is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Reading; any number of processes at once.
@@ -80,7 +80,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// Who keeps the caches of the hosts that share a medium in step.
+/// The party that keeps the caches of the hosts that share a medium in step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Coherency {
     /// The hardware: one host, virtual machines on one host. Persist and refresh are fences.

@@ -1,4 +1,4 @@
-//! What a path or a descriptor leads to: its kind, its size, and what mappings of it are multiples of.
+//! The medium that a path or a descriptor leads to: its kind, its size, and what mappings of it are multiples of.
 //!
 //! Devices say neither by stat: the kernel tells in sysfs. It must be asked before anything is mapped,
 //! because device-dax maps past its end without complaint and faults later.
@@ -12,7 +12,7 @@ use rustix::fs::{FileType, Stat, StatFs};
 
 use crate::RegionError;
 
-/// Where the kernel describes devices.
+/// The place where the kernel describes devices.
 pub(crate) const SYSFS: &str = "/sys";
 
 /// f_type of hugetlbfs and sysfs (Linux include/uapi/linux/magic.h).
@@ -22,7 +22,7 @@ const SYSFS_MAGIC: u32 = 0x62656572;
 /// The flag of a PCI resource that is memory (IORESOURCE_MEM, Linux include/linux/ioport.h).
 const RESOURCE_IS_MEMORY: u64 = 0x200;
 
-/// What a medium lies in.
+/// The kind of a medium.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MediumKind {
@@ -50,12 +50,12 @@ pub(crate) struct Medium {
     pub(crate) kind: MediumKind,
     /// Bytes that can be mapped. A multiple of `unit`, but for files with pages of the machine's size.
     pub(crate) len: u64,
-    /// What offset, length and address of a mapping are multiples of: a power of two, at least a page.
+    /// The unit of offset, length and address of a mapping: a power of two, at least a page.
     pub(crate) unit: usize,
 }
 
 impl Medium {
-    /// What `fd` is, called `what` in messages.
+    /// Returns what `fd` is, called `what` in messages.
     pub(crate) fn of(fd: BorrowedFd<'_>, what: String, sysfs: &Path) -> Result<Self, RegionError> {
         let failed = |e: rustix::io::Errno| RegionError::Io {
             action: "look at",
@@ -63,33 +63,43 @@ impl Medium {
             source: e.into(),
         };
         let stat = rustix::fs::fstat(fd).map_err(failed)?;
-        let file_system = rustix::fs::fstatfs(fd).map_err(failed)?;
+        let file_system = rustix::fs::fstatfs(fd).ok();
         // Only what lies in sysfs is looked up by its path, and nothing can be renamed there.
         let path = || fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd()));
         Facts { what: what.clone(), stat, file_system, path: &path }.medium(sysfs)
     }
 
-    /// What is at `path`, without opening it: opening a pipe waits, and opening a device may act.
+    /// [`called`](Self::called) as it is named.
+    #[cfg(test)]
     pub(crate) fn at(path: &Path, sysfs: &Path) -> Result<Self, RegionError> {
-        let what = path.display().to_string();
+        Self::called(path, path, sysfs)
+    }
+
+    /// Returns what is at `path`, without opening it: opening a pipe waits, and opening a device may act. Messages give
+    /// it the name that leads there.
+    pub(crate) fn called(name: &Path, path: &Path, sysfs: &Path) -> Result<Self, RegionError> {
+        let what = name.display().to_string();
         let failed = |e: rustix::io::Errno| RegionError::Io {
             action: "look at",
             what: what.clone(),
             source: e.into(),
         };
         let stat = rustix::fs::stat(path).map_err(failed)?;
-        let file_system = rustix::fs::statfs(path).map_err(failed)?;
+        let file_system = rustix::fs::statfs(path).ok();
         let real_path = || fs::canonicalize(path);
         Facts { what: what.clone(), stat, file_system, path: &real_path }.medium(sysfs)
     }
 }
 
-/// What the kernel says of a file without sysfs.
+/// The facts that the kernel tells of a file without sysfs.
 struct Facts<'a> {
     /// For messages.
     what: String,
     stat: Stat,
-    file_system: StatFs,
+    /// None where the file system does not say. Those that make a difference here always do: hugetlbfs and sysfs answer
+    /// from the kernel's own memory. The daemon that serves a famfs over FUSE answers for directories alone (EBADF
+    /// for every file, commit 5d0919f).
+    file_system: Option<StatFs>,
     path: &'a dyn Fn() -> std::io::Result<PathBuf>,
 }
 
@@ -99,11 +109,9 @@ impl Facts<'_> {
         let kind = FileType::from_raw_mode(self.stat.st_mode);
         let size = u64::try_from(self.stat.st_size).unwrap_or(0);
         match kind {
-            FileType::RegularFile if u32::try_from(self.file_system.f_type) == Ok(SYSFS_MAGIC) => {
-                self.pci_bar(size, page)
-            }
+            FileType::RegularFile if self.is_in(SYSFS_MAGIC) => self.pci_bar(size, page),
             FileType::RegularFile => {
-                let unit = page_of(&self.file_system);
+                let unit = self.file_system.as_ref().map_or(page, page_of);
                 // hugetlbfs gives nothing of a page that the file ends within.
                 let len = if unit > page { whole_units(size, unit) } else { size };
                 Ok(Medium { kind: MediumKind::File, len, unit })
@@ -115,6 +123,11 @@ impl Facts<'_> {
             }
             other => Err(self.not_a_file(name_of(other))),
         }
+    }
+
+    /// True if it is in a file system of that f_type.
+    fn is_in(&self, magic: u32) -> bool {
+        self.file_system.is_some_and(|found| u32::try_from(found.f_type) == Ok(magic))
     }
 
     fn pci_bar(&self, size: u64, page: usize) -> Result<Medium, RegionError> {
@@ -235,12 +248,12 @@ pub(crate) fn page_of(file_system: &StatFs) -> usize {
     }
 }
 
-/// What to call a descriptor in a message.
+/// The name of a descriptor in a message.
 pub(crate) fn describe(fd: BorrowedFd<'_>) -> String {
     format!("descriptor {}", fd.as_raw_fd())
 }
 
-/// What a file is by its mode, for messages.
+/// Returns what a file is by its mode, for messages.
 fn name_of(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "a regular file",

@@ -1,9 +1,12 @@
-//! How large the pages are that memory is really mapped by.
+//! The sizes of the pages by which memory is really mapped.
 
 use std::fmt;
 use std::fs;
 use std::io;
 use std::ops::Range;
+use std::os::fd::BorrowedFd;
+
+use rustix::fs::{AtFlags, StatxAttributes, StatxFlags, statx};
 
 /// By which pages a mapping reaches its memory, as the kernel accounts for it at one moment.
 ///
@@ -17,17 +20,20 @@ pub struct PageUse {
     pub huge: u64,
     /// Bytes of it in pages faulted in, of any size.
     pub resident: u64,
+    /// Bytes of it that are a device's own memory behind a file system (DAX), which the kernel accounts for nowhere.
+    pub direct: u64,
 }
 
 impl PageUse {
-    /// Of the mapping at these addresses of this process.
-    pub(crate) fn of(addresses: Range<usize>) -> io::Result<Self> {
-        Ok(Self::in_smaps(&fs::read_to_string("/proc/self/smaps")?, addresses))
+    /// Of the mapping at these addresses of this process. `direct`: it is of a file that [`is_direct`].
+    pub(crate) fn of(addresses: Range<usize>, direct: bool) -> io::Result<Self> {
+        Ok(Self::told(&fs::read_to_string("/proc/self/smaps")?, addresses, direct))
     }
 
-    /// Whether all of the mapping is in huge pages.
+    /// True if nothing of the mapping is in small pages, as far as the kernel says: it is in huge ones, or a device's
+    /// memory.
     pub fn is_huge(&self) -> bool {
-        self.mapped > 0 && self.huge >= self.mapped
+        self.mapped > 0 && self.huge + self.direct >= self.mapped
     }
 
     /// Only what is faulted in, for a medium opened for reading: nothing can be said of the rest.
@@ -36,12 +42,19 @@ impl PageUse {
         Self { mapped: self.resident, ..self }
     }
 
-    /// What to do about pages that are not huge; None if all are.
+    /// The advice about pages that are not huge; None if all are.
     pub fn advice(&self) -> Option<&'static str> {
         (!self.is_huge()).then_some("Try: a tmpfs mounted with huge=always, or hugetlbfs")
     }
 
-    /// [`of`](Self::of), from the text of `/proc/self/smaps` (Linux Documentation/filesystems/proc.rst).
+    /// [`of`](Self::of), from the text of `/proc/self/smaps`.
+    fn told(smaps: &str, addresses: Range<usize>, direct: bool) -> Self {
+        let told = Self::in_smaps(smaps, addresses);
+        // Such pages are no memory of the system's, and smaps counts none of them: neither as huge nor at all.
+        if direct { Self { huge: 0, resident: told.mapped, direct: told.mapped, ..told } } else { told }
+    }
+
+    /// Returns what a text in the form of `/proc/self/smaps` says (Linux Documentation/filesystems/proc.rst).
     fn in_smaps(smaps: &str, addresses: Range<usize>) -> Self {
         let base = rustix::param::page_size() as u64;
         let mut sum = Self::default();
@@ -78,16 +91,30 @@ impl PageUse {
     }
 }
 
-/// For example `all 4294967296 bytes in huge pages` or `0 of 4294967296 bytes in huge pages`.
+/// For example `all 4294967296 bytes in huge pages`, `0 of 4294967296 bytes in huge pages`, or
+/// `4294967296 bytes of a device's memory, mapped directly`.
 impl fmt::Display for PageUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { mapped, huge, .. } = self;
-        if self.is_huge() {
-            write!(f, "all {mapped} bytes in huge pages")
-        } else {
-            write!(f, "{huge} of {mapped} bytes in huge pages")
+        let &Self { mapped, huge, direct, .. } = self;
+        if direct > 0 {
+            write!(f, "{direct} bytes of a device's memory, mapped directly")?;
+            if direct >= mapped {
+                return Ok(());
+            }
+            f.write_str("; ")?;
+        }
+        match mapped.saturating_sub(direct) {
+            rest if huge >= rest && rest > 0 => write!(f, "all {rest} bytes in huge pages"),
+            rest => write!(f, "{huge} of {rest} bytes in huge pages"),
         }
     }
+}
+
+/// True if mappings of a file are of a device's own memory, past the page cache (DAX): files of a mounted famfs, of
+/// ext4 or XFS on pmem. device-dax nodes are not among them, whose pages smaps counts.
+pub(crate) fn is_direct(file: BorrowedFd<'_>) -> bool {
+    let found = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::empty());
+    found.is_ok_and(|found| found.stx_attributes.contains(StatxAttributes::DAX))
 }
 
 /// The addresses an entry begins with: `7f0000000000-7f0000200000`.

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
+use crate::family::Family;
 use crate::mapping::{FileRange, StitchedMapping};
 use crate::media::{Access, Coherency, within};
 use crate::sealed::SealedBytes;
@@ -11,8 +12,8 @@ use crate::{RegionError, cache};
 /// Ranges of a medium side by side in memory, read-only.
 ///
 /// The addresses begin on a multiple of 2 MiB; or as far past one as the first range begins past a page
-/// of the medium, where that has larger pages than the machine. The mapping is not inherited over fork, not written to
-/// core dumps, and gone when the last reference to it is dropped.
+/// of the medium, where that has larger pages than the machine. The mapping is not written to core dumps, inherited over
+/// fork only [within a family](Self::map_within), and gone when the last reference to it is dropped.
 #[derive(Debug)]
 pub struct ReadMapping {
     mapping: StitchedMapping,
@@ -28,6 +29,29 @@ impl ReadMapping {
     /// [`NotAFile`](RegionError::NotAFile), [`Sysfs`](RegionError::Sysfs), [`Io`](RegionError::Io).
     pub fn map(fd: impl AsFd, ranges: &[FileRange]) -> Result<Arc<Self>, RegionError> {
         Ok(Arc::new(Self { mapping: StitchedMapping::new(fd.as_fd(), ranges, Access::ReadOnly)? }))
+    }
+
+    /// Does what [`map`](Self::map) does; and where the family has a page when this process forks, the child has the
+    /// mapping, too. Without a page, and where the kernel refuses (of a PCI BAR, always), the child has nothing at
+    /// these addresses: see [`is_here`](Self::is_here).
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn map_within(
+        family: &Arc<Family>,
+        fd: impl AsFd,
+        ranges: &[FileRange],
+    ) -> Result<Arc<Self>, RegionError> {
+        let mut mapping = StitchedMapping::new(fd.as_fd(), ranges, Access::ReadOnly)?;
+        mapping.join(family);
+        Ok(Arc::new(Self { mapping }))
+    }
+
+    /// True if this process has the bytes mapped: it made the mapping, or has inherited it. A child that has not reads none
+    /// of them; touching them ends it by a signal.
+    pub fn is_here(&self) -> bool {
+        self.mapping.is_here()
     }
 
     /// Address of the first byte.
@@ -73,7 +97,7 @@ impl ReadMapping {
         self.mapping.check_readable(&(offset..offset + len))
     }
 
-    /// Whether `len` bytes at `offset` were the medium's own when they were read: to be called after sealed
+    /// Checks whether `len` bytes at `offset` were the medium's own when they were read: to be called after sealed
     /// bytes have been read, by programs that survive the loss of memory
     /// ([`survive_bus_errors`](crate::survive_bus_errors)). A load where nothing is lost.
     ///

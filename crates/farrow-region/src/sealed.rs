@@ -32,6 +32,13 @@ impl SealedBytes {
     }
 }
 
+impl SealedBytes {
+    /// The mapping that they lie in.
+    pub fn mapping(&self) -> &Arc<ReadMapping> {
+        &self.mapping
+    }
+}
+
 impl AsRef<[u8]> for SealedBytes {
     fn as_ref(&self) -> &[u8] {
         let mapping = self.mapping.mapping();
@@ -44,7 +51,8 @@ impl AsRef<[u8]> for SealedBytes {
         //   Where a page goes away later (a file that shrinks, poison), an access ends the process, or,
         //   in one that survives it, finds zeros. `start` is not null, and bytes need no alignment.
         // - Alive: munmap is called when the last Arc of the mapping is dropped; `self` has one, and the
-        //   slice borrows `self`.
+        //   slice borrows `self`. A forked child has the same pages at the same addresses, or no access to any of
+        //   them: `ReadMapping::is_here` tells, and who does not ask is ended by the first access.
         // - Initialized: pages of a file always are, and every byte is a valid u8.
         // - Not mutated while the slice lives: the mapping is not writable and no other view of it leads
         //   to a write (`ReadMapping` stores nothing). Writes through other mappings, here or on another

@@ -13,7 +13,7 @@ use crate::{RegionError, cache};
 /// Meant for extents that are reserved and not published: they have no reader yet. Bytes are copied in,
 /// by as many threads at once as there are (each byte by one of them, else the last one wins); no slice
 /// of them is given out. The addresses begin as those of [`ReadMapping`](crate::ReadMapping); the mapping
-/// is not inherited over fork and not written to core dumps.
+/// is not inherited over fork, where it is an error to use it, and not written to core dumps.
 #[derive(Debug)]
 pub struct WriteMapping {
     mapping: StitchedMapping,
@@ -32,7 +32,7 @@ impl WriteMapping {
         Ok(Self { mapping, coherency: Coherency::default() })
     }
 
-    /// Who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
+    /// Sets who keeps the hosts' caches in step; [`Coherent`](Coherency::Coherent) if nothing is said.
     #[must_use]
     pub fn with_coherency(self, coherency: Coherency) -> Self {
         Self { coherency, ..self }
@@ -53,7 +53,8 @@ impl WriteMapping {
     ///
     /// # Errors
     ///
-    /// [`OutOfBounds`](RegionError::OutOfBounds); then nothing is copied. [`Lost`](RegionError::Lost).
+    /// [`OutOfBounds`](RegionError::OutOfBounds), [`NotInherited`](RegionError::NotInherited); then nothing is
+    /// copied. [`Lost`](RegionError::Lost).
     pub fn write_at(&self, offset: usize, data: &[u8]) -> Result<(), RegionError> {
         self.check(offset, data.len())?;
         self.mapping.bytes().write(offset, data);
@@ -94,6 +95,9 @@ impl WriteMapping {
     }
 
     fn check(&self, offset: usize, len: usize) -> Result<(), RegionError> {
+        if !self.mapping.is_here() {
+            return Err(RegionError::NotInherited { addr: self.addr(), process: std::process::id() });
+        }
         let what = || format!("the mapping at {:#x}", self.addr());
         within(what, offset as u64, len as u64, self.len() as u64).map(drop)
     }
@@ -110,7 +114,7 @@ pub struct MappingWriter<M> {
 }
 
 impl<M: Borrow<WriteMapping>> MappingWriter<M> {
-    /// Where it writes.
+    /// Returns where it writes.
     pub fn mapping(&self) -> &WriteMapping {
         self.mapping.borrow()
     }

@@ -54,9 +54,23 @@ impl FreeSpace {
         self.by_len.last().map_or(0, |&(len, ..)| len)
     }
 
-    /// Whether all of the extent is free.
+    /// True if all of the extent is free.
     pub(crate) fn contains(&self, extent: &Extent) -> bool {
         self.around(extent).is_some()
+    }
+
+    /// The first free extent that ends behind a place, a pool and an offset in it, as far as it lies behind that.
+    pub(crate) fn from(&self, place: (u32, u64)) -> Option<Extent> {
+        let (pool, at) = place;
+        let reaching = self.by_place.range(..place).next_back();
+        if let Some((&(of, offset), &len)) = reaching
+            && of == pool
+            && offset + len > at
+        {
+            return Some(Extent { pool, offset: at, len: offset + len - at });
+        }
+        let (&(pool, offset), &len) = self.by_place.range(place..).next()?;
+        Some(Extent { pool, offset, len })
     }
 
     /// Chooses free extents for `len` bytes (at least 1), rounded up to whole pages; takes nothing.
@@ -170,7 +184,7 @@ impl FreeSpace {
     }
 }
 
-/// Whether extents can be mapped side by side on a medium with pages of `unit` bytes: where one ends and another
+/// True if extents can be mapped side by side on a medium with pages of `unit` bytes: where one ends and another
 /// begins. Pool files begin on a multiple of 2 MiB, not of more.
 pub(crate) fn adjoin(extents: &[Extent], unit: u64) -> bool {
     let mut joints = extents.iter().zip(extents.iter().skip(1));
@@ -180,7 +194,7 @@ pub(crate) fn adjoin(extents: &[Extent], unit: u64) -> bool {
     })
 }
 
-/// What is left of a free extent from the first aligned offset on.
+/// Returns what is left of a free extent from the first aligned offset on.
 fn aligned((len, pool, offset): (u64, u32, u64), align: u64) -> Option<Extent> {
     let start = offset.checked_next_multiple_of(align)?;
     let len = (offset + len).checked_sub(start).filter(|&len| len > 0)?;

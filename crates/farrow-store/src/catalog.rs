@@ -9,12 +9,12 @@ mod head;
 mod record;
 
 pub use fault::{CatalogFault, RecordFault};
-pub use head::MIN_CATALOG_LEN;
+pub use head::{MAX_CATALOG_LEN, MIN_CATALOG_LEN};
 pub use record::MAX_RECORD_LEN;
 
 pub(crate) use file::{CatalogFile, Place};
 pub(crate) use head::HALF_HEADER_LEN;
 pub(crate) use record::{
-    Body, PrefixDropped, Record, VersionRecord, reservation_record_len, retention_record_len,
-    segment_record_len, version_record_len,
+    Body, FLOOR_RECORD_LEN, PrefixDropped, Record, RetentionSet, VersionRecord, number_record_len,
+    reservation_record_len, retention_record_len, segment_len, segment_record_len, version_record_len,
 };

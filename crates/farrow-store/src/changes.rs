@@ -1,4 +1,4 @@
-//! What has changed of late, for those who wait for it.
+//! Recent changes, for those who wait for them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

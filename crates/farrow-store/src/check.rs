@@ -1,6 +1,6 @@
 //! Checking a region without an agent, and without changing it.
 
-use famfs_format::{FormatError, Superblock};
+use famfs_format::{FormatError, RelPath, Superblock};
 use farrow_region::Media;
 use thiserror::Error;
 
@@ -12,7 +12,7 @@ use crate::name::FrameName;
 use crate::usage::Usage;
 use crate::volume::{CATALOG_FILE, Volume, read_superblock};
 
-/// What a check found.
+/// The findings of a check.
 #[derive(Debug)]
 pub struct Report {
     /// The superblock, if it can be read.
@@ -37,16 +37,16 @@ pub struct Report {
     pub problems: Vec<Problem>,
 }
 
-/// What a catalog says.
+/// The content of a catalog.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogSummary {
-    /// What holds the space.
+    /// The use of the region's space.
     pub usage: Usage,
     /// The last master's epoch.
     pub epoch: u64,
     /// Sequence number of the last record.
     pub seq: u64,
-    /// How often the catalog was compacted.
+    /// The number of times that the catalog was compacted.
     pub compactions: u64,
     /// Segments, in versions or waiting.
     pub segments: u64,
@@ -69,12 +69,20 @@ pub enum Problem {
     /// An entry of the famfs log cannot be read.
     #[error("famfs log: {fault}; {unread} of {entries} entries are not served")]
     LogEntry {
-        /// What is wrong with it.
+        /// The fault.
         fault: FormatError,
         /// Entries from it on.
         unread: u64,
         /// Entries that the log counts.
         entries: u64,
+    },
+    /// A file of the famfs log has memory that an earlier one has too.
+    #[error("famfs log: {path} is not served, what follows it is: {shared}")]
+    PassedOver {
+        /// The file.
+        path: RelPath,
+        /// The memory that it shares, and the file that it shares it with.
+        shared: FormatError,
     },
     /// Some of farrow's files are there, others are not.
     #[error(transparent)]
@@ -85,7 +93,7 @@ pub enum Problem {
 }
 
 impl Report {
-    /// Whether nothing is wrong.
+    /// True if nothing is wrong.
     pub fn is_clean(&self) -> bool {
         self.problems.is_empty()
     }
@@ -97,8 +105,8 @@ impl Report {
 /// run meanwhile.
 ///
 /// # Errors
-/// What the medium says: whatever its bytes are is in the report. [`StoreError::Overtaken`] if an agent compacts the
-/// catalog again and again while it is read.
+/// Those of reading the medium; faults of its bytes are in the report. [`StoreError::Overtaken`] if an agent compacts
+/// the catalog again and again while it is read.
 pub fn check(media: &dyn Media) -> Result<Report> {
     let mut report = Report {
         superblock: None,
@@ -122,7 +130,7 @@ pub fn check(media: &dyn Media) -> Result<Report> {
     }
 }
 
-/// Why a check ends early.
+/// The reasons why a check ends early.
 enum Stop {
     /// What comes next cannot be read without this.
     Found(Problem),
@@ -171,6 +179,12 @@ impl Report {
             self.problems.push(Problem::LogEntry { fault, unread, entries });
         }
 
+        let passed_over = volume.namespace.passed_over();
+        self.problems.extend(
+            passed_over
+                .map(|(path, shared)| Problem::PassedOver { path: path.clone(), shared: shared.clone() }),
+        );
+
         let files = match volume.farrow_files() {
             Ok(files) => files,
             // Without any of farrow's files it is a plain famfs file system.
@@ -192,7 +206,7 @@ impl Report {
         self.foreign = followed.names().len() as u64 - self.hidden.len() as u64;
         self.unnamed = followed.unnamed().to_vec();
         self.catalog = Some(CatalogSummary {
-            usage: Usage::new(ledger.view(), &files.pools, &volume.log),
+            usage: Usage::new(ledger.view(), &files.pools, &volume.log, &volume.namespace),
             epoch: state.epoch(),
             seq: state.seq(),
             compactions: ledger.catalog().serial(),

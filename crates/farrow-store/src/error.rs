@@ -5,14 +5,20 @@ use std::path::PathBuf;
 
 use famfs_format::{FormatError, RelPath};
 use farrow_region::RegionError;
+use farrow_region::shell::operand;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogFault, MAX_RECORD_LEN, MIN_CATALOG_LEN};
+use crate::catalog::{CatalogFault, MAX_CATALOG_LEN, MAX_RECORD_LEN, MIN_CATALOG_LEN};
 use crate::frame::Extent;
 use crate::host::HostIdFault;
+use crate::identity::Replacement;
 use crate::mount::MountFault;
 use crate::name::{FrameName, NameFault};
+use crate::old_versions::OldVersions;
+use crate::prefix::Prefix;
+use crate::quota::Charge;
+use crate::retention::RetentionTarget;
 use crate::size::Size;
 use crate::state::StateFault;
 
@@ -30,6 +36,18 @@ pub enum StoreError {
         /// What is wrong with it.
         fault: NameFault,
     },
+    /// A prefix with wildcards that farrow does not have.
+    #[error(
+        "pattern {pattern:?}: `*` stands for any text, and only at the end; there are no other wildcards. Try: `farrow ls \
+         {}`",
+        operand(format_args!("{start}*"))
+    )]
+    BadPattern {
+        /// The prefix.
+        pattern: String,
+        /// The part of it that stands before the first wildcard.
+        start: String,
+    },
     /// No frame has this name.
     #[error("no frame `{name}`{}", Near(near))]
     FrameNotFound {
@@ -40,9 +58,12 @@ pub enum StoreError {
     },
     /// The frame is there, this version of it is not: dropped, or not committed yet.
     #[error(
-        "version `{name}@{version}` {}; there {} from @{oldest} to @{latest}",
+        "version `{name}@{version}` {}; {}",
         if version > given { "is not committed yet" } else { "is gone: it was dropped" },
-        if *count == 1 { "is 1".to_owned() } else { format!("are {count}") },
+        match count {
+            1 => format!("the only one is @{latest}"),
+            count => format!("there are {count} from @{oldest} to @{latest}"),
+        },
     )]
     VersionGone {
         /// The frame.
@@ -58,11 +79,11 @@ pub enum StoreError {
         /// How many versions it has.
         count: usize,
     },
-    /// No frame's name begins so.
-    #[error("no frame whose name begins with {prefix:?}. Try: farrow ls")]
+    /// No frame is in a prefix.
+    #[error("{}", Nothing(prefix))]
     NoFrames {
         /// What was asked for.
-        prefix: String,
+        prefix: Prefix,
     },
     /// A frame that is a famfs file of another program cannot be changed.
     #[error(
@@ -72,6 +93,21 @@ pub enum StoreError {
     Foreign {
         /// The file.
         name: FrameName,
+    },
+    /// The medium has another file system than the one that was opened, or none.
+    #[error(
+        "{place}: region {region} is gone: {found}. mkfs was run there, or something wrote over it; its frames cannot be \
+         trusted any more. Try: `farrow fsck {}`, and `farrow mkfs --force {}` if it is to be a region again",
+        operand(place),
+        operand(place)
+    )]
+    Replaced {
+        /// The medium.
+        place: String,
+        /// The region that was opened.
+        region: Uuid,
+        /// What is there.
+        found: Replacement,
     },
     /// Bytes past the end of a famfs file.
     #[error("{len} bytes at {offset} of famfs file `{name}` asked for, it has {size}")]
@@ -138,6 +174,16 @@ pub enum StoreError {
         /// The schema of what was to be appended.
         found: u64,
     },
+    /// A version was to be committed onto another one than the latest.
+    #[error("{}", Conflict { name, expected: *expected, latest: *latest })]
+    VersionConflict {
+        /// The frame.
+        name: FrameName,
+        /// The version that was to be the latest; 0: there was to be no such frame.
+        expected: u64,
+        /// The version that is the latest; 0: there is no such frame.
+        latest: u64,
+    },
     /// A version is released that nobody has acquired.
     #[error("`{name}@{version}` is released more often than it was acquired")]
     NotHeld {
@@ -146,19 +192,36 @@ pub enum StoreError {
         /// The version.
         version: u64,
     },
-    /// One user's versions and reservations would take more than it may have.
+    /// One user would have more than it may have.
     #[error(
-        "user {uid} has {} in versions and reservations, {} more are needed, and the limit is {} for each user. \
-         Try: farrow rm of frames that are not needed, or ask whoever runs the agent for more (limits.bytes-per-user)",
-        Size(*used), Size(*need), Size(*limit)
+        "user {uid} has {} in versions, {} in reservations, {} in versions that it has dropped and that are still held, \
+         and holds {} of what others have dropped; {} more are needed, and the limit is {} for each user. Try: `farrow rm \
+         NAME` of frames that are not needed, `farrow leases` for the processes that hold dropped ones and must let them go, \
+         or ask whoever runs the agent for more (limits.bytes-per-user)",
+        Size(charge.published), Size(charge.reserved), Size(charge.dropped), Size(charge.held), Size(*need), Size(*limit)
     )]
     Quota {
         /// The user.
         uid: u32,
-        /// Extents that it has.
-        used: u64,
+        /// What counts for it.
+        charge: Charge,
         /// Extents of what was to be reserved.
         need: u64,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// One user holds more of what was dropped than it may have, and is not given more to hold.
+    #[error(
+        "processes of user {uid} hold {} of versions that were dropped, and the limit is {} for each user \
+         (limits.bytes-per-user): nothing more is mapped before they let some go. Try: `farrow leases`, which tells \
+         the processes"
+        , Size(*held), Size(*limit)
+    )]
+    HoldsDropped {
+        /// The user.
+        uid: u32,
+        /// Extents of dropped versions that it holds.
+        held: u64,
         /// The most it may have.
         limit: u64,
     },
@@ -175,11 +238,12 @@ pub enum StoreError {
     /// No free extents for a reservation.
     #[error(
         "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {holds} leases{}, {} reserved{}. \
-         Try: farrow leases, farrow rm",
+         Try: {}`farrow leases`, `farrow rm NAME`",
         if free < need { "full" } else { "fragmented, and an allocation has at most 16 extents, of one pool file" },
         Size(*need), Size(*largest_free), Size(*free), Size(*used), Size(*held),
         if *quarantine { " and by the quarantine after the agent's start" } else { "" },
-        Size(*reserved), Writers { count: *reservations, most: *most_reserved }
+        Size(*reserved), Writers { count: *reservations, most: *most_reserved },
+        old.as_ref().map_or_else(String::new, |old| format!("{old}, "))
     )]
     RegionFull {
         /// Bytes asked for.
@@ -203,12 +267,16 @@ pub enum StoreError {
         reservations: usize,
         /// The process whose single reservation is the largest, and its extents.
         most_reserved: Option<(u32, u64)>,
+        /// The frame whose old versions hold most, of those that whoever asked may know of and drop: see
+        /// [`most_old`](crate::Store::most_old). The store says none.
+        old: Option<Box<OldVersions>>,
     },
     /// The catalog has no room for what would be added, even after compaction.
     #[error(
-        "catalog full: {} of {} are held by {versions} versions and {reservations} reservations, of which {} by \
-         their {segments} segments with checksums; {} more are needed beside what is kept for dropping. Try: farrow rm, \
-         farrow retain, or a region with a larger catalog",
+        "catalog full: {} of {} are held by {versions} versions, {reservations} reservations and {retentions} retentions, \
+         of which {} by {segments} segments with checksums; {} more are needed beside what is kept for dropping. Try: `farrow rm \
+         NAME`, `farrow retain NAME --last N`, or a region made with a larger catalog \
+         (`farrow mkfs --catalog SIZE PATH`)",
         Size(*live), Size(*capacity), Size(*segments_len), Size(*need)
     )]
     CatalogFull {
@@ -222,10 +290,39 @@ pub enum StoreError {
         versions: u64,
         /// Reservations in the catalog.
         reservations: usize,
+        /// Retentions in the catalog.
+        retentions: usize,
         /// Segments in the catalog.
         segments: usize,
         /// Bytes that these need.
         segments_len: u64,
+    },
+    /// More retentions would be set than there may be.
+    #[error(
+        "a retention for {target} would be one too many: {} of prefixes and of names without a frame, which is the limit. \
+         Try: `farrow retain --list`, and `farrow retain NAME --unset` for one that is not needed",
+        match uid {
+            Some(uid) => format!("user {uid} has set {limit}"),
+            None => format!("the region has {limit}"),
+        }
+    )]
+    ManyRetentions {
+        /// For which frames.
+        target: RetentionTarget,
+        /// The user that has set as many as one may; `None`: the region has as many as it may.
+        uid: Option<u32>,
+        /// The most.
+        limit: usize,
+    },
+    /// A retention for names that begin with a text which does not end with a component.
+    #[error(
+        "a retention is for a prefix of whole components, and {:?} goes on within one. Try: the same without its `*`, or \
+         a prefix that ends with `/`",
+        prefix.to_string()
+    )]
+    RetentionWithin {
+        /// The prefix.
+        prefix: Prefix,
     },
     /// A version has so many segments or checksums that no record can hold it.
     #[error(
@@ -252,7 +349,10 @@ pub enum StoreError {
         master: Uuid,
     },
     /// A famfs file system without farrow's files.
-    #[error("region {region} has no `{path}`: it is a famfs file system without farrow. Try: farrow mkfs")]
+    #[error(
+        "region {region} has no `{path}`: it is a famfs file system without farrow. Where it is mounted, `farrow mkfs MOUNT` \
+         adds farrow's files; `farrow mkfs --force PATH` makes a region of the file or device, whose files are lost"
+    )]
     NotFarrow {
         /// The file system.
         region: Uuid,
@@ -278,7 +378,11 @@ pub enum StoreError {
         fault: FormatError,
     },
     /// The medium is too small for what is to be made on it.
-    #[error("{place} has {}, need at least {} for log, catalog, hosts and one unit of pool", Size(*len), Size(*need))]
+    #[error(
+        "{place} has {}, need at least {}: for a famfs log of {}, a catalog of {}, the hosts' file, one unit of pool, and \
+         {} outside it",
+        Size(*len), Size(*need), Size(*log), Size(*catalog), Size(*reserve)
+    )]
     MediaTooSmall {
         /// The medium.
         place: String,
@@ -286,9 +390,17 @@ pub enum StoreError {
         len: u64,
         /// What is needed.
         need: u64,
+        /// Of which for the famfs log.
+        log: u64,
+        /// Of which for the catalog.
+        catalog: u64,
+        /// Of which for others, outside the pool.
+        reserve: u64,
     },
     /// A catalog of this length cannot be made.
-    #[error("catalog of {len} bytes asked for, need a multiple of 4096 from {MIN_CATALOG_LEN}")]
+    #[error(
+        "catalog of {len} bytes asked for, need a multiple of 4096 from {MIN_CATALOG_LEN} to {MAX_CATALOG_LEN}"
+    )]
     CatalogLen {
         /// What was asked for.
         len: u64,
@@ -301,7 +413,10 @@ pub enum StoreError {
     },
     /// A version of several Arrow IPC files cannot be one file.
     #[error(
-        "`{name}@{version}` has {segments} segments, and a famfs file holds one. Try: farrow get -o, then farrow put"
+        "`{name}@{version}` has {segments} segments, and a famfs file holds one. Try: `farrow get -o FILE {}@{version}`, \
+         then `farrow put {} FILE`",
+        operand(name),
+        operand(name)
     )]
     ManySegments {
         /// The frame.
@@ -320,7 +435,7 @@ pub enum StoreError {
     /// No free space outside the pool.
     #[error(
         "no space for the file outside the pool: need {}, largest free range {} of {} free. The pool takes all that \
-         mkfs does not leave out. Try: farrow get -o, or a region made with farrow mkfs --reserve",
+         mkfs does not leave out. Try: `farrow get NAME -o FILE`, or a region made with `farrow mkfs --reserve SIZE PATH`",
         Size(*need), Size(*largest_free), Size(*free)
     )]
     NoSpaceToExport {
@@ -334,7 +449,7 @@ pub enum StoreError {
     /// No free space outside the pool for one more pool file.
     #[error(
         "no space for a pool file: need {}, largest range in no famfs file {} of {}. The pool takes all that mkfs does \
-         not leave out with --reserve. Try: farrow rm, or a larger region",
+         not leave out with --reserve. `farrow rm NAME` frees room in the pool; more takes a larger region",
         Size(*need), Size(*largest_free), Size(*free)
     )]
     NoSpaceToGrow {
@@ -367,7 +482,7 @@ pub enum StoreError {
     },
     /// An earlier error left it open whether the last record exists.
     #[error(
-        "the store stopped after an earlier error of its catalog. Try: restart the agent, then farrow fsck"
+        "the store stopped after an earlier error of its catalog. Try: restart the agent, then `farrow fsck PATH`"
     )]
     Stopped,
     /// The store was about to write a record that replay would refuse: a defect of farrow.
@@ -404,6 +519,25 @@ pub enum StoreError {
     Media(#[from] RegionError),
 }
 
+/// Shows what a prefix means that means no frame.
+struct Nothing<'a>(&'a Prefix);
+
+impl fmt::Display for Nothing<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let start = self.0.start();
+        match self.0.itself() {
+            Some(name) => write!(
+                f,
+                "no frame `{name}`, and none below it. Names that only begin so: `farrow ls {}`",
+                operand(format_args!("{name}*"))
+            ),
+            None if start.is_empty() => f.write_str("no frame at all"),
+            None if start.ends_with('/') => write!(f, "no frame below `{start}`. Try: `farrow ls`"),
+            None => write!(f, "no frame whose name begins with `{start}`. Try: `farrow ls`"),
+        }
+    }
+}
+
 /// Shows names that may have been meant.
 struct Near<'a>(&'a [FrameName]);
 
@@ -421,6 +555,35 @@ impl fmt::Display for Writers {
                 write!(f, " by {count} reservations, the largest {} by pid {pid}", Size(len))
             }
             (_, None) => Ok(()),
+        }
+    }
+}
+
+/// Shows what a commit expected, what there is, and what to do.
+struct Conflict<'a> {
+    name: &'a FrameName,
+    expected: u64,
+    latest: u64,
+}
+
+impl fmt::Display for Conflict<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, expected, latest } = *self;
+        match latest {
+            0 => write!(f, "there is no frame `{name}`")?,
+            latest => write!(f, "the latest version of `{name}` is @{latest}")?,
+        }
+        match expected {
+            0 => f.write_str(", and the rows were to be a new frame")?,
+            expected => write!(f, ", and the rows were to be published onto @{expected}")?,
+        }
+        write!(f, " (if_version {expected}). Nothing was published. Try: ")?;
+        match latest {
+            0 => f.write_str("publish it as a new frame (if_version 0)"),
+            latest => write!(
+                f,
+                "get @{latest}, change what is there, and publish that onto it (if_version {latest})"
+            ),
         }
     }
 }

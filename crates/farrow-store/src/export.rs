@@ -18,7 +18,7 @@ use crate::volume::{FARROW_DIR, Volume, media_ranges};
 /// Bytes copied at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// What was exported.
+/// The result of an export.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     /// The version.
@@ -60,7 +60,8 @@ pub fn export(media: &dyn Media, host: Uuid, frame: &FrameRef, path: &RelPath) -
     let files = volume.farrow_files()?;
     let ledger = Ledger::replay(media, files.catalog, volume.superblock.uuid, &files.pools)?;
     let version = find(&ledger.state(), &frame.name, frame.version)?;
-    let [segment] = &version.segments[..] else {
+    let mut segments = version.segments.iter();
+    let (Some(segment), None) = (segments.next(), segments.next()) else {
         let (name, version, segments) = (version.name.clone(), version.number, version.segments.len());
         return Err(StoreError::ManySegments { name, version, segments });
     };

@@ -8,7 +8,7 @@ use farrow_region::Media;
 use crate::error::{Result, StoreError};
 use crate::volume::{read_log_header, read_superblock};
 
-/// What superblock and log of a famfs file system say, damaged or not.
+/// The superblock and log of a famfs file system, damaged or not.
 #[derive(Debug)]
 pub struct FamfsLog {
     /// The superblock; without one nothing else is known.
@@ -18,9 +18,9 @@ pub struct FamfsLog {
     /// Every entry that can be read by itself, by index. One that replay refuses is among them, and so are those
     /// behind it; [`namespace`](Self::namespace) has neither.
     pub entries: Vec<LogEntry>,
-    /// What a replay serves: files and directories as far as the first bad entry.
+    /// The namespace that a replay serves: files and directories as far as the first bad entry.
     pub namespace: Option<Namespace>,
-    /// Everything that is wrong, in the order of the medium.
+    /// Everything that is wrong, in the order of the medium; files that replay passes over come last.
     pub problems: Vec<FormatError>,
 }
 
@@ -100,6 +100,7 @@ impl FamfsLog {
                 (Err(fault), _) => self.problems.push(fault),
             }
         }
+        self.problems.extend(namespace.passed_over().map(|(_, shared)| shared.clone()));
         Ok(())
     }
 }

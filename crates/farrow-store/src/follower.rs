@@ -10,8 +10,9 @@ use crate::error::{Result, StoreError};
 use crate::frame::Version;
 use crate::ledger::{ATTEMPTS, replay_beside};
 use crate::name::FrameName;
+use crate::retention::RetentionRule;
 use crate::state::State;
-use crate::store::{find, list, versions};
+use crate::store::{find, list, name_retentions, versions};
 use crate::volume::{FarrowFiles, PoolFile, Volume};
 
 /// A copy of what the catalog says that follows what the master commits.
@@ -99,10 +100,26 @@ impl Follower {
         versions(&self.state, name)
     }
 
-    /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,
+    /// The latest version of each frame whose name begins with the text `start`, by name, at most `limit` of them,
     /// beginning behind `after`.
-    pub fn list(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        list(&self.state, prefix, after, limit)
+    pub fn list(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
+        list(&self.state, start, after, limit)
+    }
+
+    /// The retentions of prefixes, by the text of the prefix.
+    pub fn prefix_retentions(&self) -> Vec<RetentionRule> {
+        self.state.prefix_retentions().collect()
+    }
+
+    /// The retentions of single names that begin with the text `start`, by name, at most `limit` of them, beginning behind
+    /// `after`.
+    pub fn name_retentions(
+        &self,
+        start: &str,
+        after: Option<&FrameName>,
+        limit: usize,
+    ) -> Vec<RetentionRule> {
+        name_retentions(&self.state, start, after, limit)
     }
 
     /// Reads everything. `None` if the catalog was compacted meanwhile.
@@ -145,7 +162,7 @@ impl Follower {
         Ok(true)
     }
 
-    /// Whether all records could be applied. One that could not may be of a pool file that is new.
+    /// Applies records up to the first that cannot be, which may be of a pool file that is new. True if all were.
     fn apply(&mut self, records: &[Record]) -> bool {
         // Behind a checkpoint the log may begin with what is known already.
         let known = self.state.seq();

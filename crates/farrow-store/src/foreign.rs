@@ -11,10 +11,12 @@ use famfs_format::{
 use farrow_region::Media;
 
 use crate::error::{Result, StoreError};
+use crate::identity;
 use crate::name::{FrameName, NameFault};
+use crate::state::State;
 use crate::volume::{FARROW_DIR, push_run, read_log_header};
 
-/// What the path of such a file ends with.
+/// The end of the path of such a file.
 const SUFFIX: &str = ".arrow";
 
 /// Entries of the famfs log behind which no file is a frame.
@@ -24,7 +26,8 @@ const MAX_INDEX: u32 = 1 << 31;
 ///
 /// Farrow knows where its bytes are and nothing else of them. It never writes or frees them; whoever has the
 /// right to write the file may do so at any time. famfs names a file before its bytes are there, so they may
-/// still be on their way.
+/// still be on their way, and until they have come their place holds whatever it held: an older Arrow file's, perhaps,
+/// whose footer is at the right place. Nothing in the bytes tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignFile {
     /// Its path in the famfs file system, which is its name as a frame.
@@ -33,15 +36,19 @@ pub struct ForeignFile {
     pub index: u32,
     /// Exact bytes of the file.
     pub len: u64,
-    /// Where it lies on the medium, in the order of the file: (offset, length) in bytes, in whole allocation
+    /// The place where it lies on the medium, in the order of the file: (offset, length) in bytes, in whole allocation
     /// units but for the last.
     pub extents: Vec<(u64, u64)>,
     file: FileEntry,
+    /// 0 until it is asked for.
+    version: u64,
 }
 
 impl ForeignFile {
-    /// The number of its one version.
-    pub const VERSION: u64 = 1;
+    /// The number of its one version: 1, or a higher number than any that frames of its name had in the catalog.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
 
     /// Its path in the famfs file system.
     pub fn path(&self) -> &RelPath {
@@ -76,16 +83,16 @@ impl ForeignFile {
     fn new(name: FrameName, index: u32, file: &FileEntry) -> Self {
         let mut extents = Vec::new();
         file.runs().for_each(|run| push_run(&mut extents, run));
-        Self { name, index, len: file.size, extents, file: file.clone() }
+        Self { name, index, len: file.size, extents, file: file.clone(), version: 0 }
     }
 }
 
-/// Why an Arrow file of the famfs log is no frame.
+/// The reason why an Arrow file of the famfs log is no frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unnamed {
     /// The file.
     pub path: RelPath,
-    /// Why its path is no name of a frame.
+    /// The reason why its path is no name of a frame.
     pub fault: NameFault,
 }
 
@@ -115,17 +122,22 @@ impl FollowedLog {
         Ok(followed)
     }
 
-    /// Reads what has been added since: one cache line if that is nothing.
+    /// Reads what has been added since: superblock and header if that is nothing.
     ///
     /// An entry that cannot be read ends what is served. It is tried again the next time: of a writer on another
-    /// host the count may be seen before the entry. A header that counts fewer entries than were there changes
-    /// nothing.
+    /// host the count may be seen before the entry. A header that cannot be read, or whose counters differ, takes
+    /// nothing away.
     ///
     /// # Errors
-    /// Only what the medium says: what is wrong with the log is in [`fault`](Self::fault).
+    /// [`StoreError::Replaced`] if this is the log of another file system by now; what the medium says. What is wrong
+    /// with the log is in [`fault`](Self::fault).
     pub(crate) fn follow(&mut self, media: &dyn Media) -> Result<()> {
+        identity::check_superblock(media, &self.superblock)?;
         self.fault = match read_log_header(media, &self.superblock) {
             Ok((header, apart)) => {
+                if apart.is_none() {
+                    identity::check_log(media, &self.superblock, &self.header, &header)?;
+                }
                 let fault = self.apply_up_to(media, &header)?;
                 if header.next_index() > self.header.next_index() {
                     self.header = header;
@@ -143,14 +155,28 @@ impl FollowedLog {
         &self.header
     }
 
-    /// What was wrong with the log when it was looked at last: a header or the first entry that could not be read.
+    /// All files of the log.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Returns what was wrong with the log when it was looked at last: a header or the first entry that could not be
+    /// read.
     pub(crate) fn fault(&self) -> Option<&FormatError> {
         self.fault.as_ref()
     }
 
-    /// The file of this name.
-    pub(crate) fn file(&self, name: &FrameName) -> Option<&Arc<ForeignFile>> {
-        self.files.get(name)
+    /// The file of this name, with a number that no version of the catalog has had under the name. `state` is the
+    /// catalog's.
+    ///
+    /// The file keeps its number as long as the catalog is known not to have given it, so that a reader finds again what
+    /// it has listed. In another run of the program it may have a higher number, and never one that was another version's.
+    pub(crate) fn file(&mut self, name: &FrameName, state: &State) -> Option<Arc<ForeignFile>> {
+        let file = self.files.get_mut(name)?;
+        if file.version <= state.known_number(name) {
+            Arc::make_mut(file).version = state.highest_number(name).saturating_add(1);
+        }
+        Some(Arc::clone(file))
     }
 
     /// The file whose entry has this index in the log.
@@ -158,23 +184,23 @@ impl FollowedLog {
         self.files.values().find(|file| file.index == index)
     }
 
-    /// Files whose name begins with `prefix`, by name, at most `limit` of them, beginning behind `after`.
+    /// Files whose name begins with `prefix`, by name, at most `limit` of them, beginning behind `after`; with the
+    /// numbers that [`file`](Self::file) gives them.
     pub(crate) fn list(
-        &self,
+        &mut self,
         prefix: &str,
         after: Option<&FrameName>,
         limit: usize,
+        state: &State,
     ) -> Vec<Arc<ForeignFile>> {
         let start = match after.map(FrameName::as_str) {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
         };
-        self.files
-            .range::<str, _>((start, Bound::Unbounded))
-            .take_while(|(name, _)| name.as_str().starts_with(prefix))
-            .map(|(_, file)| Arc::clone(file))
-            .take(limit)
-            .collect()
+        let found = self.files.range::<str, _>((start, Bound::Unbounded));
+        let names = found.map(|(name, _)| name).take_while(|name| name.as_str().starts_with(prefix));
+        let names: Vec<FrameName> = names.take(limit).cloned().collect();
+        names.iter().filter_map(|name| self.file(name, state)).collect()
     }
 
     /// The names of all files, in order.
@@ -187,6 +213,11 @@ impl FollowedLog {
         &self.unnamed
     }
 
+    /// Files that are not served because an earlier one has some of their memory, by path, with what they share.
+    pub(crate) fn passed_over(&self) -> impl Iterator<Item = (&RelPath, &FormatError)> {
+        self.namespace.passed_over()
+    }
+
     fn apply_up_to(&mut self, media: &dyn Media, header: &LogHeader) -> Result<Option<FormatError>> {
         let first = self.namespace.next_index();
         let Some(new) = header.next_index().checked_sub(first).filter(|&new| new > 0) else {
@@ -196,15 +227,16 @@ impl FollowedLog {
         for index in first..header.next_index() {
             let mut bytes = [0; ENTRY_LEN];
             media.read_at(entry_offset(index), &mut bytes)?;
-            // Applied only if it is good: a bad one would end the name space for good.
-            let entry = LogEntry::decode(&bytes, index, self.superblock.version)
-                .and_then(|entry| self.namespace.check(&entry).map(|()| entry));
-            match entry {
-                Ok(entry) => {
+            // Applied only if it ends nothing: a bad one would end the name space for good.
+            let judged = LogEntry::decode(&bytes, index, self.superblock.version)
+                .map(|entry| (self.namespace.check(&entry), entry));
+            match judged {
+                Ok((Ok(()), entry)) => {
                     self.namespace.apply(&entry)?;
                     self.add(&entry);
                 }
-                Err(fault) => return Ok(Some(fault)),
+                Ok((Err(shared), entry)) if shared.is_shared_extent() => self.namespace.apply(&entry)?,
+                Ok((Err(fault), _)) | Err(fault) => return Ok(Some(fault)),
             }
         }
         Ok(None)

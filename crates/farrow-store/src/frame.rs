@@ -1,10 +1,9 @@
 //! Frames: versions, their segments, and where the bytes lie.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use crate::name::FrameName;
+use crate::segments::Segments;
 
 /// Bytes of a pool file that belong to one segment or reservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,7 +16,7 @@ pub struct Extent {
     pub len: u64,
 }
 
-/// How far the bytes of a segment were checked before it was committed.
+/// The extent to which the bytes of a segment were checked before its commit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Validation {
     /// Not at all: a reader validates them itself.
@@ -32,20 +31,21 @@ pub enum Validation {
 /// Immutable bytes: one complete Arrow IPC file in one or more extents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Names the segment in its region. It is the sequence number of the record that reserved its extents.
+    /// Names the segment in its region. It is the sequence number of the record that reserved its extents, as is the
+    /// generation.
     pub id: u64,
     /// Exact bytes of the file. The extents hold this, rounded up to 4096.
     pub len: u64,
     /// Grows each time bytes of a pool are given out again: a reader that knows another generation for these
     /// extents must not trust what it has cached of them.
     pub generation: u64,
-    /// Where the bytes lie, in order.
+    /// The place where the bytes lie, in order.
     pub extents: Vec<Extent>,
     /// Rows of all batches.
     pub rows: u64,
     /// Record batches of the file.
     pub batches: u32,
-    /// What was checked before the commit.
+    /// The check before the commit.
     pub validation: Validation,
     /// A digest of the file's metadata, as the validator computed it.
     pub metadata_digest: u64,
@@ -59,9 +59,10 @@ pub struct Segment {
 pub struct Version {
     /// The frame.
     pub name: FrameName,
-    /// Counts the frame's versions, from 1. A number is not given twice as long as the frame has a version;
-    /// once all are dropped, the frame is forgotten and a new one counts from 1: dropped names would else be
-    /// kept for ever. [`Version::seq`] is never given twice and tells the two apart.
+    /// Counts the frame's versions. A number is never given twice, neither while the frame has a version nor after it was
+    /// dropped and is put again: together with the name it means the same bytes for ever. A name begins with 1 as long as
+    /// the region remembers the numbers of all names that were dropped, and with a higher number afterwards (`FORMAT.md`,
+    /// *Numbers*).
     pub number: u64,
     /// The sequence number of the commit in the region's catalog.
     pub seq: u64,
@@ -72,10 +73,10 @@ pub struct Version {
     /// Exact bytes of all segments.
     pub bytes: u64,
     /// The segments, in order; versions may share them.
-    pub segments: Vec<Arc<Segment>>,
-    /// Who reserved and wrote what this version added.
+    pub segments: Segments,
+    /// The process that reserved and wrote what this version added.
     pub owner: Owner,
-    /// When it was committed, in microseconds since the Unix epoch, as the caller of the commit said.
+    /// The time of the commit, in microseconds since the Unix epoch, as the caller of the commit said.
     pub committed_at_micros: i64,
 }
 
@@ -88,11 +89,11 @@ pub struct Owner {
     pub uid: u32,
     /// The process, as its host numbers it.
     pub pid: u32,
-    /// When the process started, in the unit of its host's kernel; compared, never calculated with.
+    /// The time at which the process started, in the unit of its host's kernel; compared, never calculated with.
     pub start_time: u64,
 }
 
-/// What is to be committed: segments that one process has written, in order.
+/// A version to be committed: segments that one process has written, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewVersion {
     /// The frame to which the version is added.
@@ -105,7 +106,7 @@ pub struct NewVersion {
     pub segments: Vec<NewSegment>,
 }
 
-/// What a writer says of the bytes it has written into a reservation.
+/// The description of the bytes that a writer has written into a reservation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewSegment {
     /// The reservation, which ends with the commit. The segment gets its id.
@@ -116,7 +117,7 @@ pub struct NewSegment {
     pub rows: u64,
     /// Record batches.
     pub batches: u32,
-    /// What was checked.
+    /// The check that was made.
     pub validation: Validation,
     /// A digest of the file's metadata.
     pub metadata_digest: u64,
@@ -124,7 +125,7 @@ pub struct NewSegment {
     pub checksums: Vec<u64>,
 }
 
-/// What dropping did.
+/// The result of a drop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     /// Frames that have no version left.

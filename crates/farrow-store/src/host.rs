@@ -1,4 +1,4 @@
-//! Which host this is.
+//! The identity of this host.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::error::{Result, StoreError};
 
-/// Where the famfs tools keep the host's UUID.
+/// The place where the famfs tools keep the host's UUID.
 const FAMFS_SYSTEM_UUID: &str = "/opt/famfs/system_uuid";
 
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -36,13 +36,13 @@ impl HostId {
     }
 }
 
-/// What is wrong with the source of a host's identity.
+/// A fault of the source of a host's identity.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HostIdFault {
     /// The file cannot be read.
     #[error(
-        "cannot be read ({0}). Try: --system-uuid-file with a file that holds a UUID (uuidgen makes one)"
+        "cannot be read ({0}). Try: --system-uuid-file with a file that holds a UUID (`uuidgen` makes one)"
     )]
     Io(io::Error),
     /// The file does not hold a UUID in text.

@@ -7,14 +7,14 @@ use farrow_region::Media;
 use uuid::Uuid;
 
 use crate::allocator::FreeSpace;
-use crate::catalog::{Body, CatalogFile, HALF_HEADER_LEN, Place, Record};
+use crate::catalog::{Body, CatalogFile, HALF_HEADER_LEN, Place, Record, retention_record_len};
 use crate::changes::Recent;
 use crate::error::{Result, StoreError};
 use crate::state::State;
 use crate::volume::PoolFile;
 
-/// What a version, and each of its new segments, can need in a checkpoint beyond the record in the log: a record
-/// header of its own, and padding.
+/// The bytes that a version, and each of its new segments, can need in a checkpoint beyond the record in the log: a
+/// record header of its own, and padding.
 const CHECKPOINT_EXTRA: u64 = 40;
 
 /// How often a catalog may be compacted while it is read beside its master, before that is given up.
@@ -43,13 +43,13 @@ pub(crate) struct View {
 type Wake = Box<dyn Fn(u64) + Send + Sync>;
 
 impl View {
-    /// What all records so far mean, if it can be relied on.
+    /// The state after all records so far; [`StoreError::Stopped`] once it cannot be relied on.
     pub(crate) fn state(&self) -> Result<RwLockReadGuard<'_, State>> {
         self.check_running()?;
         Ok(self.look())
     }
 
-    /// What all records mean that are known to exist: for figures, which are still of use after the store has
+    /// The state after all records that are known to exist: for figures, which are still of use after the store has
     /// stopped.
     pub(crate) fn look(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
@@ -70,7 +70,7 @@ impl View {
         let _ = self.wake.set(wake);
     }
 
-    /// Whether what the state says can be relied on.
+    /// Fails with [`StoreError::Stopped`] once the state cannot be relied on.
     fn check_running(&self) -> Result<()> {
         if self.stopped.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(()) }
     }
@@ -115,8 +115,9 @@ fn replay(
     let catalog = CatalogFile::open(media, offset, len, region)?;
     let free = FreeSpace::new(pools.iter().map(|pool| (pool.index, pool.len)));
     let (epoch, seq) = catalog.start();
-    let mut state = State::new(free, epoch, seq);
+    let mut state = State::new(free, epoch, seq, catalog.half_len());
     catalog.replay(media, |place, record| state.apply(place, record))?;
+    state.end_checkpoint();
     Ok((state, catalog))
 }
 
@@ -131,7 +132,7 @@ impl Ledger {
         replay(media, place, region, pools).map(|(state, catalog)| Self::new(state, catalog))
     }
 
-    /// What was replayed.
+    /// A ledger of a replayed catalog and its state.
     pub(crate) fn new(state: State, catalog: CatalogFile) -> Self {
         let view = View {
             recent: Mutex::new(Recent::new(state.seq())),
@@ -144,7 +145,7 @@ impl Ledger {
         Self { view: Arc::new(view), catalog }
     }
 
-    /// What all records so far mean.
+    /// The state after all records that are known to exist, also once the store has stopped.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
         self.view.look()
     }
@@ -159,7 +160,7 @@ impl Ledger {
         &self.catalog
     }
 
-    /// Whether what [`state`](Self::state) says can be relied on.
+    /// Fails with [`StoreError::Stopped`] once [`state`](Self::state) cannot be relied on.
     pub(crate) fn check_running(&self) -> Result<()> {
         self.view.check_running()
     }
@@ -189,13 +190,13 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether this is still the master. Unlike [`check_master`](Self::check_master) it leaves all as it is if not.
+    /// Fails unless this is still the master, and then, unlike [`check_master`](Self::check_master), stops nothing.
     pub(crate) fn look_whether_master(&self, media: &dyn Media) -> Result<()> {
         self.check_running()?;
         self.catalog.check_word(media)
     }
 
-    /// Whether this is still the master, so that it may write outside the catalog as well.
+    /// Fails, and stops the store, unless this is still the master, which may write outside the catalog as well.
     pub(crate) fn check_master(&self, media: &dyn Media) -> Result<()> {
         self.check_running()?;
         let undecided = Undecided(&self.view);
@@ -246,20 +247,22 @@ impl Ledger {
 
     fn make_room(&mut self, media: &dyn Media, need: u64, body: &Body) -> Result<()> {
         let state = self.state();
-        let live = HALF_HEADER_LEN + state.totals().checkpoint_len;
+        let live = HALF_HEADER_LEN + state.checkpoint_len();
         let capacity = self.catalog.half_len();
         // What makes the state grow leaves room for the records that make it shrink again: a full catalog
         // can always be emptied.
         let kept = match body {
             Body::VersionCommitted(version) => {
-                CHECKPOINT_EXTRA * (1 + version.written.len() as u64) + self.slack()
+                let retention = version.keep.map_or(0, |_| retention_record_len(version.name.as_str()));
+                CHECKPOINT_EXTRA * (1 + version.added.len() as u64) + retention + self.slack()
             }
-            Body::ReservationTaken { .. } | Body::RetentionSet { .. } => CHECKPOINT_EXTRA + self.slack(),
+            Body::ReservationTaken { .. } => CHECKPOINT_EXTRA + self.slack(),
+            Body::RetentionSet(set) if set.retention.is_some() => CHECKPOINT_EXTRA + self.slack(),
             _ => 0,
         };
         if live + need + kept > capacity {
             let versions = state.totals().versions;
-            let reservations = state.reservations().len();
+            let (reservations, retentions) = (state.reservations().len(), state.retentions());
             let (segments, segments_len) = (state.segments(), state.totals().segments_len);
             return Err(StoreError::CatalogFull {
                 need,
@@ -267,6 +270,7 @@ impl Ledger {
                 capacity,
                 versions,
                 reservations,
+                retentions,
                 segments,
                 segments_len,
             });

@@ -1,5 +1,7 @@
 //! Making a region.
 
+pub(crate) mod share;
+
 use famfs_format::{
     ALLOC_UNIT, EntryBody, FILE_FLAGS, FileEntry, FileMap, FormatError, FormatVersion, LOG_OFFSET, LogEntry,
     LogHeader, MIN_LOG_LEN, MkdirEntry, Namespace, RelPath, SUPERBLOCK_LEN, Structure, Superblock,
@@ -8,20 +10,14 @@ use famfs_format::{
 use farrow_region::Media;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogFile, MIN_CATALOG_LEN};
+use crate::catalog::{CatalogFile, MAX_CATALOG_LEN, MIN_CATALOG_LEN};
 use crate::error::{Result, StoreError};
 use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, POOL_DIR, pool_path, read_superblock};
 
 /// Bytes of zeros written at a time.
 const ZEROS: usize = 1024 * 1024;
 
-/// The catalog gets one part in so many of the medium, unless something else is asked for.
-const CATALOG_SHARE: u64 = 128;
-
-/// The longest catalog that is made without being asked for: more than a million frames.
-const MOST_CATALOG: u64 = 1024 * 1024 * 1024;
-
-/// How to make a region. Lengths are bytes.
+/// The options of making a region. Lengths are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatOptions {
     /// Length of the famfs log, a power of two from 8 MiB. 8 MiB hold 15,420 entries, of which farrow needs 5.
@@ -30,10 +26,11 @@ pub struct FormatOptions {
     pub version: FormatVersion,
     /// The host that is to be the master.
     pub system_uuid: Uuid,
-    /// What the superblock names as the device; at most 64 bytes count.
+    /// The device as the superblock names it; at most 64 bytes count.
     pub device_path: Vec<u8>,
-    /// Length of the catalog: a multiple of 4096. `None` is 1/128 of the medium, from 2 MiB to 1 GiB; a
-    /// frame with one version needs about 300 bytes of one half.
+    /// Length of the catalog: a multiple of 4096, from 32 KiB to 64 GiB. `None` is a ninth of what pool and catalog have
+    /// together, and of more than about a gigabyte less: up to there the pool is full of the smallest frames before the
+    /// catalog is.
     pub catalog_len: Option<u64>,
     /// Length of the file with a slot for each host: a multiple of 4096.
     pub hosts_len: u64,
@@ -58,9 +55,18 @@ impl FormatOptions {
             force: false,
         }
     }
+
+    /// Checks that a region can be made with these options on a medium of `len` bytes, called `place` in errors. Nothing is
+    /// read or written: for callers that replace what is there.
+    ///
+    /// # Errors
+    /// Those of [`Store::format`](crate::Store::format) that come from the options and the length.
+    pub fn check(&self, place: &str, len: u64) -> Result<()> {
+        Plan::new(place, len, self).map(drop)
+    }
 }
 
-/// What was made. Lengths are bytes.
+/// The region that was made. Lengths are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatReport {
     /// The superblock, with the UUIDs that were drawn.
@@ -79,18 +85,8 @@ pub struct FormatReport {
 
 pub(crate) fn format(media: &dyn Media, options: &FormatOptions) -> Result<FormatReport> {
     let replaced = what_is_there(media, options.force)?;
-    let catalog_len = catalog_len(media, options)?;
-    let superblock = Superblock {
-        version: options.version,
-        log_len: options.log_len,
-        alloc_unit: ALLOC_UNIT,
-        uuid: Uuid::new_v4(),
-        dev_uuid: Uuid::new_v4(),
-        system_uuid: options.system_uuid,
-        device_len: media.len(),
-        device_path: options.device_path.clone(),
-    };
-    let plan = Plan::new(media, &superblock, catalog_len, options)?;
+    let plan = Plan::new(&media.describe(), media.len(), options)?;
+    let superblock = plan.superblock;
 
     // From here on nothing of an earlier file system counts.
     zero(media, 0, SUPERBLOCK_LEN as u64)?;
@@ -102,30 +98,40 @@ pub(crate) fn format(media: &dyn Media, options: &FormatOptions) -> Result<Forma
     media.persist(LOG_OFFSET, options.log_len)?;
 
     zero(media, plan.hosts, options.hosts_len)?;
-    CatalogFile::create(media, plan.catalog, catalog_len, superblock.uuid)?;
+    CatalogFile::create(media, plan.catalog, plan.catalog_len, superblock.uuid)?;
     write_superblock(media, &superblock)?;
 
     let (log_entries, unpooled) = (plan.header.next_index(), plan.namespace.free_bytes());
-    Ok(FormatReport { superblock, catalog_len, pool_len: plan.pool_len, unpooled, log_entries, replaced })
+    let Plan { catalog_len, pool_len, .. } = plan;
+    Ok(FormatReport { superblock, catalog_len, pool_len, unpooled, log_entries, replaced })
 }
 
-/// What the log is to say, and where things lie.
+/// The superblock and the log's entries of a region that is to be made, and where its files lie.
 struct Plan {
+    superblock: Superblock,
     entries: Vec<LogEntry>,
     header: LogHeader,
     catalog: u64,
+    catalog_len: u64,
     hosts: u64,
     pool_len: u64,
     namespace: Namespace,
 }
 
 impl Plan {
-    fn new(
-        media: &dyn Media,
-        superblock: &Superblock,
-        catalog_len: u64,
-        options: &FormatOptions,
-    ) -> Result<Self> {
+    /// Of a medium of `len` bytes, called `place` in errors.
+    fn new(place: &str, len: u64, options: &FormatOptions) -> Result<Self> {
+        let catalog_len = catalog_len(len, options)?;
+        let superblock = Superblock {
+            version: options.version,
+            log_len: options.log_len,
+            alloc_unit: ALLOC_UNIT,
+            uuid: Uuid::new_v4(),
+            dev_uuid: Uuid::new_v4(),
+            system_uuid: options.system_uuid,
+            device_len: len,
+            device_path: options.device_path.clone(),
+        };
         let hosts_len = options.hosts_len;
         let reserve = options.reserve.div_ceil(ALLOC_UNIT).saturating_mul(ALLOC_UNIT);
         let header = LogHeader::new(superblock.log_len)?;
@@ -133,13 +139,29 @@ impl Plan {
             let files = catalog_len.div_ceil(ALLOC_UNIT) + hosts_len.div_ceil(ALLOC_UNIT) + 1;
             let need = superblock.data_offset().saturating_add(files.saturating_mul(ALLOC_UNIT));
             let need = need.saturating_add(reserve);
-            StoreError::MediaTooSmall { place: media.describe(), len: media.len(), need }
+            StoreError::MediaTooSmall {
+                place: place.to_owned(),
+                len,
+                need,
+                log: options.log_len,
+                catalog: catalog_len,
+                reserve,
+            }
         };
-        if media.len() < superblock.data_offset() {
+        if len < superblock.data_offset() {
             return Err(too_small());
         }
-        let namespace = Namespace::new(superblock);
-        let mut plan = Self { entries: Vec::new(), header, catalog: 0, hosts: 0, pool_len: 0, namespace };
+        let namespace = Namespace::new(&superblock);
+        let mut plan = Self {
+            superblock: superblock.clone(),
+            entries: Vec::new(),
+            header,
+            catalog: 0,
+            catalog_len,
+            hosts: 0,
+            pool_len: 0,
+            namespace,
+        };
         plan.add_dir(FARROW_DIR)?;
         plan.add_dir(POOL_DIR)?;
         let full = |error| match error {
@@ -196,21 +218,17 @@ fn what_is_there(media: &dyn Media, force: bool) -> Result<Option<Uuid>> {
     }
 }
 
-fn catalog_len(media: &dyn Media, options: &FormatOptions) -> Result<u64> {
+/// The length of the catalog on a medium of `len` bytes.
+fn catalog_len(len: u64, options: &FormatOptions) -> Result<u64> {
     check_hosts_len(options.hosts_len)?;
-    let len = options.catalog_len.unwrap_or(catalog_share(media.len()));
-    check_catalog_len(len)?;
-    Ok(len)
-}
-
-/// The length of the catalog for `len` bytes of medium, unless something else is asked for.
-pub(crate) fn catalog_share(len: u64) -> u64 {
-    let share = len / CATALOG_SHARE / ALLOC_UNIT * ALLOC_UNIT;
-    share.clamp(ALLOC_UNIT, MOST_CATALOG)
+    let others = LOG_OFFSET.saturating_add(options.log_len).saturating_add(options.hosts_len);
+    let catalog_len = options.catalog_len.unwrap_or(share::of_space(len.saturating_sub(others)));
+    check_catalog_len(catalog_len)?;
+    Ok(catalog_len)
 }
 
 pub(crate) fn check_catalog_len(len: u64) -> Result<()> {
-    if len < MIN_CATALOG_LEN || !len.is_multiple_of(4096) {
+    if !(MIN_CATALOG_LEN..=MAX_CATALOG_LEN).contains(&len) || !len.is_multiple_of(4096) {
         return Err(StoreError::CatalogLen { len });
     }
     Ok(())

@@ -37,6 +37,8 @@ use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, POOL_DIR, Volume, pool
 const SUPERBLOCK_FILE: &str = ".meta/.superblock";
 /// The log under a mount.
 const LOG_FILE: &str = ".meta/.log";
+/// f_type of FUSE (Linux include/uapi/linux/magic.h).
+const FUSE_MAGIC: u32 = 0x6573_5546;
 
 /// A famfs file system that is mounted on this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,12 +76,46 @@ impl Mount {
         self.root.join(SUPERBLOCK_FILE)
     }
 
-    /// Where a file of the log is found.
+    /// The famfs that the file at `path` lies in, if it does.
+    pub fn around(path: &Path) -> Option<Self> {
+        let root = path.ancestors().skip(1).find(|directory| directory.join(SUPERBLOCK_FILE).is_file())?;
+        Self::find(root).ok().flatten()
+    }
+
+    /// The file that holds the log.
+    pub fn log_path(&self) -> PathBuf {
+        self.root.join(LOG_FILE)
+    }
+
+    /// True if somebody has the log locked at this moment. famfs's tools have from before they name a file there until
+    /// they have written it; but for `famfs cp -t N` with N threads, which gives the lock up before they have ended
+    /// (commit 5d0919f).
+    ///
+    /// It takes a lock itself, shared, and gives it up at once: the tools wait for theirs. Over FUSE it touches nothing
+    /// and says no. The daemon grants every such lock, says nothing of another one, and takes the next close of the log
+    /// for the unlocking of whoever has it.
+    ///
+    /// # Errors
+    /// [`MountFault::Io`].
+    pub fn log_is_locked(&self) -> Result<bool> {
+        let failed = |source| MountFault::Io { file: self.log_path(), source };
+        let file_system = rustix::fs::statfs(&self.root).map_err(|e| failed(e.into()))?;
+        if u32::try_from(file_system.f_type) == Ok(FUSE_MAGIC) {
+            return Ok(false);
+        }
+        match File::open(self.log_path()).map_err(failed)?.try_lock_shared() {
+            Ok(()) => Ok(false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(source)) => Err(failed(source).into()),
+        }
+    }
+
+    /// Returns where a file of the log is found.
     pub fn path_of(&self, file: &RelPath) -> PathBuf {
         self.root.join(file.as_str())
     }
 
-    /// Why farrow adds no pool file here, and what does.
+    /// Says why farrow adds no pool file here, and what does.
     pub fn refuse_to_grow(&self) -> StoreError {
         let mut pools = (0..=u32::MAX).map(|index| self.root.join(pool_path(index)));
         let next = pools.find(|pool| !pool.exists());
@@ -179,7 +215,7 @@ fn own_files(namespace: &Namespace) -> Result<Vec<&FileEntry>> {
     Ok(files)
 }
 
-/// Where the bytes of a file lie on the device.
+/// Returns where the bytes of a file lie on the device.
 fn parts(file: &FileEntry) -> impl Iterator<Item = FilePart> + '_ {
     let mut offset = 0;
     file.runs().map(move |(at, len)| {

@@ -113,7 +113,7 @@ impl std::str::FromStr for FrameRef {
     }
 }
 
-/// Why a text is not the name of a frame.
+/// The reasons why a text is not the name of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum NameFault {

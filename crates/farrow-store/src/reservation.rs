@@ -7,12 +7,12 @@ use crate::frame::{Extent, Owner};
 pub struct Reservation {
     /// Names the reservation. It is the sequence number of the record that took it, never given twice.
     pub id: u64,
-    /// Who writes.
+    /// The writing process.
     pub owner: Owner,
     /// Bytes asked for. The extents hold this, rounded up to 4096.
     pub len: u64,
     /// The generation that the extents carry from now on.
     pub generation: u64,
-    /// Where to write, in order.
+    /// The place where to write, in order.
     pub extents: Vec<Extent>,
 }

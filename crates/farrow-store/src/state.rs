@@ -1,26 +1,39 @@
-//! What the records of a catalog mean: the one `apply` that replay and live commits share.
+//! The meaning of a catalog's records: the one `apply` that replay and live commits share.
 //!
 //! Knows no media, no locks, no readers. A [`State`] is a function of the pools and the records applied to it.
 
+mod aged;
+mod apply;
+mod checkpoint;
 mod fault;
+mod forgotten;
+mod old;
 mod owned;
+mod retentions;
 mod verify;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::allocator::FreeSpace;
-use crate::catalog::{
-    Body, Place, PrefixDropped, Record, VersionRecord, reservation_record_len, retention_record_len,
-    segment_record_len, version_record_len,
-};
+use crate::catalog::{Body, PrefixDropped, RetentionSet, number_record_len};
 use crate::frame::{Extent, Segment, Version};
 use crate::name::FrameName;
+use crate::prefix::Prefix;
 use crate::reservation::Reservation;
+use crate::retention::{Retention, RetentionRule, RetentionTarget};
+use crate::segments::SegmentsIter;
+use forgotten::Forgotten;
+use old::OldBytes;
 use owned::Owned;
+use retentions::Retentions;
 
+pub(crate) use aged::Place as AgedPlace;
 pub use fault::StateFault;
+pub(crate) use owned::OfUser;
+pub(crate) use retentions::Setting;
 
 /// Everything that the catalog says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,14 +43,32 @@ pub(crate) struct State {
     frames: HashMap<FrameName, Frame>,
     /// The same names in order, for listing.
     names: BTreeSet<FrameName>,
-    segments: HashMap<u64, Kept>,
+    /// The numbers that names without a version have given.
+    forgotten: Forgotten,
+    /// The ids of all segments.
+    segments: HashSet<u64>,
     /// Segments in no version, whose extents are not free yet.
-    orphans: BTreeSet<u64>,
+    orphans: BTreeMap<u64, Orphan>,
     reservations: BTreeMap<u64, Reservation>,
     free: FreeSpace,
     totals: Totals,
-    /// Bytes of extents by user: of its reservations, and of segments charged to it.
+    /// Bytes of extents by user.
     owned: Owned,
+    /// Bytes of extents of old versions by frame.
+    old: OldBytes,
+    /// The retentions of frames and prefixes.
+    retentions: Retentions,
+    /// While a checkpoint is read: the version that the records so far have not ended, by its frame and its sequence
+    /// number.
+    open: Option<(FrameName, u64)>,
+}
+
+/// A segment in no version any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Orphan {
+    pub(crate) segment: Arc<Segment>,
+    /// For whom it counts.
+    pub(crate) uid: u32,
 }
 
 /// A frame with at least one version.
@@ -47,8 +78,10 @@ pub(crate) struct Frame {
     pub(crate) versions: BTreeMap<u64, Arc<Version>>,
     /// The highest number given.
     pub(crate) last_number: u64,
-    /// How many of its latest versions it keeps; 0: all.
-    pub(crate) retention: u64,
+    /// Bytes of extents of the segments in its versions.
+    used: u64,
+    /// Bytes of extents of the segments in its latest version.
+    latest_used: u64,
 }
 
 impl Frame {
@@ -57,17 +90,47 @@ impl Frame {
         self.versions.last_key_value().map(|(_, version)| version)
     }
 
-    /// The oldest version that has the segment `id`.
-    fn oldest_with(&self, id: u64) -> Option<&Arc<Version>> {
-        self.versions.values().find(|version| version.segments.iter().any(|segment| segment.id == id))
+    /// The segments that a version of the frame does not have of the one before it, at least one.
+    fn own_segments<'a>(&self, version: &'a Version) -> SegmentsIter<'a> {
+        let before = self.versions.range(..version.number).next_back().map(|(_, before)| before);
+        let shared =
+            before.filter(|before| extends(version, before)).map_or(0, |before| before.segments.len());
+        version.segments.iter_from(shared)
     }
 
-    /// The oldest versions that are too many, if it kept `retention` of them and had `more`.
-    fn surplus(&self, retention: u64, more: u64) -> impl Iterator<Item = &Arc<Version>> {
-        let count = (self.versions.len() as u64 + more).saturating_sub(retention);
-        let count = if retention == 0 { 0 } else { count };
+    /// The next version after `version`, if that extends it.
+    fn extended_by(&self, version: &Version) -> Option<&Arc<Version>> {
+        let (_, next) = self.versions.range((Bound::Excluded(version.number), Bound::Unbounded)).next()?;
+        extends(next, version).then_some(next)
+    }
+
+    /// True if its next number does not follow from its latest version.
+    fn gave_more(&self) -> bool {
+        self.latest().is_some_and(|latest| latest.number != self.last_number)
+    }
+
+    /// Bytes of the record of its highest number in a checkpoint.
+    fn number_len(&self, name: &FrameName) -> u64 {
+        if self.gave_more() { number_record_len(name) } else { 0 }
+    }
+
+    /// The oldest versions that are too many, if it kept the `last` of them and had `more`.
+    fn surplus(&self, last: Option<NonZeroU64>, more: u64) -> impl Iterator<Item = &Arc<Version>> {
+        let count = last.map_or(0, |last| (self.versions.len() as u64 + more).saturating_sub(last.get()));
         self.versions.values().take(usize::try_from(count).unwrap_or(usize::MAX))
     }
+
+    /// Bytes of extents that its latest version does not have.
+    fn old_bytes(&self) -> u64 {
+        self.used - self.latest_used
+    }
+}
+
+/// True if a version has the segments of the one before it. If not, it has none of them: a version is put anew, or
+/// extends the one that was the latest at that time, and so all that are left between the two.
+fn extends(version: &Version, before: &Version) -> bool {
+    let first = |version: &Version| version.segments.first().map(|segment| segment.id);
+    first(version) == first(before)
 }
 
 /// Sums over the state, kept up to date by `apply`.
@@ -81,25 +144,18 @@ pub(crate) struct Totals {
     pub(crate) reserved: u64,
     /// Versions of all frames.
     pub(crate) versions: u64,
-    /// Bytes of the records that a checkpoint of this state holds.
-    pub(crate) checkpoint_len: u64,
-    /// Of which are segments.
+    /// Bytes of the records that a checkpoint of this state holds, but for those of names without a version and of
+    /// retentions.
+    records_len: u64,
+    /// Bytes that the segments take in them.
     pub(crate) segments_len: u64,
 }
 
-/// A segment and the number of versions it is in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Kept {
-    segment: Arc<Segment>,
-    versions: u64,
-    /// The lowest version that it is in, and the user whose version that is: the same after a replay of what is left.
-    charged: Option<(u64, u32)>,
-}
-
 impl State {
-    /// Nothing but free space, before the record `seq + 1` of the given epoch.
-    pub(crate) fn new(free: FreeSpace, epoch: u64, seq: u64) -> Self {
-        Self { epoch, seq, free, ..Self::default() }
+    /// Nothing but free space, before the record `seq + 1` of the given epoch, in a catalog whose halves have `half_len`
+    /// bytes.
+    pub(crate) fn new(free: FreeSpace, epoch: u64, seq: u64, half_len: u64) -> Self {
+        Self { epoch, seq, free, forgotten: Forgotten::new(half_len), ..Self::default() }
     }
 
     /// The epoch of the last record.
@@ -125,9 +181,15 @@ impl State {
         &self.totals
     }
 
-    /// Bytes of extents in the versions and reservations of a user. A segment counts once, for the owner of the oldest
-    /// version that it is in.
-    pub(crate) fn owned_by(&self, uid: u32) -> u64 {
+    /// Bytes of the records that a checkpoint of this state holds.
+    pub(crate) fn checkpoint_len(&self) -> u64 {
+        self.totals.records_len + self.forgotten.records_len() + self.retentions.records_len()
+    }
+
+    /// Bytes of extents that count for a user. A segment counts once, for the owner of the oldest version that it is in;
+    /// without one, for that of the last version that it was in, and if a record dropped several such, of the oldest of
+    /// these.
+    pub(crate) fn owned_by(&self, uid: u32) -> OfUser {
         self.owned.of(uid)
     }
 
@@ -148,18 +210,43 @@ impl State {
         &self.names
     }
 
-    /// The names that begin with `prefix`, in order.
-    pub(crate) fn names_with<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a FrameName> {
-        let from = self.names.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));
-        from.take_while(move |name| name.as_str().starts_with(prefix))
+    /// The names that are in `prefix`, in order.
+    pub(crate) fn names_with<'a>(&'a self, prefix: &'a Prefix) -> impl Iterator<Item = &'a FrameName> {
+        let itself = prefix.itself().and_then(|name| self.names.get(name));
+        let from = self.names.range::<str, _>((Bound::Included(prefix.start()), Bound::Unbounded));
+        itself.into_iter().chain(from.take_while(|name| name.as_str().starts_with(prefix.start())))
     }
 
-    pub(crate) fn segment(&self, id: u64) -> Option<&Arc<Segment>> {
-        self.segments.get(&id).map(|kept| &kept.segment)
+    /// Bytes of extents that no other version has: they are given up with this one alone.
+    pub(crate) fn own_bytes(&self, version: &Version) -> u64 {
+        match self.frames.get(&version.name) {
+            Some(frame) if frame.extended_by(version).is_none() => {
+                frame.own_segments(version).map(|segment| total_len(&segment.extents)).sum()
+            }
+            _ => 0,
+        }
     }
 
-    /// Segments that are in no version and whose extents are not free yet.
-    pub(crate) fn orphans(&self) -> &BTreeSet<u64> {
+    /// The highest number that a frame has given, or may have given while more names were remembered. Its next version
+    /// has the number after it.
+    pub(crate) fn highest_number(&self, name: &FrameName) -> u64 {
+        self.frames.get(name).map_or_else(|| self.forgotten.highest_number(name), |frame| frame.last_number)
+    }
+
+    /// The highest number that a name is known to have given: 0 for one that is not remembered.
+    pub(crate) fn known_number(&self, name: &FrameName) -> u64 {
+        let known = self.frames.contains_key(name) || self.forgotten.has(name);
+        if known { self.highest_number(name) } else { 0 }
+    }
+
+    /// The segments that are in no other version once these are dropped, and maybe more.
+    pub(crate) fn own_segments(&self, versions: &[Arc<Version>]) -> Vec<u64> {
+        let frames = versions.iter().filter_map(|version| Some((self.frames.get(&version.name)?, version)));
+        frames.flat_map(|(frame, version)| frame.own_segments(version)).map(|segment| segment.id).collect()
+    }
+
+    /// Segments that are in no version and whose extents are not free yet, by id.
+    pub(crate) fn orphans(&self) -> &BTreeMap<u64, Orphan> {
         &self.orphans
     }
 
@@ -167,20 +254,77 @@ impl State {
         &self.reservations
     }
 
+    /// The retention that holds for a frame of this name.
+    pub(crate) fn retention(&self, name: &FrameName) -> Retention {
+        self.retentions.of(name)
+    }
+
+    /// The retention that is set for a name or prefix, with its user.
+    pub(crate) fn retention_set(&self, target: &RetentionTarget) -> Option<&Setting> {
+        self.retentions.get(target)
+    }
+
+    /// How many retentions are set.
+    pub(crate) fn retentions(&self) -> usize {
+        self.retentions.len()
+    }
+
+    /// How many of them are of prefixes and of names without a frame, and how many of these a user has set.
+    pub(crate) fn retentions_counted(&self, uid: u32) -> (usize, usize) {
+        self.retentions.counted(uid)
+    }
+
+    /// Those of prefixes, by their text.
+    pub(crate) fn prefix_retentions(&self) -> impl DoubleEndedIterator<Item = RetentionRule> {
+        self.retentions.of_prefixes()
+    }
+
+    /// Those of single names from a name on, in order.
+    pub(crate) fn name_retentions(
+        &self,
+        from: Bound<&str>,
+    ) -> impl Iterator<Item = (&FrameName, RetentionRule)> {
+        self.retentions.of_names(from)
+    }
+
+    /// The frames that a retention is set for.
+    fn frames_of<'a>(
+        &'a self,
+        target: &'a RetentionTarget,
+    ) -> impl Iterator<Item = (&'a FrameName, &'a Frame)> {
+        let (name, prefix) = match target {
+            RetentionTarget::Frame(name) => (Some(name), None),
+            RetentionTarget::Prefix(prefix) => (None, Some(prefix)),
+        };
+        let names = name.into_iter().chain(prefix.into_iter().flat_map(|prefix| self.names_with(prefix)));
+        names.filter_map(|name| Some((name, self.frames.get(name)?)))
+    }
+
+    /// The versions that are too many once a retention is set.
+    fn surplus_after<'a>(&'a self, set: &'a RetentionSet) -> impl Iterator<Item = &'a Arc<Version>> {
+        let frames = self.frames_of(&set.target);
+        frames.flat_map(move |(name, frame)| frame.surplus(self.retentions.of_after(name, set).last, 0))
+    }
+
     /// The versions that a record drops: what it says itself, and what a frame's retention does not keep.
     pub(crate) fn dropped_by(&self, body: &Body) -> Vec<Arc<Version>> {
         let frame = |name| self.frames.get(name);
         match body {
-            Body::VersionCommitted(version) => frame(&version.name)
-                .map_or_else(Vec::new, |frame| frame.surplus(frame.retention, 1).cloned().collect()),
+            Body::VersionCommitted(version) => frame(&version.name).map_or_else(Vec::new, |frame| {
+                let last = match version.keep {
+                    Some(keep) => NonZeroU64::new(keep),
+                    None => self.retentions.of(&version.name).last,
+                };
+                frame.surplus(last, 1).cloned().collect()
+            }),
             Body::VersionDropped { name, number: Some(number) } => {
                 frame(name).and_then(|frame| frame.versions.get(number)).cloned().into_iter().collect()
             }
             Body::VersionDropped { name, number: None } => {
                 frame(name).map_or_else(Vec::new, |frame| frame.versions.values().cloned().collect())
             }
-            Body::RetentionSet { name, last } => {
-                frame(name).map_or_else(Vec::new, |frame| frame.surplus(*last, 0).cloned().collect())
+            Body::RetentionSet(set) | Body::OldRetentionSet(set) => {
+                self.surplus_after(set).cloned().collect()
             }
             Body::PrefixDropped(dropped) => self.meant_by(dropped).cloned().collect(),
             _ => Vec::new(),
@@ -209,210 +353,6 @@ impl State {
                 version.committed_at_micros <= dropped.until_micros && Some(version.number) != latest
             })
         })
-    }
-
-    /// Verifies a record, then changes the state by it. After an error nothing has changed.
-    pub(crate) fn apply(&mut self, place: Place, record: &Record) -> Result<(), StateFault> {
-        self.verify(place, record)?;
-        if place == Place::Log {
-            (self.seq, self.epoch) = (record.seq, record.epoch);
-        }
-        let dropped = self.dropped_by(&record.body);
-        match &record.body {
-            Body::VersionCommitted(version) => self.commit(record.seq, version),
-            Body::VersionDropped { .. } | Body::PrefixDropped(_) => {}
-            Body::RetentionSet { name, last } => self.set_retention(name, *last),
-            Body::ExtentsFreed { segments } => segments.iter().for_each(|id| self.free_segment(*id)),
-            Body::ReservationTaken { owner, len, extents } => {
-                self.take(extents);
-                self.totals.reserved += total_len(extents);
-                self.owned.add(owner.uid, total_len(extents));
-                self.totals.checkpoint_len += reservation_record_len(extents.len());
-                let (id, generation) = (record.seq, record.seq);
-                let reservation =
-                    Reservation { id, owner: *owner, len: *len, generation, extents: extents.clone() };
-                self.reservations.insert(id, reservation);
-            }
-            Body::ReservationEnded { id } => {
-                if let Some(reservation) = self.end_reservation(*id) {
-                    self.give_back(&reservation.extents);
-                }
-            }
-            Body::MasterStarted { .. } => {}
-            Body::SegmentKept(segment) => {
-                self.take(&segment.extents);
-                self.keep(Arc::clone(segment));
-            }
-        }
-        dropped.iter().for_each(|version| self.drop_version(version));
-        Ok(())
-    }
-
-    /// The records of a checkpoint, in the order in which they can be applied.
-    pub(crate) fn checkpoint(&self) -> impl Iterator<Item = Record> + '_ {
-        let record = |seq, body| Record { seq, epoch: self.epoch, body };
-        let segments = self.segments.values().map(|kept| &kept.segment);
-        // Sorted, so that equal states have equal bytes.
-        let mut segments: Vec<_> = segments.collect();
-        segments.sort_unstable_by_key(|segment| segment.id);
-        let mut versions: Vec<_> = self
-            .frames
-            .values()
-            .flat_map(|frame| frame.versions.values().map(|version| (version, frame.last_number)))
-            .collect();
-        versions.sort_unstable_by_key(|(version, _)| version.seq);
-
-        let segments =
-            segments.into_iter().map(move |segment| record(self.seq, Body::SegmentKept(Arc::clone(segment))));
-        let reservations = self.reservations.values().map(move |reservation| {
-            let Reservation { id, owner, len, ref extents, .. } = *reservation;
-            record(id, Body::ReservationTaken { owner, len, extents: extents.clone() })
-        });
-        let versions = versions.into_iter().map(move |(version, last_number)| {
-            let segments = version.segments.iter().map(|segment| segment.id).collect();
-            let body = VersionRecord {
-                name: version.name.clone(),
-                number: version.number,
-                last_number,
-                schema_fingerprint: version.schema_fingerprint,
-                committed_at_micros: version.committed_at_micros,
-                owner: version.owner,
-                segments,
-                written: Vec::new(),
-            };
-            record(version.seq, Body::VersionCommitted(body))
-        });
-        let retentions = self.names.iter().filter_map(move |name| {
-            let last = self.frames.get(name)?.retention;
-            (last > 0).then(|| record(self.seq, Body::RetentionSet { name: name.clone(), last }))
-        });
-        segments.chain(reservations).chain(versions).chain(retentions)
-    }
-
-    fn commit(&mut self, seq: u64, record: &VersionRecord) {
-        for segment in &record.written {
-            let Some(reservation) = self.end_reservation(segment.id) else { continue };
-            if let Some((_, rest)) = split_extents(&reservation.extents, segment.len) {
-                self.give_back(&rest);
-            }
-            self.keep(Arc::clone(segment));
-        }
-        let mut segments = Vec::with_capacity(record.segments.len());
-        for id in &record.segments {
-            let Some(kept) = self.segments.get_mut(id) else { continue };
-            kept.versions += 1;
-            let len = total_len(&kept.segment.extents);
-            let charged = kept.charged.is_none();
-            if charged {
-                kept.charged = Some((record.number, record.owner.uid));
-            }
-            segments.push(Arc::clone(&kept.segment));
-            if self.orphans.remove(id) {
-                self.totals.held -= len;
-                self.totals.used += len;
-            }
-            if charged {
-                self.owned.add(record.owner.uid, len);
-            }
-        }
-        let version = Version {
-            name: record.name.clone(),
-            number: record.number,
-            seq,
-            schema_fingerprint: record.schema_fingerprint,
-            rows: segments.iter().map(|segment| segment.rows).sum(),
-            bytes: segments.iter().map(|segment| segment.len).sum(),
-            segments,
-            owner: record.owner,
-            committed_at_micros: record.committed_at_micros,
-        };
-        self.totals.versions += 1;
-        self.totals.checkpoint_len += version_record_len(&version.name, version.segments.len());
-        self.names.insert(record.name.clone());
-        let frame = self.frames.entry(record.name.clone()).or_default();
-        frame.last_number = record.last_number;
-        frame.versions.insert(record.number, Arc::new(version));
-    }
-
-    fn set_retention(&mut self, name: &FrameName, last: u64) {
-        let Some(frame) = self.frames.get_mut(name) else { return };
-        let len = |retention| if retention > 0 { retention_record_len(name) } else { 0 };
-        self.totals.checkpoint_len += len(last);
-        self.totals.checkpoint_len -= len(frame.retention);
-        frame.retention = last;
-    }
-
-    fn drop_version(&mut self, version: &Version) {
-        let Some(frame) = self.frames.get_mut(&version.name) else { return };
-        if frame.versions.remove(&version.number).is_none() {
-            return;
-        }
-        if frame.versions.is_empty() {
-            self.set_retention(&version.name, 0);
-            self.frames.remove(&version.name);
-            self.names.remove(&version.name);
-        }
-        self.totals.versions -= 1;
-        self.totals.checkpoint_len -= version_record_len(&version.name, version.segments.len());
-        for segment in &version.segments {
-            let Some(kept) = self.segments.get_mut(&segment.id) else { continue };
-            kept.versions -= 1;
-            let len = total_len(&segment.extents);
-            if kept.versions == 0 {
-                self.orphans.insert(segment.id);
-                self.totals.used -= len;
-                self.totals.held += len;
-            }
-            if let Some((number, uid)) = kept.charged
-                && number == version.number
-            {
-                let next = self.frames.get(&version.name).and_then(|frame| frame.oldest_with(segment.id));
-                kept.charged = next.map(|next| (next.number, next.owner.uid));
-                let next = kept.charged;
-                self.owned.take(uid, len);
-                if let Some((_, uid)) = next {
-                    self.owned.add(uid, len);
-                }
-            }
-        }
-    }
-
-    /// Adds a segment that is in no version yet. Its extents are taken.
-    fn keep(&mut self, segment: Arc<Segment>) {
-        self.totals.held += total_len(&segment.extents);
-        self.totals.checkpoint_len += segment_record_len(&segment);
-        self.totals.segments_len += segment_record_len(&segment);
-        self.orphans.insert(segment.id);
-        self.segments.insert(segment.id, Kept { segment, versions: 0, charged: None });
-    }
-
-    fn free_segment(&mut self, id: u64) {
-        self.orphans.remove(&id);
-        let Some(Kept { segment, .. }) = self.segments.remove(&id) else { return };
-        self.totals.held -= total_len(&segment.extents);
-        self.totals.checkpoint_len -= segment_record_len(&segment);
-        self.totals.segments_len -= segment_record_len(&segment);
-        self.give_back(&segment.extents);
-    }
-
-    /// Forgets a reservation, but leaves its extents taken.
-    fn end_reservation(&mut self, id: u64) -> Option<Reservation> {
-        let reservation = self.reservations.remove(&id)?;
-        self.totals.reserved -= total_len(&reservation.extents);
-        self.owned.take(reservation.owner.uid, total_len(&reservation.extents));
-        self.totals.checkpoint_len -= reservation_record_len(reservation.extents.len());
-        Some(reservation)
-    }
-
-    fn take(&mut self, extents: &[Extent]) {
-        for extent in extents {
-            let taken = self.free.take(extent);
-            debug_assert!(taken, "verified before");
-        }
-    }
-
-    fn give_back(&mut self, extents: &[Extent]) {
-        extents.iter().for_each(|extent| self.free.give_back(extent));
     }
 }
 

@@ -5,6 +5,7 @@ mod foreign;
 mod growth;
 mod holds;
 mod readers;
+mod retention;
 mod writers;
 
 use std::collections::HashSet;
@@ -17,15 +18,22 @@ use uuid::Uuid;
 use crate::catalog::Body;
 use crate::error::{Result, StoreError};
 use crate::foreign::FollowedLog;
-use crate::frame::{Extent, Version};
+use crate::frame::Extent;
+use crate::identity;
 use crate::ledger::{Ledger, View};
 use crate::mkfs::{self, FormatOptions, FormatReport};
+use crate::quota::Charge;
 use crate::reservation::Reservation;
+use crate::state::{OfUser, Orphan, total_len};
 use crate::usage::Usage;
 use crate::volume::{self, PoolFile, Volume};
 pub use foreign::Listed;
 use holds::Holds;
+pub use readers::ListedVersion;
 pub(crate) use readers::{find, list, versions};
+pub use retention::AgeCursor;
+pub(crate) use retention::name_retentions;
+pub use writers::CommitOptions;
 
 /// The one writer of a region.
 ///
@@ -47,7 +55,7 @@ pub struct Store {
     writer: Mutex<Writer>,
 }
 
-/// What only one at a time may use.
+/// The parts of the store that only one thread at a time may use.
 struct Writer {
     ledger: Ledger,
     /// Reservations whose bytes are being persisted outside the lock.
@@ -108,8 +116,8 @@ impl Store {
         &self.media
     }
 
-    /// What is wrong with the famfs log, if anything was when it was looked at last: the first entry that could
-    /// not be read. Farrow's files stand before it; others behind it are not served.
+    /// The fault of the famfs log, if it had one when it was looked at last: that of the first entry that could not
+    /// be read. Farrow's files stand before it; others behind it are not served.
     pub fn log_fault(&self) -> Option<FormatError> {
         self.followed().fault().cloned()
     }
@@ -153,25 +161,43 @@ impl Store {
         self.view.look().reservations().get(&id).cloned()
     }
 
-    /// What holds the space.
+    /// The use of the region's space.
     pub fn usage(&self) -> Usage {
         // A medium that cannot be read is an error of whoever asks for a frame.
-        let log = self.follow().unwrap_or_else(|_| self.followed()).header().clone();
-        Usage::new(&self.view, &self.pools(), &log)
+        let log = self.follow().unwrap_or_else(|_| self.followed());
+        Usage::new(&self.view, &self.pools(), log.header(), log.namespace())
     }
 
-    /// Bytes of extents in the versions and reservations of a user. A segment counts once, for the owner of the oldest
-    /// version that it is in.
-    pub fn owned_by(&self, uid: u32) -> u64 {
-        self.view.look().owned_by(uid)
+    /// The bytes that count for a user.
+    pub fn charge(&self, uid: u32) -> Charge {
+        let state = self.view.look();
+        let (OfUser { published, reserved, dropped }, of_dropped) =
+            (state.owned_by(uid), self.holds().dropped(uid));
+        // A release may be a moment ahead of the record that frees.
+        let dropped = dropped.saturating_sub(of_dropped.of_others);
+        Charge { published, reserved, dropped, held: of_dropped.held - of_dropped.own }
     }
 
-    /// Whether changes can be made: waits for whoever makes one, and looks whether this is still the master.
+    /// The first free extent behind a place (a pool, and an offset in it), as far as it lies behind that. It may have
+    /// been given out by the time this returns.
+    pub fn free_from(&self, place: (u32, u64)) -> Option<Extent> {
+        self.view.look().free().from(place)
+    }
+
+    /// Fails unless changes can be made: waits for whoever makes one, and looks whether this is still the master.
     ///
     /// # Errors
     /// [`StoreError::Fenced`], [`StoreError::Stopped`], what the medium says.
     pub fn check_master(&self) -> Result<()> {
         self.writer.lock().map_err(|_| StoreError::Stopped)?.ledger.look_whether_master(&*self.media)
+    }
+
+    /// Fails unless the medium still has the file system that was opened. It costs two cache lines.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`]; what the medium says.
+    pub fn check_identity(&self) -> Result<()> {
+        identity::check_superblock(&*self.media, &self.superblock)
     }
 
     /// Frees what dropped versions had and nobody holds, from now on at once. Returns the bytes freed now.
@@ -185,7 +211,7 @@ impl Store {
     pub fn lift_quarantine(&self) -> Result<u64> {
         self.change(|writer| {
             self.holds().lift_quarantine();
-            let waiting = writer.ledger.state().orphans().iter().copied().collect();
+            let waiting = writer.ledger.state().orphans().keys().copied().collect();
             self.reclaim(writer, waiting)
         })
     }
@@ -205,6 +231,7 @@ impl Store {
             // Whoever panicked while holding the lock may have left a change half done.
             let mut writer = self.writer.lock().map_err(|_| StoreError::Stopped)?;
             writer.ledger.check_running()?;
+            self.check_identity()?;
             self.free_released(&mut writer)?;
             change(&mut writer)
         };
@@ -224,8 +251,13 @@ impl Store {
     }
 
     fn free_released(&self, writer: &mut Writer) -> Result<()> {
+        if !self.holds().any_released() {
+            return Ok(());
+        }
+        // Of another file system not a byte is written.
+        self.check_identity()?;
         let released = self.holds().take_released();
-        if released.is_empty() { Ok(()) } else { self.reclaim(writer, released).map(drop) }
+        self.reclaim(writer, released).map(drop)
     }
 
     /// Frees those of the given segments that are in no version, held by nobody and not in quarantine.
@@ -235,11 +267,13 @@ impl Store {
         let mut ids = Vec::new();
         {
             let state = writer.ledger.state();
-            let holds = self.holds();
-            for id in segments.into_iter().filter(|id| state.orphans().contains(id)) {
-                let Some(segment) = state.segment(id) else { continue };
-                if !holds.keep(segment) {
-                    freed += crate::state::total_len(&segment.extents);
+            let mut holds = self.holds();
+            for id in segments {
+                let Some(Orphan { segment, uid }) = state.orphans().get(&id) else { continue };
+                if holds.keep(segment) {
+                    holds.orphan(segment, *uid);
+                } else {
+                    freed += total_len(&segment.extents);
                     ids.push(id);
                 }
             }
@@ -262,13 +296,4 @@ impl std::fmt::Debug for Store {
         let place = self.media.describe();
         f.debug_struct("Store").field("region", &self.superblock.uuid).field("media", &place).finish()
     }
-}
-
-/// The segments of versions, each once.
-fn segments_of(versions: &[Arc<Version>]) -> Vec<u64> {
-    let ids = versions.iter().flat_map(|version| version.segments.iter().map(|segment| segment.id));
-    let mut ids: Vec<u64> = ids.collect();
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }

@@ -1,12 +1,12 @@
-//! What holds the space.
+//! The use of the region's space.
 
-use famfs_format::LogHeader;
+use famfs_format::{LogHeader, Namespace};
 
 use crate::catalog::HALF_HEADER_LEN;
 use crate::ledger::View;
 use crate::volume::PoolFile;
 
-/// What holds the space of a region. All sizes are bytes;
+/// The use of a region's space. All sizes are bytes;
 /// `used + held + reserved + free == pool_bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
@@ -28,18 +28,20 @@ pub struct Usage {
     pub versions: u64,
     /// The most that one half of the catalog can hold.
     pub catalog_bytes: u64,
-    /// What the live half of the catalog holds: its checkpoint and its log.
+    /// The bytes in the live half of the catalog: its checkpoint and its log.
     pub catalog_committed: u64,
-    /// What compaction would leave of it.
+    /// The bytes that compaction would leave of it.
     pub catalog_live: u64,
     /// Entries of the famfs log.
     pub log_entries: u64,
     /// Entries that the famfs log can hold.
     pub log_capacity: u64,
+    /// The largest range in no famfs file: what a further pool file can have.
+    pub growable: u64,
 }
 
 impl Usage {
-    pub(crate) fn new(view: &View, pools: &[PoolFile], log: &LogHeader) -> Self {
+    pub(crate) fn new(view: &View, pools: &[PoolFile], log: &LogHeader, files: &Namespace) -> Self {
         let (catalog_committed, catalog_bytes) = view.catalog_bytes();
         let state = view.look();
         let totals = state.totals();
@@ -54,9 +56,10 @@ impl Usage {
             versions: totals.versions,
             catalog_bytes,
             catalog_committed,
-            catalog_live: HALF_HEADER_LEN + totals.checkpoint_len,
+            catalog_live: HALF_HEADER_LEN + state.checkpoint_len(),
             log_entries: log.next_index(),
             log_capacity: log.capacity(),
+            growable: files.largest_free(),
         }
     }
 }

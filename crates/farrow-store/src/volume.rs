@@ -34,7 +34,7 @@ pub struct PoolFile {
     pub path: RelPath,
     /// Its bytes.
     pub len: u64,
-    /// Where it lies on the medium, in the order of the file: (offset, length) in bytes.
+    /// The place where it lies on the medium, in the order of the file: (offset, length) in bytes.
     pub extents: Vec<(u64, u64)>,
     file: FileEntry,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Volume {
 
 /// Farrow's own files in a volume.
 pub(crate) struct FarrowFiles {
-    /// Where the catalog lies on the medium: offset and length.
+    /// The place where the catalog lies on the medium: offset and length.
     pub(crate) catalog: (u64, u64),
     /// By index, from 0, without gaps.
     pub(crate) pools: Vec<PoolFile>,
@@ -102,6 +102,8 @@ impl Volume {
     /// Adds an entry to the log: first the entry, then the header that counts it. For the master alone.
     pub(crate) fn append(&mut self, media: &dyn Media, entry: &LogEntry) -> Result<()> {
         let bytes = entry.encode()?;
+        // A log may have a file that shares memory with another; farrow writes none.
+        self.namespace.check(entry)?;
         self.namespace.apply(entry)?;
         let header = self.log.advanced()?;
         let at = entry_offset(entry.seqnum);
@@ -127,7 +129,7 @@ impl Volume {
         Ok(FarrowFiles { catalog, pools })
     }
 
-    /// Where the catalog lies on the medium: offset and length.
+    /// Returns where the catalog lies on the medium: offset and length.
     pub(crate) fn catalog(&self) -> Result<(u64, u64)> {
         let catalog = self.file(CATALOG_FILE)?;
         match runs(catalog)[..] {
@@ -155,7 +157,7 @@ impl PoolFile {
         self.len - self.len % PAGE
     }
 
-    /// Where an extent of this pool lies on the medium, added to `out`.
+    /// Returns where an extent of this pool lies on the medium, added to `out`.
     fn resolve(&self, extent: &Extent, out: &mut Vec<(u64, u64)>) -> Option<()> {
         let end = extent.offset.checked_add(extent.len).filter(|&end| end <= self.len)?;
         let mut offset = extent.offset;
@@ -205,7 +207,7 @@ pub(crate) fn read_superblock(media: &dyn Media) -> Result<Superblock> {
     Ok(Superblock::decode(&bytes)?)
 }
 
-/// Where extents lie on the medium, in order; neighbours are joined.
+/// Returns where extents lie on the medium, in order; neighbours are joined.
 pub(crate) fn media_ranges(pools: &[PoolFile], extents: &[Extent]) -> Result<Vec<(u64, u64)>> {
     let mut out = Vec::with_capacity(extents.len());
     for extent in extents {

@@ -2,27 +2,29 @@
 
 use crate::programs;
 use crate::python;
-use crate::steps::{Step, run as run_steps};
+use crate::steps::{Stage, Step, run as run_steps};
 use crate::tally::Tally;
 use crate::tree::Tree;
 
 const BUILD: Step = Step { title: "release programs and benchmarks, built", run: programs::build_bench };
 
-/// What all of them but the store's need besides.
-const PYTHON: &[Step] = &[
+const PROGRAMS: &[Stage] = &[&[&[BUILD]]];
+
+/// Stages for all benchmarks but the store's: they run Python as well.
+const PYTHON: &[Stage] = &[&[&[
     Step { title: "Python environment", run: python::environment },
     BUILD,
-    Step { title: "Python module, installed", run: |tree, _| python::install_module(tree) },
-];
+    Step { title: "Python module, installed", run: python::install_module },
+]]];
 
 /// Hands everything to the benchmark's command line, whose output is the only one once everything is built.
 pub(crate) fn run(tree: &Tree, arguments: &[String]) -> anyhow::Result<()> {
     let helps = arguments.iter().any(|argument| ["-h", "--help"].contains(&argument.as_str()));
     let python = !helps && arguments.first().is_some_and(|what| what != "store");
-    run_steps(if python { PYTHON } else { &[BUILD] }, tree).result?;
-    let bench = tree.shell.cmd(tree.release().join("farrow-bench")).args(arguments);
+    run_steps(if python { PYTHON } else { PROGRAMS }, tree).result?;
+    let bench = tree.shell.cmd(tree.programs().join("farrow-bench")).args(arguments);
     let bench =
-        bench.env("FARROW_BIN_DIR", tree.release()).env("FARROW_PYTHON", tree.venv().join("bin/python"));
+        bench.env("FARROW_BIN_DIR", tree.programs()).env("FARROW_PYTHON", tree.venv().join("bin/python"));
     Ok(bench.quiet().run()?)
 }
 

@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use xshell::{Cmd, Shell};
 
-/// Where the packages' libraries are, the dynamic linker among them.
+/// The place where the packages' libraries are, the dynamic linker among them.
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
-/// How long a program of the packages may run, in seconds. Nothing is expected to take this long; a busy machine may.
+/// The time for which a program of the packages may run, in seconds. Nothing is expected to take this long; a busy
+/// machine may.
 const PATIENCE: &str = "300";
 
 /// Packages, unpacked.
@@ -41,7 +42,7 @@ impl Packages {
         Ok(Self { root })
     }
 
-    /// Where they are.
+    /// Returns where they are.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -60,7 +61,7 @@ impl Packages {
             .arg(self.root.join("usr/bin").join(program))
     }
 
-    /// Where the libraries are.
+    /// Returns where the libraries are.
     pub(crate) fn libraries(&self) -> PathBuf {
         self.root.join(LIBRARIES)
     }

@@ -37,7 +37,7 @@ pub(crate) fn tests_if_possible(tree: &Tree, tally: &mut Tally) -> anyhow::Resul
     Ok(())
 }
 
-/// Why nothing can be run in a guest here, which says nothing about farrow.
+/// The reason why nothing can be run in a guest here, which says nothing about farrow.
 struct NoGuest(anyhow::Error);
 
 /// Fails if a test in the guest does, or does not run.
@@ -68,7 +68,7 @@ fn run(tree: &Tree, tally: &mut Tally) -> anyhow::Result<Result<(), NoGuest>> {
     Ok(Ok(()))
 }
 
-/// What a guest is made of, or why it cannot be had.
+/// Returns what a guest is made of, or why it cannot be had.
 fn packages(tree: &Tree) -> anyhow::Result<Packages> {
     ensure!(ARCH == "x86_64", "QEMU is set up for x86_64, and this machine is {ARCH}");
     let packages = Packages::get(&tree.shell, &tree.target.join("guest"));

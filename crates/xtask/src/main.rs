@@ -2,7 +2,7 @@
 //!
 //! A part of farrow: `crates/GUIDE.md` is for its users, `crates/README.md` says how its crates fit together.
 //!
-//! A task is a list of steps, run in order until one fails. Whatever a task makes is under the target directory.
+//! A task is a list of steps, run in order until one fails; of all the checks, some lists are run at the same time. Whatever a task makes is under the target directory.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -29,9 +29,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::steps::{Step, run};
+use crate::steps::{Stage, Step, run};
 use crate::tally::Tally;
-use crate::tree::Tree;
+use crate::tree::{Profile, Tree};
 
 #[derive(Parser)]
 #[command(about = "Tasks of the repository", bin_name = "cargo xtask", disable_help_subcommand = true)]
@@ -79,7 +79,7 @@ enum Task {
     /// Measure how long operations take, and how that grows (crates/farrow-bench/README.md)
     #[command(disable_help_flag = true)]
     Bench {
-        /// What to measure, and how; --help says what there is
+        /// A benchmark and its options; --help lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
@@ -95,6 +95,8 @@ const DEMO_SCALE: f64 = 1.0;
 /// Scale factor of the demo among all the checks.
 const CHECKED_DEMO_SCALE: f64 = 0.1;
 const SOAK_SECONDS: u64 = 120;
+/// The same among all the checks.
+const CHECKED_SOAK_SECONDS: u64 = 60;
 const HOSTILE_SECONDS: u64 = 60;
 
 fn scale_factor(text: &str) -> Result<f64, String> {
@@ -104,63 +106,74 @@ fn scale_factor(text: &str) -> Result<f64, String> {
     }
 }
 
-const TEST: &[Step] = &[
-    Step { title: "format", run: rust::format },
-    Step { title: "lints", run: rust::lints },
-    Step { title: "docs", run: rust::docs },
-    Step { title: "Rust programs and tests, built", run: rust::build_tests },
-    Step { title: "Python environment", run: python::environment },
-    Step { title: "Rust tests", run: rust::tests },
-    Step { title: "Rust tests under Miri", run: rust::miri },
-    Step { title: "soak", run: |tree, tally| rust::at_random(tree, tally, "soak", SOAK_SECONDS, None) },
-    Step {
-        title: "hostile clients",
-        run: |tree, tally| rust::at_random(tree, tally, "hostile", HOSTILE_SECONDS, None),
-    },
-    Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
-    Step { title: "release programs and the Python module, built", run: programs::build },
-    Step { title: "the package under a real systemd", run: service::tests_if_possible },
-    Step { title: "Python tests", run: programs::python_tests },
-    Step { title: "the pages' commands and links", run: pages::tests },
-    Step { title: "the Python wheel, with the oldest and the newest packages", run: wheel::quick_tests },
-    Step { title: "examples", run: programs::examples },
-    Step { title: "benchmarks that still run", run: bench::still_run },
-    Step { title: "demo", run: programs::demo },
+const BUILD: Step = Step { title: "Rust programs and tests, built", run: rust::build_tests };
+const PYTHON_ENVIRONMENT: Step = Step { title: "Python environment", run: python::environment };
+const RELEASE: Step = Step { title: "release programs and the Python module, built", run: programs::build };
+const DEMO: Step = Step { title: "demo", run: programs::demo };
+
+/// The first stage compiles: the lints and documents need other parts of dependencies than the programs do. The second
+/// stage tests the built programs. Most tests wait for something, so that two lists keep two processors busy.
+const TEST: &[Stage] = &[
+    &[
+        &[
+            Step { title: "format", run: rust::format },
+            Step { title: "lints", run: rust::lints },
+            Step { title: "docs", run: rust::docs },
+            BUILD,
+        ],
+        &[PYTHON_ENVIRONMENT],
+    ],
+    &[
+        &[
+            Step { title: "Rust tests", run: rust::tests },
+            Step { title: "Rust tests under Miri", run: rust::miri },
+            Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests_if_possible },
+            Step { title: "the package under a real systemd", run: service::tests_if_possible },
+            Step {
+                title: "soak",
+                run: |tree, tally| rust::at_random(tree, tally, "soak", CHECKED_SOAK_SECONDS, None),
+            },
+            Step {
+                title: "hostile clients",
+                run: |tree, tally| rust::at_random(tree, tally, "hostile", HOSTILE_SECONDS, None),
+            },
+        ],
+        &[
+            Step { title: "Python module, installed", run: python::install_module },
+            Step { title: "Python tests", run: programs::python_tests },
+            Step { title: "the pages' commands and links", run: pages::tests },
+            Step {
+                title: "the Python wheel, with the oldest and the newest packages",
+                run: wheel::quick_tests,
+            },
+            Step { title: "examples", run: programs::examples },
+            Step { title: "benchmarks that still run", run: bench::still_run },
+            DEMO,
+        ],
+    ],
 ];
 
-const GUEST: &[Step] = &[
-    Step { title: "Rust programs and tests, built", run: rust::build_tests },
-    Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests },
-];
+const GUEST: &[Stage] =
+    &[&[&[BUILD, Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests }]]];
 
-const PACKAGE: &[Step] = &[Step { title: "Debian package", run: package::make }];
+const PACKAGE: &[Stage] = &[&[&[Step { title: "Debian package", run: package::make }]]];
 
-const SERVICE: &[Step] = &[
-    Step { title: "Rust programs and tests, built", run: rust::build_tests },
-    Step { title: "release programs and the Python module, built", run: programs::build_release },
-    Step { title: "the package under a real systemd", run: service::tests },
-];
+const SERVICE: &[Stage] =
+    &[&[&[BUILD, Step { title: "the package under a real systemd", run: service::tests }]]];
 
-const DEMO: &[Step] = &[
-    Step { title: "Python environment", run: python::environment },
-    Step { title: "release programs and the Python module, built", run: programs::build },
-    Step { title: "demo", run: programs::demo },
-];
+const DEMONSTRATION: &[Stage] = &[&[&[PYTHON_ENVIRONMENT, RELEASE, DEMO]]];
 
-const PYTHON: &[Step] = &[
-    Step { title: "Python environment", run: python::environment },
-    Step { title: "release programs and the Python module, built", run: programs::build },
-];
+const PYTHON: &[Stage] = &[&[&[PYTHON_ENVIRONMENT, RELEASE]]];
 
-const WHEEL: &[Step] = &[
-    Step { title: "Python environment", run: python::environment },
-    Step { title: "release programs and the Python module, built", run: programs::build },
+const WHEEL: &[Stage] = &[&[&[
+    BUILD,
+    PYTHON_ENVIRONMENT,
     Step { title: "the Python wheel, with the oldest and the newest packages", run: wheel::tests },
-];
+]]];
 
-const MIRI: &[Step] = &[Step { title: "Rust tests under Miri", run: rust::miri }];
+const MIRI: &[Stage] = &[&[&[Step { title: "Rust tests under Miri", run: rust::miri }]]];
 
-const REGEN: &[Step] = &[Step { title: "protobuf code", run: rust::regenerate }];
+const REGEN: &[Stage] = &[&[&[Step { title: "protobuf code", run: rust::regenerate }]]];
 
 fn main() -> ExitCode {
     match run_task(Arguments::parse().task) {
@@ -173,37 +186,38 @@ fn main() -> ExitCode {
 }
 
 fn run_task(task: Task) -> anyhow::Result<()> {
+    let tree = |profile| Tree::find(profile, DEMO_SCALE);
     match task {
         Task::Test => checks(TEST),
         Task::Miri => checks(MIRI),
         Task::Guest => checks(GUEST),
-        Task::Package => run(PACKAGE, &Tree::find(DEMO_SCALE)?).result,
+        Task::Package => run(PACKAGE, &tree(Profile::Release)?).result,
         Task::Service => checks(SERVICE),
-        Task::Demo { scale } => run(DEMO, &Tree::find(scale)?).result,
+        Task::Demo { scale } => run(DEMONSTRATION, &Tree::find(Profile::Release, scale)?).result,
         Task::Python => {
-            let tree = Tree::find(DEMO_SCALE)?;
+            let tree = tree(Profile::Release)?;
             run(PYTHON, &tree).result?;
             python::print_usage(&tree);
             Ok(())
         }
         Task::Soak { seconds, seed } => at_random("soak", seconds, seed),
         Task::Hostile { seconds, seed } => at_random("hostile", seconds, seed),
-        Task::Bench { arguments } => bench::run(&Tree::find(DEMO_SCALE)?, &arguments),
+        Task::Bench { arguments } => bench::run(&tree(Profile::Release)?, &arguments),
         Task::Wheel => checks(WHEEL),
-        Task::Regen => run(REGEN, &Tree::find(DEMO_SCALE)?).result,
+        Task::Regen => run(REGEN, &tree(Profile::Dev)?).result,
     }
 }
 
 /// Builds what a random test needs, and runs it.
 fn at_random(program: &str, seconds: u64, seed: Option<u64>) -> anyhow::Result<()> {
-    let (tree, mut tally) = (Tree::find(DEMO_SCALE)?, Tally::default());
+    let (tree, mut tally) = (Tree::find(Profile::Dev, DEMO_SCALE)?, Tally::default());
     rust::build_tests(&tree, &mut tally)?;
     rust::at_random(&tree, &mut tally, program, seconds, seed)
 }
 
 /// Runs steps that count what they check.
-fn checks(steps: &'static [Step]) -> anyhow::Result<()> {
-    let run = run(steps, &Tree::find(CHECKED_DEMO_SCALE)?);
+fn checks(stages: &'static [Stage]) -> anyhow::Result<()> {
+    let run = run(stages, &Tree::find(Profile::Dev, CHECKED_DEMO_SCALE)?);
     run.print_summary();
     run.result
 }

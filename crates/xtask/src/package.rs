@@ -7,19 +7,19 @@ use xshell::Cmd;
 
 use crate::programs;
 use crate::tally::Tally;
-use crate::tree::Tree;
+use crate::tree::{Profile, Tree};
 
 /// cargo-deb, which reads what goes into the package from `crates/farrow-agent/Cargo.toml`.
 const CARGO_DEB: &str = "3.8.0";
 
-/// What the installed configuration says otherwise than the reference of all settings, which says nothing.
+/// The settings of the installed configuration; the reference of all settings sets none.
 const SETTINGS: [&str; 3] = [
     "region = \"/run/farrow/memory/region\"",
     "socket = \"/run/farrow/agent.sock\"",
     "state-dir = \"/run/farrow\"",
 ];
 
-/// What makes packages.
+/// The tool that makes packages.
 pub(crate) struct Packager {
     cargo_deb: PathBuf,
 }
@@ -54,9 +54,9 @@ impl Packager {
         Ok(Self { cargo_deb })
     }
 
-    /// Makes the package of the release programs that are there; returns its file.
+    /// Makes the package of the programs that are there; returns its file.
     pub(crate) fn package(&self, tree: &Tree) -> anyhow::Result<PathBuf> {
-        let generated = tree.release().join("package");
+        let generated = tree.programs().join("package");
         tree.shell.remove_path(&generated)?;
         write_man_pages(tree, &generated.join("man"))?;
         write_completions(tree, &generated)?;
@@ -66,6 +66,8 @@ impl Packager {
         let output = tree.target.join("debian");
         tree.shell.remove_path(&output)?;
         let deb = tree.shell.cmd(&self.cargo_deb).args(["--locked", "--package", "farrow-agent"]);
+        // Its profiles are cargo's; what Cargo.toml says of target/release it looks for where the profile's programs are.
+        let deb = deb.args(["--profile", if tree.profile == Profile::Dev { "dev" } else { "release" }]);
         let deb = deb.args(["--no-build", "--strip", "--compress-system", "--fast", "--quiet", "--output"]);
         deb.arg(&output).env("CARGO_TARGET_DIR", &tree.target).quiet().ignore_stdout().run()?;
         let made = tree.shell.read_dir(&output)?;
@@ -76,7 +78,7 @@ impl Packager {
 }
 
 fn program<'a>(tree: &'a Tree, name: &str) -> Cmd<'a> {
-    tree.shell.cmd(tree.release().join(name))
+    tree.shell.cmd(tree.programs().join(name))
 }
 
 fn write_man_pages(tree: &Tree, directory: &Path) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What runs whole programs: Python tests, examples and demo. All use one release build.
+//! Tasks that run whole programs: Python tests, examples and demo. All use one build, of the task's profile.
 
 use std::path::Path;
 
@@ -8,14 +8,15 @@ use xshell::Cmd;
 use crate::python;
 use crate::tally::Tally;
 use crate::tree::Tree;
+use crate::wheel;
 
 /// The agent, the command line, the example programs and the Python module.
 const PACKAGES: [&str; 4] = ["farrow-agent", "farrow-cli", "farrow-examples", "farrow-python"];
 
-/// Builds [`PACKAGES`]; the Python module goes into the Python environment.
+/// Builds [`PACKAGES`] for people; the Python module goes into the Python environment.
 pub(crate) fn build(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     build_release(tree, tally)?;
-    python::install_module(tree)
+    python::install_module(tree, tally)
 }
 
 /// Builds the same for those that need no Python environment.
@@ -23,9 +24,9 @@ pub(crate) fn build_release(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     release(tree, &[])
 }
 
-/// Builds [`PACKAGES`] and the benchmarks.
+/// Builds [`PACKAGES`], the benchmarks, and the programs that play their peers.
 pub(crate) fn build_bench(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
-    release(tree, &["farrow-bench"])
+    release(tree, &["farrow-bench", "farrow-integration-tests"])
 }
 
 /// All in one go: packages by themselves want other features of Arrow, which would be built once more.
@@ -34,7 +35,8 @@ fn release(tree: &Tree, more: &[&str]) -> anyhow::Result<()> {
     Ok(tree.cargo("build").arg("--release").args(packages).run()?)
 }
 
-/// The Python tests, after a check of the package's types and of the native module's stub.
+/// A check of the package's types and of the native module's stub, and the Python tests, unless there is a newer Python:
+/// the wheel is tested there, with the same packages.
 pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     if tree.python().args(["-c", "import mypy"]).quiet().ignore_stderr().run().is_ok() {
         let cache = tree.target.join("mypy");
@@ -49,6 +51,10 @@ pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()>
         tally.skip(
             "the types of the Python package: this Python has no mypy of the pinned release".to_owned(),
         );
+    }
+    if let Some(newer) = wheel::newer_python(tree)? {
+        println!("the tests are those of the wheel, on Python {}", newer.version);
+        return Ok(());
     }
     tally.tests(pytest(tree, &tree.venv()), Tally::read_pytest)
 }

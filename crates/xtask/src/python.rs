@@ -12,7 +12,7 @@ use crate::tree::Tree;
 /// The oldest Python that the native module and the pinned packages work with.
 pub(crate) const OLDEST: (u32, u32) = (3, 9);
 
-/// What pip installs, and how.
+/// The requirements that pip installs.
 pub(crate) struct Requirements {
     file: &'static str,
     options: &'static [&'static str],
@@ -71,7 +71,7 @@ pub(crate) fn pip_install<'a>(tree: &'a Tree, venv: &Path) -> Cmd<'a> {
 }
 
 /// Puts the farrow package into the environment: links to its Python files beside the native module.
-pub(crate) fn install_module(tree: &Tree) -> anyhow::Result<()> {
+pub(crate) fn install_module(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
     let site = tree.python().args(["-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]).read()?;
     let path = tree.target.join("python");
     let package = path.join("farrow");
@@ -83,7 +83,7 @@ pub(crate) fn install_module(tree: &Tree) -> anyhow::Result<()> {
             std::os::unix::fs::symlink(&source, package.join(name))?;
         }
     }
-    tree.shell.copy_file(tree.release().join("lib_farrow.so"), package.join("_farrow.abi3.so"))?;
+    tree.shell.copy_file(tree.programs().join("lib_farrow.so"), package.join("_farrow.abi3.so"))?;
     tree.shell.write_file(Path::new(&site).join("farrow.pth"), path.display().to_string())?;
     let version = tree.python().args(["-c", "import farrow; print(farrow.__version__)"]).read()?;
     println!("the farrow package {version} is in {}", tree.venv().display());
@@ -94,7 +94,7 @@ pub(crate) fn install_module(tree: &Tree) -> anyhow::Result<()> {
 pub(crate) fn print_usage(tree: &Tree) {
     println!("\nA Python with farrow, pyarrow, polars and duckdb, and the programs beside it:\n");
     println!("    source {}/bin/activate", tree.venv().display());
-    println!("    export PATH={}:$PATH", tree.release().display());
+    println!("    export PATH={}:$PATH", tree.programs().display());
 }
 
 /// A Python that was found.
@@ -104,7 +104,7 @@ pub(crate) struct Python {
 }
 
 impl Python {
-    /// What `program` is, if it is a Python.
+    /// Returns what `program` is, if it is a Python.
     pub(crate) fn ask(tree: &Tree, program: &str) -> Option<Self> {
         let script = "import platform; print(platform.python_version())";
         let version = tree.shell.cmd(program).args(["-c", script]).quiet().ignore_stderr().read().ok()?;

@@ -16,10 +16,10 @@ pub(crate) fn docs(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
     tally.check(&tree.cargo("doc").args(["--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "--deny warnings"))
 }
 
-/// Builds the tests and the programs that they start: in one go, for otherwise Arrow would be built twice, with the
-/// features that programs ask for and with those that tests do.
+/// Builds the tests, the programs that they start and the Python module: in one go, for otherwise Arrow would be built
+/// twice, with the features that programs ask for and with those that tests do.
 pub(crate) fn build_tests(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
-    Ok(tree.cargo("build").args(["--workspace", "--bins", "--tests"]).run()?)
+    Ok(tree.cargo("build").args(["--workspace", "--lib", "--bins", "--tests"]).run()?)
 }
 
 pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {

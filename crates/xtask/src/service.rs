@@ -22,10 +22,10 @@ use crate::tree::Tree;
 
 const CHECKS: &str = include_str!("service/checks.sh");
 
-/// What starts containers, and what makes a system for one.
+/// The packages that start containers, and make a system for one.
 const PACKAGES: [&str; 2] = ["systemd-container", "debootstrap"];
 
-/// What a small region takes, of 2 MiB.
+/// The pages of a small region, of 2 MiB.
 const HUGE_PAGES: u64 = 16;
 
 /// Checks the service.
@@ -41,7 +41,7 @@ pub(crate) fn tests_if_possible(tree: &Tree, tally: &mut Tally) -> anyhow::Resul
     Ok(())
 }
 
-/// Why no system can be booted here, which says nothing about farrow.
+/// The reason why no system can be booted here, which says nothing about farrow.
 struct NoSystem(anyhow::Error);
 
 /// Fails if a check does, or if not all are made.

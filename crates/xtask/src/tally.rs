@@ -1,4 +1,4 @@
-//! What passed, failed and was skipped, read from the test runners' own lines.
+//! Counts of what passed, failed and was skipped, read from the test runners' own lines.
 
 #[cfg(test)]
 mod tests;
@@ -17,11 +17,28 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     /// One line for each test or group of tests that was skipped.
     pub(crate) reasons: Vec<String>,
-    /// What tests say that they went through: crash points, operations.
+    /// The counts that tests print: crash points, operations.
     pub(crate) counted: Vec<String>,
+    /// Stands before each line of tests that run beside others.
+    pub(crate) label: Option<&'static str>,
 }
 
 impl Tally {
+    /// For tests that run beside others: their lines say which they are.
+    pub(crate) fn labelled(label: &'static str) -> Self {
+        Self { label: Some(label), ..Self::default() }
+    }
+
+    /// Adds what another one has counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        let label = other.label.map_or(String::new(), |label| format!("{label}: "));
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.reasons.extend(other.reasons.into_iter().map(|reason| format!("{label}{reason}")));
+        self.counted.extend(other.counted);
+    }
+
     /// Runs a check that is no test and counts it as one.
     pub(crate) fn check(&mut self, command: &Cmd<'_>) -> anyhow::Result<()> {
         command.run()?;
@@ -48,7 +65,10 @@ impl Tally {
         for line in BufReader::new(output).split(b'\n') {
             let line = line.with_context(|| format!("read the output of `{shown}`"))?;
             let line = String::from_utf8_lossy(&line);
-            println!("{line}");
+            match self.label {
+                Some(label) => println!("{label}: {line}"),
+                None => println!("{line}"),
+            }
             read(self, line.trim());
         }
         let status = child.wait()?;

@@ -6,19 +6,29 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use xshell::{Cmd, Shell};
 
+/// How programs are built: for checks, whose figures nobody looks at, or for people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    Dev,
+    Release,
+}
+
 /// The repository as a task sees it.
+#[derive(Clone)]
 pub(crate) struct Tree {
     /// Runs commands in the repository's root.
     pub(crate) shell: Shell,
     /// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the root.
     pub(crate) target: PathBuf,
+    /// Which programs Python tests, examples, pages, package and demo run.
+    pub(crate) profile: Profile,
     /// Scale factor of the demo's TPC-H tables.
     pub(crate) demo_scale: f64,
 }
 
 impl Tree {
     /// The tree that this program was built from.
-    pub(crate) fn find(demo_scale: f64) -> anyhow::Result<Self> {
+    pub(crate) fn find(profile: Profile, demo_scale: f64) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"))
             .ancestors()
             .nth(2)
@@ -29,7 +39,7 @@ impl Tree {
         };
         let shell = Shell::new()?;
         shell.change_dir(root);
-        Ok(Self { shell, target, demo_scale })
+        Ok(Self { shell, target, profile, demo_scale })
     }
 
     /// A cargo command that uses the dependencies of Cargo.lock and this target directory.
@@ -53,11 +63,14 @@ impl Tree {
         self.shell
             .cmd(venv.join("bin/python"))
             .env("PYTHONPYCACHEPREFIX", self.target.join("pycache"))
-            .env("FARROW_BIN_DIR", self.release())
+            .env("FARROW_BIN_DIR", self.programs())
     }
 
-    /// Where the release programs are: what Python tests, examples and demo run.
-    pub(crate) fn release(&self) -> PathBuf {
-        self.target.join("release")
+    /// Where the programs of the tree's profile are.
+    pub(crate) fn programs(&self) -> PathBuf {
+        self.target.join(match self.profile {
+            Profile::Dev => "debug",
+            Profile::Release => "release",
+        })
     }
 }

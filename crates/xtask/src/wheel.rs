@@ -1,6 +1,7 @@
 //! The Python wheel: made by maturin, and tested where nothing else of this repository is installed.
 
 use std::path::{Path, PathBuf};
+use std::thread::{self, ScopedJoinHandle};
 use std::{env, fs};
 
 use anyhow::{Context, ensure};
@@ -30,34 +31,62 @@ pub(crate) fn quick_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> 
 
 fn tests_of(tree: &Tree, tally: &mut Tally, profile: &str) -> anyhow::Result<()> {
     let wheel = make(tree, tally, profile)?;
-    let oldest = (OLDEST.1..=LAST_OF_OLDEST).find_map(|minor| find(tree, minor));
-    match &oldest {
-        Some(python) => {
-            if !python.version.starts_with(&format!("{}.{}.", OLDEST.0, OLDEST.1)) {
-                tally.skip(format!(
-                    "the wheel on Python {}.{}: not on the path, nor pyenv's; the oldest here is {}",
-                    OLDEST.0, OLDEST.1, python.version
-                ));
-            }
-            test(tree, tally, &wheel, python, "oldest", OLDEST_PACKAGES)?;
-        }
+    let (oldest, newest) = (find_oldest(tree, tally), find_newest(tree, tally)?);
+    // At the same time: most of the tests wait, or keep one processor busy.
+    let (tests_of_newest, tests_of_oldest) = thread::scope(|scope| {
+        let tests_of_newest = newest.map(|python| {
+            let (wheel, tree) = (&wheel, tree.clone());
+            scope.spawn(move || {
+                let mut tally = Tally::labelled("newest packages");
+                let result = test(&tree, &mut tally, wheel, &python, "newest", NEWEST);
+                (tally, result)
+            })
+        });
+        let mut counted = Tally::labelled("oldest packages");
+        let result =
+            oldest.map(|python| test(tree, &mut counted, &wheel, &python, "oldest", OLDEST_PACKAGES));
+        (tests_of_newest.map(ScopedJoinHandle::join), (counted, result.unwrap_or(Ok(()))))
+    });
+    let (counted, result) = tests_of_oldest;
+    tally.add(counted);
+    let Some(ended) = tests_of_newest else { return result };
+    let (counted, result_of_newest) =
+        ended.map_err(|_| anyhow::anyhow!("the tests with the newest packages panicked"))?;
+    tally.add(counted);
+    result.and(result_of_newest)
+}
+
+/// The oldest Python of those that have wheels of all the oldest packages.
+fn find_oldest(tree: &Tree, tally: &mut Tally) -> Option<Python> {
+    let (major, minor) = OLDEST;
+    let found = (minor..=LAST_OF_OLDEST).find_map(|minor| find(tree, minor));
+    match &found {
+        Some(python) if python.version.starts_with(&format!("{major}.{minor}.")) => {}
+        Some(python) => tally.skip(format!(
+            "the wheel on Python {major}.{minor}: not on the path, nor pyenv's; the oldest here is {}",
+            python.version
+        )),
         None => tally.skip(format!(
-            "the wheel with the oldest packages: they need a Python from {}.{} to {}.{LAST_OF_OLDEST}",
-            OLDEST.0, OLDEST.1, OLDEST.0
+            "the wheel with the oldest packages: they need a Python from {major}.{minor} to {major}.{LAST_OF_OLDEST}"
         )),
     }
+    found
+}
+
+/// The newest Python, if it is newer than the environment's own.
+pub(crate) fn newer_python(tree: &Tree) -> anyhow::Result<Option<Python>> {
     let own = tree.python().args(["-c", "import sys; print(sys.version_info.minor)"]).read()?;
     let own: u32 = own.trim().parse().context("the environment's Python knows its version")?;
-    match (own + 1..=LAST).rev().find_map(|minor| find(tree, minor)) {
-        Some(python) => test(tree, tally, &wheel, &python, "newest", NEWEST),
-        None => {
-            tally.skip(format!(
-                "the wheel on a Python newer than the environment's {}.{own}: none found",
-                OLDEST.0
-            ));
-            Ok(())
-        }
+    Ok((own + 1..=LAST).rev().find_map(|minor| find(tree, minor)))
+}
+
+/// The same; that there is none is said. The environment's own has run the tests then.
+fn find_newest(tree: &Tree, tally: &mut Tally) -> anyhow::Result<Option<Python>> {
+    let found = newer_python(tree)?;
+    if found.is_none() {
+        tally.skip("the wheel on a Python newer than the environment's own: none found".to_owned());
     }
+    Ok(found)
 }
 
 /// Builds the wheel; its path. In a directory of its own: maturin builds the module alone, which needs Arrow with other

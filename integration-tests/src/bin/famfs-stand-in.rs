@@ -16,7 +16,7 @@ use famfs_format::{
 };
 use rustix::fs::{FlockOperation, flock};
 
-/// What lies in memory that was somebody else's.
+/// The bytes in memory that was somebody else's.
 static OLD: [u8; 65536] = [0xa5; 65536];
 
 fn main() -> ExitCode {

@@ -38,6 +38,29 @@ fn one_agent_a_region() {
     drop(region.agent());
 }
 
+/// Its locks and sockets go when its memory has been given back, which takes a moment.
+#[test]
+fn an_agent_starts_right_after_another_was_killed() {
+    let region = Region::new("256MiB");
+    let mut agent = region.agent();
+    for _ in 0..5 {
+        agent.signal(rustix::process::Signal::KILL);
+        agent = region.agent();
+    }
+}
+
+#[test]
+fn a_socket_is_not_put_into_a_directory_that_lacks() {
+    let region = Region::new("64MiB");
+    let socket = region.beside("none/agent.sock");
+    let told = refusal(&region, &["--socket", socket.to_str().unwrap()]);
+    assert!(
+        told.contains(&format!("there is no directory {}", socket.parent().unwrap().display())),
+        "{told}"
+    );
+    assert!(!socket.parent().unwrap().exists());
+}
+
 #[test]
 fn another_hosts_region_is_refused() {
     let region = Region::new("64MiB");
@@ -84,14 +107,17 @@ fn a_state_that_is_not_understood_stops_the_start() {
     let region = Region::new("64MiB");
     let agent = region.agent();
     let holder = farrow_integration_tests::Holder::of_reservation(agent.socket(), 5000);
-    let state = region.beside("state");
-    let [file] =
-        &std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>()[..]
-    else {
-        panic!("one file of holders");
+    let files = || std::fs::read_dir(region.beside("state")).unwrap().map(|entry| entry.unwrap().path());
+    let of = |extension: &str| {
+        files().find(|path| path.extension().is_some_and(|found| found == extension)).unwrap()
     };
+    let (file, pages) = (&of("holders"), of("pages"));
     assert!(std::fs::read_to_string(file).unwrap().contains(&format!("pid {}", holder.pid())));
     agent.kill();
+    let record = std::fs::read(file).unwrap();
     std::fs::write(file, "nonsense").unwrap();
     assert!(refusal(&region, &[]).contains("may still map this region"));
+    std::fs::write(file, record).unwrap();
+    std::fs::write(pages.join("nonsense"), "").unwrap();
+    assert!(refusal(&region, &[]).contains("\"nonsense\", which is no page"));
 }

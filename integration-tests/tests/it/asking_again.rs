@@ -1,11 +1,13 @@
-//! What a client asks again when its connection breaks, and what it does not.
+//! Requests that a client repeats when its connection breaks, and those that it does not.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use farrow_client::{Address, Client, ClientError};
+use farrow_client::{Address, Client, ClientError, Retention};
 use farrow_integration_tests::{Agent, Region, batch};
+use rustix::process::Signal;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 
@@ -92,7 +94,7 @@ async fn what_changes_something_is_asked_once_and_the_error_says_so() {
     weak.breaks(100);
     for error in [
         client.drop("a").await.map(drop).unwrap_err(),
-        client.retain("a", 1).await.map(drop).unwrap_err(),
+        client.retain("a", Retention::last(1)).await.map(drop).unwrap_err(),
         client.put("b", batch(0, 1).schema(), vec![batch(0, 1)]).await.map(drop).unwrap_err(),
     ] {
         assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
@@ -100,4 +102,25 @@ async fn what_changes_something_is_asked_once_and_the_error_says_so() {
     }
     assert!(weak.left() >= 97 - 3, "{} of 100 left", weak.left());
     assert_eq!(direct.stat("a").await.unwrap().version, 1);
+}
+
+/// A process that was killed has its sockets open until its memory is given back. From outside a stopped one looks the
+/// same.
+#[tokio::test]
+async fn a_put_waits_for_a_dying_agent_and_fails_with_it() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    agent.signal(Signal::STOP);
+    let rows = batch(0, 10);
+    let mut put = Box::pin(client.put("a", rows.schema(), vec![rows.clone()]));
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut put).await.is_err(), "nobody answers");
+    agent.kill();
+    let error = put.await.unwrap_err();
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("was not asked for again"), "{error}");
+    let _agent = region.agent();
+    assert!(client.list("").await.unwrap().is_empty());
+    assert_eq!(client.put("a", rows.schema(), vec![rows]).await.unwrap().version, 1);
+    assert_eq!(client.usage().await.unwrap().reserved, 0);
 }

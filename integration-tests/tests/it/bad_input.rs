@@ -165,7 +165,13 @@ async fn tickets_actions_and_descriptors_of_any_bytes() {
     client.put("a", rows.schema(), vec![rows]).await.unwrap();
     let mut flight = flight(&agent).await;
 
-    let foreign = v1::Ticket { region_uuid: vec![1; 16].into(), name: "a".into(), version: 1, commit: 1 };
+    let foreign = v1::Ticket {
+        region_uuid: vec![1; 16].into(),
+        name: "a".into(),
+        version: 1,
+        commit: 1,
+        selection: None,
+    };
     let short = v1::Ticket { region_uuid: vec![1; 3].into(), ..foreign.clone() };
     let tickets = [
         Vec::new(),
@@ -189,7 +195,7 @@ async fn tickets_actions_and_descriptors_of_any_bytes() {
         "unimplemented"
     );
     let command = FlightDescriptor::new_cmd("SELECT 1");
-    assert_eq!(reason(&flight.get_flight_info(command).await.unwrap_err()), "invalid-name");
+    assert_eq!(reason(&flight.get_flight_info(command).await.unwrap_err()), "invalid-data");
     let huge = v1::ReserveRequest { len: u64::MAX, ..Default::default() }.encode_to_vec();
     assert_eq!(
         reason(&act::<()>(&mut flight, Action::Reserve.as_str(), huge).await.unwrap_err()),

@@ -10,7 +10,7 @@ const ENTRY: usize = 544;
 const MIB: usize = 1 << 20;
 const CATALOG: usize = 10 * MIB;
 
-/// What each verb said of a medium, by its exit code.
+/// Each verb's words about a medium, by its exit code.
 struct Told {
     verb: &'static str,
     code: i32,

@@ -11,7 +11,7 @@ use serde_json::Value;
 const HEAD: u64 = 16 << 20;
 const PAGE: u64 = 4096;
 
-/// Where the page at `offset` of a file lies on the device, by the dump's extents or strips.
+/// Returns where the page at `offset` of a file lies on the device, by the dump's extents or strips.
 fn on_device(file: &Value, offset: u64) -> u64 {
     let number = |value: &Value| value.as_u64().unwrap();
     if let Some(strips) = file["strips"].as_array() {

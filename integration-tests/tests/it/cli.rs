@@ -1,7 +1,10 @@
 //! The `farrow` command.
 
+mod completions;
 mod doctor;
 mod exit_codes;
+mod globals;
+mod many_files;
 mod rows;
 mod terminal;
 
@@ -42,11 +45,38 @@ async fn put_ls_get_rm() {
     assert_eq!(frame.batches().map(Result::unwrap).collect::<Vec<RecordBatch>>(), [rows]);
 
     assert_eq!(stdout(&run(&["ls"])), "copies/one\nsource\n");
-    assert_eq!(stdout(&run(&["ls", "cop"])), "copies/one\n");
+    assert_eq!(stdout(&run(&["ls", "copies"])), "copies/one\n");
+    assert_eq!(stdout(&run(&["ls", "cop*"])), "copies/one\n");
+    assert_eq!(stdout(&run(&["ls", "cop"])), "");
     let long = stdout(&run(&["ls", "-l"]));
     assert!(long.starts_with("frame") && long.contains("copies/one@2  1000"), "{long}");
+    let none = run(&["ls", "cop"]);
+    assert!(stderr(&none).ends_with("Names that only begin so: `farrow ls 'cop*'`\n"), "{}", stderr(&none));
+    // Wildcards that would mean no frame are refused by every verb that takes a prefix.
+    for args in [
+        &["ls", "*one"][..],
+        &["ls", "copies/*e"],
+        &["ls", "copies/on?"],
+        &["rm", "--prefix", "copies/*e"],
+        &["rm", "--dry-run", "--prefix", "copies/on?"],
+        &["expire", "copies/*e", "--older-than", "0s", "--latest"],
+        &["watch", "copies/*e"],
+    ] {
+        let refused = run(args);
+        assert_eq!((refused.status.code(), refused.stdout.is_empty()), (Some(2), true), "{args:?}");
+        assert!(
+            stderr(&refused).contains("and only at the end; there are no other wildcards"),
+            "{args:?}: {}",
+            stderr(&refused)
+        );
+    }
+    let told = stderr(&run(&["ls", "copies/on?"]));
+    assert!(told.ends_with("Try: `farrow ls 'copies/on*'`\n"), "{told}");
+    let error = client.list("*one").await.unwrap_err();
+    assert_eq!(error.reason(), Some(Reason::InvalidName), "{error}");
+    assert_eq!(stdout(&run(&["ls"])), "copies/one\nsource\n");
     let json: serde_json::Value =
-        serde_json::from_str(stdout(&run(&["ls", "--json", "cop"])).trim()).unwrap();
+        serde_json::from_str(stdout(&run(&["ls", "--json", "copies/"])).trim()).unwrap();
     assert_eq!((json["name"].as_str(), json["version"].as_u64()), (Some("copies/one"), Some(2)));
 
     assert!(stdout(&run(&["leases"])).contains("copies/one@2"));
@@ -75,7 +105,7 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     let agent = region.agent();
     let client = agent.client().await;
     let rows = batch(0, 10);
-    for frame in ["day/1", "day/2", "day/2", "days", "kept", "kept", "kept"] {
+    for frame in ["day/1", "day/2", "day/2", "days", "kept", "kept", "kept", "c", "c/y", "cc/y"] {
         client.put(frame, rows.schema(), vec![rows.clone()]).await.unwrap();
     }
     let run = |args: &[&str]| farrow(&[args, &["--address", agent.socket()]].concat());
@@ -83,15 +113,56 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     assert_eq!(stdout(&run(&["rm", "--prefix", "day/", "--dry-run"])), "day/1\nday/2\n");
     let removed = stderr(&run(&["rm", "--prefix", "day/"]));
     assert!(removed.starts_with("2 frames: 3 versions removed, "), "{removed}");
+    assert_eq!(stdout(&run(&["ls"])), "c\nc/y\ncc/y\ndays\nkept\n");
+    // A prefix is of whole components, and text only where it says so.
+    assert_eq!(stdout(&run(&["rm", "--prefix", "c", "--dry-run"])), "c\nc/y\n");
+    assert!(stderr(&run(&["rm", "--prefix", "c"])).starts_with("2 frames: 2 versions removed, "));
+    assert_eq!(stdout(&run(&["ls", "c*"])), "cc/y\n");
+    assert!(stderr(&run(&["rm", "--prefix", "c*"])).starts_with("1 frame: 1 version removed, "));
+    let none = stderr(&run(&["rm", "--prefix", "da"]));
+    assert!(
+        none.ends_with("no frame `da`, and none below it. Names that only begin so: `farrow ls 'da*'`\n"),
+        "{none}"
+    );
     assert_eq!(stdout(&run(&["ls"])), "days\nkept\n");
     let again = run(&["rm", "--prefix", "day/"]);
     assert_eq!(again.status.code(), Some(3));
-    assert!(stderr(&again).contains("no frame whose name begins with \"day/\""), "{}", stderr(&again));
+    assert!(stderr(&again).contains("no frame below `day/`"), "{}", stderr(&again));
     let none = run(&["rm", "--prefix", "day/", "--dry-run"]);
     assert_eq!((none.status.code(), stderr(&none)), (again.status.code(), stderr(&again)));
     assert_eq!(stdout(&run(&["rm", "kept@2", "--dry-run"])), "kept@2\n");
     assert_eq!(stdout(&run(&["rm", "kept", "--dry-run"])), "kept\n");
     assert_eq!(run(&["rm", "none", "--dry-run"]).status.code(), Some(3));
+    // A prefix where a name is expected.
+    for (name, code, advice) in [
+        ("kep*", 3, "`kep*`: no frame has this name. All frames that begin so: `farrow rm --prefix 'kep*'`"),
+        ("k/*", 3, "`k/*`: no frame has this name. All frames below it: `farrow rm --prefix k/`"),
+        ("k/", 2, "`k/`: no frame's name ends with `/`. All frames below it: `farrow rm --prefix k/`"),
+    ] {
+        for more in [&[][..], &["--dry-run"]] {
+            let refused = run(&[&["rm", name], more].concat());
+            assert_eq!(refused.status.code(), Some(code), "{name}");
+            assert_eq!(stderr(&refused), format!("farrow: {advice}\n"));
+        }
+    }
+    // Several names: what fails does not keep the others.
+    for frame in ["m/a", "m/b", "m/c"] {
+        client.put(frame, rows.schema(), vec![rows.clone()]).await.unwrap();
+    }
+    assert_eq!(stdout(&run(&["rm", "--dry-run", "m/a", "m/c@1"])), "m/a\nm/c@1\n");
+    let several = run(&["rm", "m/a", "m/none", "m/c"]);
+    assert_eq!(several.status.code(), Some(3));
+    let told = stderr(&several);
+    assert!(
+        told.starts_with("m/a: 1 version removed, ")
+            && told.contains("\nfarrow: no frame `m/none`")
+            && told.contains("\nm/c: 1 version removed, ")
+            && told.ends_with("\nfarrow: 1 of 3 names not removed, for the reasons above\n"),
+        "{told}"
+    );
+    assert_eq!(run(&["rm", "m/none", "m//"]).status.code(), Some(1), "not found, and no name");
+    assert_eq!(stdout(&run(&["ls", "m"])), "m/b\n");
+    stdout(&run(&["rm", "m/b"]));
     for args in [&["rm"][..], &["rm", "--prefix", ""], &["rm", "a", "--prefix", "b"]] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }
@@ -104,9 +175,72 @@ async fn many_versions_go_by_prefix_by_number_and_by_age() {
     let long = stdout(&run(&["ls", "-l", "kept"]));
     assert!(long.lines().nth(1).unwrap().ends_with('2') && long.contains("keeps"), "{long}");
     assert!(stderr(&run(&["retain", "kept", "--all"])).contains("keeps all versions: 0 versions removed"));
-    assert_eq!(run(&["retain", "none", "--last", "1"]).status.code(), Some(3));
-    assert_eq!(run(&["retain", "kept", "--last", "0"]).status.code(), Some(2));
+    let waits = stderr(&run(&["retain", "none", "--last", "1"]));
+    assert!(
+        waits.ends_with("there is no frame none yet: this holds for the next one of that name\n"),
+        "{waits}"
+    );
+    for args in [
+        &["kept", "--last", "0"][..],
+        &["kept"],
+        &["--last", "1"],
+        &["kept", "--max-age", "0.5s"],
+        &["kept", "--max-age", "100ms"],
+        &["kept", "--last", "1", "--all"],
+        &["kept", "--last", "1", "--unset"],
+        &["kept", "--prefix", "a", "--all"],
+        &["--prefix", "", "--all"],
+        &["--region", "--prefix", "a", "--all"],
+        &["kept", "--all", "--json"],
+        &["--prefix", "a*", "--all"],
+    ] {
+        assert_eq!(run(&[&["retain"], args].concat()).status.code(), Some(2), "{args:?}");
+    }
+    let told = stderr(&run(&["retain", "--prefix", "k/", "--last", "2", "--max-age", "1h30m"]));
+    let kept = "each frame of k/ keeps the last 2 versions, and none but the latest for longer than 1h 30m: 0 versions";
+    assert!(told.starts_with(kept), "{told}");
+    assert!(
+        stderr(&run(&["retain", "--region", "--max-age", "30d"]))
+            .starts_with("each frame keeps all versions, and")
+    );
+    let long = stdout(&run(&["ls", "-l", "kept"]));
+    assert!(long.lines().nth(1).unwrap().ends_with(" all"), "its own holds: {long}");
+    let unset = stderr(&run(&["retain", "kept", "--unset"]));
+    assert!(
+        unset.starts_with("kept keeps what is said of a shorter prefix, or else all versions: 0"),
+        "{unset}"
+    );
+    let long = stdout(&run(&["ls", "-l", "kept"]));
+    assert!(long.lines().nth(1).unwrap().ends_with(" all, 30days"), "{long}");
+    let list = stdout(&run(&["retain", "--list"]));
+    let lines: Vec<Vec<&str>> = list.lines().map(|line| line.split_whitespace().collect()).collect();
+    let uid = rustix::process::geteuid().as_raw().to_string();
+    let expected = [
+        vec!["of", "name", "keeps", "uid"],
+        vec!["region", "all,", "30days", &uid],
+        vec!["prefix", "k/", "2,", "1h", "30m", &uid],
+        vec!["frame", "none", "1", &uid],
+    ];
+    assert_eq!(lines, expected);
+    let of = |args: &[&str]| stdout(&run(&[&["retain", "--list", "--json"], args].concat()));
+    assert_eq!(
+        of(&["k/x"]),
+        format!(
+            "{{\"name\":null,\"prefix\":\"\",\"retention\":0,\"max_age_seconds\":2592000,\"uid\":{uid}}}\n\
+             {{\"name\":null,\"prefix\":\"k/\",\"retention\":2,\"max_age_seconds\":5400,\"uid\":{uid}}}\n"
+        )
+    );
+    assert_eq!(of(&["--prefix", "none"]).lines().count(), 2);
+    stderr(&run(&["retain", "--region", "--unset"]));
 
+    let dry = |args: &[&str]| run(&[&["expire", "--dry-run", "--older-than"], args].concat());
+    assert_eq!(
+        (stdout(&dry(&["1d"])), stderr(&dry(&["1d"]))),
+        (String::new(), "no version is so old\n".to_owned())
+    );
+    assert_eq!(stdout(&dry(&["0s"])), "kept@3\n");
+    assert_eq!(stdout(&dry(&["0s", "--latest"])), "days@1\nkept@3\nkept@4\n");
+    assert_eq!(dry(&["0s", "k*t"]).status.code(), Some(2));
     assert!(stderr(&run(&["expire", "--older-than", "1d"])).starts_with("0 versions removed"));
     assert!(stderr(&run(&["expire", "kept", "--older-than", "0s"])).starts_with("1 version removed"));
     assert!(stderr(&run(&["expire", "--older-than", "0s", "--latest"])).starts_with("2 versions removed"));
@@ -203,6 +337,21 @@ fn mkfs_destroys_nothing_without_force() {
         assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
         assert_eq!(uuid(), before);
     }
+    // Nor with it, before everything that is asked for is known to be possible.
+    for (bad, code) in [
+        (&["--size", "4MiB"][..], 1),
+        (&["--size", "128MiB", "--log-len", "12MiB"], 2),
+        (&["--size", "128MiB", "--log-len", "1GiB"], 1),
+        (&["--size", "128MiB", "--catalog", "1000"], 2),
+        (&["--size", "128MiB", "--catalog", "127MiB"], 1),
+        (&["--size", "128MiB", "--reserve", "128MiB"], 1),
+        (&["--size", "1000000TiB"], 1),
+    ] {
+        let refused = farrow(&[&["mkfs", "--force"], bad, &[path]].concat());
+        assert_eq!(refused.status.code(), Some(code), "{bad:?}: {}", stderr(&refused));
+        assert_eq!(uuid(), before, "{bad:?}");
+        region.assert_clean();
+    }
     stdout(&farrow(&["mkfs", "--force", "--size", "128MiB", path]));
     assert_ne!(uuid(), before);
     region.assert_clean();
@@ -219,6 +368,12 @@ fn mkfs_of_what_cannot_be_leaves_nothing_behind() {
         assert_eq!(refused.status.code(), Some(1), "{args:?}");
         assert!(!region.path.exists(), "{args:?}: {}", stderr(&refused));
     }
+    let told = stderr(&farrow(&["mkfs", path]));
+    assert!(
+        told.starts_with(&format!("farrow: {path}: there is no such file"))
+            && told.ends_with(&format!("Try: `farrow mkfs --size 1GiB {path}`\n")),
+        "{told}"
+    );
 }
 
 #[test]
@@ -277,7 +432,10 @@ async fn watch_tells_each_event_on_a_line() {
         if json {
             let committed: serde_json::Value = serde_json::from_str(&committed).unwrap();
             assert_eq!((&committed["event"], &committed["name"]), (&"committed".into(), &"sales/a".into()));
-            assert_eq!((&committed["version"], &committed["bytes"]), (&1.into(), &info.bytes.into()));
+            assert_eq!(
+                (&committed["version"], &committed["bytes"]),
+                (&info.version.into(), &info.bytes.into())
+            );
             assert_eq!(dropped, r#"{"event":"dropped","name":"sales/a","latest":null}"#);
         } else {
             assert!(committed.starts_with("committed  sales/a@1  10 rows  "), "{committed}");

@@ -101,3 +101,27 @@ async fn segments_are_published_together_and_in_order() {
     drop(agent);
     region.assert_clean();
 }
+
+#[tokio::test]
+async fn a_reservation_is_validated_for_one_request_at_a_time() {
+    let region = Region::new("256MiB");
+    let config = region.config("[http]\nlisten = \"127.0.0.1:0\"\n");
+    let agent = region.agent_with(&["--config", &config]);
+    let endpoint = Endpoint::from_shared(format!("unix://{}", agent.socket())).unwrap();
+    let mut flight = FlightServiceClient::new(endpoint.connect().await.unwrap());
+    let segment = written(&mut flight, &file(&batch(0, 1_000_000))).await;
+    let commits = (0..50).map(|_| {
+        let mut flight = flight.clone();
+        let request = commit(vec![segment]).encode_to_vec();
+        async move { act::<v1::FrameInfo>(&mut flight, Action::Commit.as_str(), request).await }
+    });
+    let outcomes = futures::future::join_all(commits).await;
+    let published = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(published, 1, "{outcomes:?}");
+    for refused in outcomes.iter().filter_map(|outcome| outcome.as_ref().err()) {
+        // One that comes late finds no reservation any more.
+        assert!(["busy", "not-held"].contains(&reason(refused)), "{refused}");
+    }
+    let metrics = crate::operations::http(&agent, "/metrics").1;
+    assert!(metrics.contains("farrow_validation_seconds_count 1\n"), "{metrics}");
+}

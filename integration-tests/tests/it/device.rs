@@ -79,7 +79,7 @@ async fn a_region_in(region: Region) {
 /// Makes a region, in which others keep all but a small pool; a second time only if forced to.
 fn made_once(region: &Region) {
     let path = region.path.to_str().unwrap();
-    stdout(&farrow(&["mkfs", "--force", "--reserve", "36MiB", path]));
+    stdout(&farrow(&["mkfs", "--force", "--catalog", "2MiB", "--reserve", "36MiB", path]));
     let before = log(path);
     let refused = farrow(&["mkfs", path]);
     assert_eq!(refused.status.code(), Some(1));
@@ -161,7 +161,7 @@ fn df(agent: &Agent) -> serde_json::Value {
     serde_json::from_str(&stdout(&run(agent, &["df", "--json"]))).unwrap()
 }
 
-/// What is in the region, its UUID included.
+/// Returns what is in the region, its UUID included.
 fn log(path: &str) -> String {
     stdout(&farrow(&["log", "--json", path]))
 }

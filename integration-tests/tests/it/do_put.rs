@@ -273,7 +273,7 @@ async fn a_full_region_refuses_and_has_nothing_of_it() {
     assert_eq!((usage.reserved, usage.free), (0, usage.pool_bytes));
 }
 
-/// How a client may leave in the middle of a put.
+/// A way to leave in the middle of a put.
 #[derive(Clone, Copy, Debug)]
 enum Leave {
     /// It cancels the request, or resets the stream for no reason: to tonic an end like any other.

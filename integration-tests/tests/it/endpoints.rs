@@ -71,7 +71,7 @@ async fn many_names_are_mapped_in_one_call() {
         .collect();
     assert_eq!(client.leases().await.unwrap().iter().map(|lease| lease.lease).collect::<Vec<_>>(), leases);
     leases.push(12345);
-    let release = v1::ReleaseRequest { leases };
+    let release = v1::ReleaseRequest { leases, ..Default::default() };
     let released: Vec<v1::ReleaseResult> = act(&mut flight, Action::Release, &release).await.unwrap();
     assert_eq!(released[0].released, 3);
 

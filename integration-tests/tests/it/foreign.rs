@@ -1,5 +1,7 @@
 //! Arrow files that other programs put into famfs.
 
+use std::fs::File;
+use std::path::PathBuf;
 use std::process::Command;
 
 use arrow_array::RecordBatch;
@@ -7,9 +9,8 @@ use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Criteria, FlightDescriptor, FlightInfo};
-use arrow_ipc::writer::FileWriter;
 use farrow_client::{ClientError, Reason};
-use farrow_integration_tests::{Agent, Famfs, Region, batch, famfs, farrow};
+use farrow_integration_tests::{Agent, Famfs, Region, arrow_file, batch, famfs, farrow};
 use futures::TryStreamExt;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -17,20 +18,13 @@ use tonic::transport::{Channel, Endpoint};
 type Flight = FlightServiceClient<Channel>;
 
 /// A region with 32 MiB outside the pool.
-fn region() -> (Region, Famfs) {
+pub(crate) fn region() -> (Region, Famfs) {
     let region = Region::unmade();
     let path = region.path.to_str().unwrap();
     let made = farrow(&["mkfs", "--size", "96M", "--reserve", "32M", path]);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     let famfs = Famfs::open(&region.path);
     (region, famfs)
-}
-
-/// An Arrow file as any other program writes it.
-fn arrow_file(batches: &[RecordBatch]) -> Vec<u8> {
-    let mut writer = FileWriter::try_new(Vec::new(), &batches[0].schema()).unwrap();
-    batches.iter().for_each(|batch| writer.write(batch).unwrap());
-    writer.into_inner().unwrap()
 }
 
 async fn flight(agent: &Agent) -> Flight {
@@ -42,7 +36,7 @@ fn path(name: &str) -> FlightDescriptor {
     FlightDescriptor::new_path(name.split('/').map(str::to_owned).collect())
 }
 
-/// What a client gets that knows nothing of farrow.
+/// Gets what a client gets that knows nothing of farrow.
 async fn plain_rows(flight: &mut Flight, name: &str) -> Result<Vec<RecordBatch>, Status> {
     let info = flight.get_flight_info(path(name)).await?.into_inner();
     assert!(info.endpoint[0].app_metadata.is_empty());
@@ -152,9 +146,17 @@ async fn it_is_neither_replaced_nor_removed() {
     let other = batch(7, 7);
     famfs.copy_in("b.arrow", &arrow_file(std::slice::from_ref(&other)));
     assert_eq!(client.get("b.arrow").await.unwrap().batch(0).unwrap(), stored);
-    assert_eq!(client.list("b").await.unwrap().len(), 1);
+    assert_eq!(client.list("b*").await.unwrap().len(), 1);
     client.drop("b.arrow").await.unwrap();
-    assert_eq!(client.get("b.arrow").await.unwrap().batch(0).unwrap(), other);
+    // Then it is served, by a number that was no other rows'.
+    for name in ["b.arrow", "b.arrow@2"] {
+        let frame = client.get(name).await.unwrap();
+        assert_eq!((frame.version(), frame.batch(0).unwrap()), (2, other.clone()));
+    }
+    assert_eq!(client.stat("b.arrow").await.unwrap().version, 2);
+    assert_eq!(client.versions("b.arrow").await.unwrap()[0].info.version, 2);
+    let gone = client.get("b.arrow@1").await.unwrap_err();
+    assert_eq!(gone.reason(), Some(Reason::NotFound), "{gone}");
 }
 
 #[tokio::test]
@@ -168,7 +170,7 @@ async fn what_comes_while_the_agent_runs_is_found_and_refused_until_it_is_whole(
     let stored = batch(0, 5000);
     let bytes = arrow_file(std::slice::from_ref(&stored));
     let at = famfs.name_only("late.arrow", bytes.len() as u64);
-    let info = &client.list("late").await.unwrap()[0];
+    let info = &client.list("late*").await.unwrap()[0];
     assert_eq!((info.bytes, info.rows, info.foreign), (bytes.len() as u64, None, true));
     // As its bytes come in from the front.
     for len in [0, 8, 100, bytes.len() / 2, bytes.len() - 11, bytes.len() - 1] {
@@ -251,11 +253,8 @@ async fn on_a_mount_a_file_is_served_by_its_own_path() {
     let agent = region.agent();
     let rows = [batch(0, 1000), batch(1000, 20)];
     for (name, batches) in [("short.arrow", &rows[1..]), ("long.arrow", &rows[..])] {
-        let (bytes, place) = (arrow_file(batches), region.path.join(name));
-        let size = bytes.len().to_string();
-        let creat = ["creat", "-C", "0", "-N", "0", "-B", "0", "-m", "0600", "-s", &size];
-        let creat = Command::new(famfs()).args(creat).arg(&place).output().unwrap();
-        assert!(creat.status.success(), "{}", said(&creat));
+        let bytes = arrow_file(batches);
+        let place = creat(&region, name, bytes.len());
         // Named, and not written yet.
         let client = agent.client().await;
         assert!(client.get(name).await.is_err());
@@ -269,4 +268,93 @@ async fn on_a_mount_a_file_is_served_by_its_own_path() {
         let streamed = plain_rows(&mut flight(&agent).await, name).await.unwrap();
         assert_eq!(streamed.iter().map(RecordBatch::num_rows).sum::<usize>() as u64, frame.rows());
     }
+}
+
+/// Names a file on a mount, as famfs's tools do before they write it.
+fn creat(region: &Region, name: &str, len: usize) -> PathBuf {
+    let (place, len) = (region.path.join(name), len.to_string());
+    let args = ["creat", "-C", "0", "-N", "0", "-B", "0", "-m", "0600", "-s", &len];
+    let creat = Command::new(famfs()).args(args).arg(&place).output().unwrap();
+    assert!(creat.status.success(), "{}", said(&creat));
+    place
+}
+
+/// Where the bytes of a file that is being written were an Arrow file before, nothing of theirs tells the one from the
+/// other. The lock on the log does.
+#[tokio::test]
+async fn on_a_mount_a_new_file_is_held_back_while_the_log_is_locked() {
+    let region = Region::mounted_empty(24);
+    assert!(region.mkfs(&["--reserve", "8M"]).status.success());
+    let agent = region.agent();
+    let client = agent.client().await;
+    let mut flight = flight(&agent).await;
+    let (old, new) = (batch(1000, 1000), batch(7000, 1000));
+    let bytes = |rows: &RecordBatch| arrow_file(std::slice::from_ref(rows));
+    let before = creat(&region, "before.arrow", bytes(&old).len());
+    std::fs::write(before, bytes(&old)).unwrap();
+    assert_eq!(client.get("before.arrow").await.unwrap().batch(0).unwrap(), old);
+
+    // In the order of `famfs cp`, but for the lock, which the stand-in gives up: nobody has asked for it yet.
+    let place = creat(&region, "new.arrow", bytes(&new).len());
+    assert_eq!(bytes(&old).len(), bytes(&new).len());
+    std::fs::write(&place, bytes(&old)).unwrap();
+    let log = File::open(region.path.join(".meta/.log")).unwrap();
+    log.lock().unwrap();
+    for _ in 0..3 {
+        let error = client.get("new.arrow").await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::InvalidData), "{error}");
+        let told = error.to_string();
+        let pid = std::process::id().to_string();
+        assert!(told.contains("has the famfs log locked") && told.contains(&pid), "{told}");
+        let status = plain_rows(&mut flight, "new.arrow").await.unwrap_err();
+        assert_eq!(status.metadata().get("x-farrow-reason").unwrap(), "invalid-data");
+        let named = &client.list("new*").await.unwrap()[0];
+        assert_eq!((named.name.as_str(), named.rows, named.foreign), ("new.arrow", None, true));
+        assert_eq!(client.stat("new.arrow").await.unwrap().rows, None);
+        // What was there before the lock is not held back.
+        assert_eq!(client.get("before.arrow").await.unwrap().batch(0).unwrap(), old);
+    }
+    std::fs::write(&place, bytes(&new)).unwrap();
+    log.unlock().unwrap();
+    assert_eq!(client.get("new.arrow").await.unwrap().batch(0).unwrap(), new);
+    // It was whole once: whatever is being written now is another file.
+    log.lock().unwrap();
+    assert_eq!(client.get("new.arrow").await.unwrap().batch(0).unwrap(), new);
+    drop((client, flight, agent));
+
+    // An agent that starts meanwhile cannot tell which files are new.
+    let agent = region.agent();
+    let client = agent.client().await;
+    assert_eq!(client.get("before.arrow").await.unwrap_err().reason(), Some(Reason::InvalidData));
+    log.unlock().unwrap();
+    assert_eq!(client.get("before.arrow").await.unwrap().batch(0).unwrap(), old);
+}
+
+/// `famfs clone` makes a second file of the same memory.
+#[tokio::test]
+async fn a_clone_is_passed_over_and_what_follows_it_is_served() {
+    let (region, famfs) = region();
+    let stored = batch(0, 100);
+    let bytes = arrow_file(std::slice::from_ref(&stored));
+    famfs.copy_in("a.arrow", &bytes);
+    let agent = region.agent();
+    let client = agent.client().await;
+    famfs.clone_of("a.arrow", "clone.arrow");
+    famfs.copy_in("later.arrow", &bytes);
+    assert_eq!(client.get("later.arrow").await.unwrap().batch(0).unwrap(), stored);
+    assert_eq!(client.get("a.arrow").await.unwrap().batch(0).unwrap(), stored);
+    assert_eq!(client.get("clone.arrow").await.unwrap_err().reason(), Some(Reason::NotFound));
+    let told = |args: &[&str]| {
+        let output = farrow(&[args, &[region.path.to_str().unwrap()]].concat());
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (code, fsck) = told(&["fsck"]);
+    assert_eq!(code, Some(1), "{fsck}");
+    assert!(
+        fsck.contains("clone.arrow") && fsck.contains("of \"a.arrow\"") && fsck.contains("1 problem"),
+        "{fsck}"
+    );
+    assert!(fsck.contains("2 famfs files served"), "{fsck}");
+    let (_, log) = told(&["log"]);
+    assert!(log.contains("later.arrow") && log.contains("overlaps"), "{log}");
 }

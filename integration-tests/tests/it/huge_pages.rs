@@ -13,7 +13,7 @@ const PAGES: u64 = 32;
 /// A file system of our own, gone when this is dropped.
 struct Mounted {
     directory: TempDir,
-    /// How many huge pages the machine kept before.
+    /// The number of huge pages that the machine kept before.
     kept: Option<String>,
 }
 
@@ -61,7 +61,7 @@ impl Drop for Mounted {
     }
 }
 
-/// What mkfs says of a region's pages, what the agent does, and what df tells afterwards.
+/// Returns what mkfs says of a region's pages, what the agent does, and what df tells afterwards.
 async fn told(path: &Path) -> [String; 3] {
     let mut region = Region::unmade();
     region.path = path.to_owned();

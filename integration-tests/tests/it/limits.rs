@@ -1,14 +1,12 @@
-//! What one client may take, and that it takes nothing from others.
+//! Limits of one client, which takes nothing from others.
 
-use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightData, FlightDescriptor, Ticket};
 use farrow_client::Reason;
-use farrow_integration_tests::{Agent, Region, batch, eventually};
+use farrow_integration_tests::{Agent, Holder, Peers, Region, User, batch, eventually};
 use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
@@ -17,7 +15,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::leases::until;
 
-type Flight = FlightServiceClient<Channel>;
+pub(crate) type Flight = FlightServiceClient<Channel>;
 
 /// Rows of more bytes than connections and their buffers take in by themselves.
 const MANY_ROWS: i64 = 1_000_000;
@@ -46,7 +44,7 @@ pub(crate) async fn stuck(agent: &Agent, name: &str) -> Streaming<FlightData> {
     flight.do_get(ticket).await.unwrap().into_inner()
 }
 
-async fn reserve(flight: &mut Flight, len: u64) -> Result<v1::Reservation, Status> {
+pub(crate) async fn reserve(flight: &mut Flight, len: u64) -> Result<v1::Reservation, Status> {
     let body = v1::ReserveRequest { len, ..Default::default() }.encode_to_vec();
     let results = flight.do_action(Call::new(Action::Reserve.as_str(), body)).await?.into_inner();
     let results: Vec<_> = results.try_collect().await?;
@@ -57,31 +55,24 @@ fn reason(status: &Status) -> &str {
     status.metadata().get("x-farrow-reason").unwrap().to_str().unwrap()
 }
 
-#[test]
-fn one_connection_too_many_is_closed_and_the_next_has_its_place() {
+#[tokio::test]
+async fn a_connection_too_many_closes_the_one_that_is_idle_longest() {
     let region = Region::new("64MiB");
     let agent = limited(&region, "connections = 3");
+    region.let_everybody_in();
     let socket = Path::new(agent.socket());
-    let closed = |stream: &mut UnixStream| {
-        stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-        // The agent speaks first on a connection that it takes: its HTTP/2 settings.
-        matches!(stream.read(&mut [0; 1]), Ok(0) | Err(_))
-    };
-    let mut open = Vec::new();
-    eventually("three connections are let in", || {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        if !closed(&mut stream) {
-            open.push(stream);
-        }
-        (open.len() == 3).then_some(())
-    });
-    assert!(closed(&mut UnixStream::connect(socket).unwrap()), "a fourth");
-    assert!(agent.log().contains("connections are refused"), "{}", agent.log());
-    open.pop();
-    eventually("a place is free again", || {
-        let mut stream = UnixStream::connect(socket).unwrap();
-        (!closed(&mut stream)).then_some(())
-    });
+    let Some(user) = User::new(7303, "a user's share of the connections") else { return };
+    // Of three places it has two, as one has to be free.
+    let peers = Peers::of(&user, "greeted", agent.socket(), 20, "");
+    eventually("most are closed", || agent.log().contains("idle ones closed").then_some(()));
+    // Root has a reserve, in which requests under way give way to nobody.
+    let client = agent.client().await;
+    let mut watch = client.watch("").await.unwrap();
+    let idle: Vec<UnixStream> = (0..40).map(|_| UnixStream::connect(socket).unwrap()).collect();
+    let rows = batch(0, 10);
+    agent.client().await.put("a", rows.schema(), vec![rows]).await.unwrap();
+    watch.next().await.unwrap();
+    drop((idle, peers));
 }
 
 #[tokio::test]
@@ -96,7 +87,7 @@ async fn one_process_has_so_many_reservations() {
     let text = refused.message();
     assert!(text.contains(&format!("process {}", std::process::id())) && text.contains('2'), "{text}");
     // Another process has its own.
-    drop(farrow_integration_tests::Holder::of_reservation(agent.socket(), 100));
+    drop(Holder::of_reservation(agent.socket(), 100));
     let body = v1::AbortRequest { reservation: first.id }.encode_to_vec();
     flight.do_action(Call::new(Action::Abort.as_str(), body)).await.unwrap();
     reserve(&mut flight, 100).await.unwrap();
@@ -118,6 +109,64 @@ async fn one_user_has_so_many_bytes() {
     assert_eq!(client.usage().await.unwrap().reserved, 0);
     client.drop("a").await.unwrap();
     client.put("b", rows.schema(), vec![rows.clone()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_dropped_and_still_mapped_counts() {
+    let region = Region::new("256MiB");
+    let agent = limited(&region, "bytes-per-user = \"8 MiB\"");
+    let client = agent.client().await;
+    let rows = batch(0, 100_000);
+    let mut held = Vec::new();
+    let error = loop {
+        match client.put("a", rows.schema(), vec![rows.clone()]).await {
+            Ok(_) => held.push(client.get("a").await.unwrap()),
+            Err(error) => break error,
+        }
+        assert!(held.last().unwrap().zero_copy());
+        client.drop("a").await.unwrap();
+        assert!(client.usage().await.unwrap().held <= 8 << 20);
+    };
+    assert_eq!(error.reason(), Some(Reason::Quota), "{error}");
+    for part in [
+        "0 B in versions, 0 B in reservations, ",
+        "dropped and that are still held",
+        "farrow leases",
+        "bytes-per-user",
+    ] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    assert!(held.len() > 1);
+    held.clear();
+    until("they are let go", async || (client.usage().await.unwrap().held == 0).then_some(())).await;
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_user_holds_so_much_of_what_was_dropped() {
+    let Some(other) = User::new(4714, "a quota of one who only reads") else { return };
+    let region = Region::new("256MiB");
+    let agent = limited(&region, "bytes-per-user = \"8 MiB\"");
+    region.let_everybody_in();
+    let client = agent.client().await;
+    let rows = batch(0, 300_000);
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+        readers.push(Holder::of_frame_as(&other, agent.socket(), "a"));
+        client.drop("a").await.unwrap();
+    }
+    let held = client.usage().await.unwrap().held;
+    assert!(held > 8 << 20, "{held}");
+    // Whoever publishes goes on, and everybody else reads.
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    assert!(client.get("a").await.unwrap().zero_copy());
+    let refused = other.command("hold").args([agent.socket(), "get", "a"]).output().unwrap();
+    let told = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success() && told.contains("of versions that were dropped"), "{told}");
+    readers.pop().unwrap().kill();
+    until("there is room again", async || (client.usage().await.unwrap().held < 8 << 20).then_some(())).await;
+    drop(Holder::of_frame_as(&other, agent.socket(), "a"));
 }
 
 #[tokio::test]

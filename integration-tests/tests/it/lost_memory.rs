@@ -51,7 +51,7 @@ async fn rows(flight: &mut Flight, ticket: Ticket) -> Result<(), Status> {
     Ok(())
 }
 
-/// Whether an agent may answer this while its memory is going away.
+/// True if an agent may answer this while its memory is going away.
 fn expected(status: &Status) -> bool {
     let reason = status.metadata().get("x-farrow-reason").map(|reason| reason.to_str().unwrap());
     match status.code() {

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod advice;
 mod agent;
+mod append;
 mod asking_again;
 mod bad_input;
 mod bad_media;
@@ -10,11 +12,14 @@ mod cat;
 mod cli;
 mod commit;
 mod config;
+mod copied;
 mod cut_off;
 mod device;
 mod do_put;
 mod endpoints;
 mod foreign;
+mod fuse;
+mod given_up;
 mod huge_pages;
 mod leases;
 mod limits;
@@ -25,11 +30,21 @@ mod namespaces;
 mod no_media;
 mod offline;
 mod operations;
+mod peers;
 mod plain_flight;
 mod publish_get;
+mod record;
+mod replaced;
+mod residue;
+mod retentions;
 mod rights;
+mod selection;
 mod session;
 mod session_rights;
 mod snapshot;
 mod tls;
+mod trust;
+mod versions;
 mod writer;
+mod written_after_commit;
+mod written_during_commit;

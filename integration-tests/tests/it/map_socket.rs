@@ -1,7 +1,7 @@
 //! Applications without any right on the medium map it all the same, to be read and not written.
 
 use std::fs::{self, Permissions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -243,10 +243,8 @@ async fn hostile_peers_harm_only_themselves() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
     let count = limit.maximum.map_or(1000, |most| usize::try_from(most / 2).unwrap().min(1000));
     let mut peers: Vec<UnixStream> = (0..count).map(|_| UnixStream::connect(&map).unwrap()).collect();
-    // Of those that say nothing, most are refused at once: one user may only keep some waiting.
-    let mut refused = String::new();
-    peers.last_mut().unwrap().read_to_string(&mut refused).unwrap();
-    assert!(refused.contains("connections of user"), "{refused}");
+    // Of those that say nothing the first give way: one user has some places at most, each with its process.
+    eventually("most are closed", || (descriptors() < before + 2 * 300).then_some(()));
     // Others are served.
     if let Some(user) = User::new(APPLICATION, "a second user beside one who opens a thousand connections") {
         assert_eq!(Holder::of_frame_as(&user, agent.socket(), "a").sum(), 499_500);

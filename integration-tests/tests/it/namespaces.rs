@@ -7,7 +7,7 @@ use farrow_integration_tests::{Holder, Region, batch, eventually, program, skipp
 use crate::leases::until;
 
 /// `unshare` with `args`, which ends what it has started with itself. `None` where this user may not do that.
-fn unshare(args: &[&str]) -> Option<Command> {
+pub(crate) fn unshare(args: &[&str]) -> Option<Command> {
     let command = |args: &[&str]| {
         let mut command = Command::new("unshare");
         command.args(["--fork", "--kill-child"]).args(args).stderr(Stdio::null());

@@ -1,4 +1,4 @@
-//! What is no medium, or must not be opened: every verb says what it is, and leaves it alone.
+//! Paths that are no medium, or must not be opened: every verb says what it is, and leaves it alone.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
@@ -26,7 +26,7 @@ fn args<'a>(verb: &'a str, path: &'a str) -> Vec<&'a str> {
     args
 }
 
-/// What a verb ends with if others end with `code`: two have a code of their own for what cannot be read.
+/// Returns what a verb ends with if others end with `code`: two have a code of their own for what cannot be read.
 fn code_of(verb: &str, code: i32) -> i32 {
     if ["fsck", "log"].contains(&verb) { 2 } else { code }
 }
@@ -96,7 +96,7 @@ fn links_that_lead_nowhere_are_told() {
         if let Some(target) = target {
             symlink(target, path).unwrap();
         }
-        assert_readers_refuse(&region, 3, &[path, "does not exist", "Try: farrow mkfs"]);
+        assert_readers_refuse(&region, 3, &[path, "does not exist", "`farrow mkfs --size SIZE "]);
         assert_refused("agent", 1, &region.command(&[]).output().unwrap(), &[path, "does not exist"]);
         assert_refused("mkfs", 1, &farrow(&["mkfs", path]), &["no such file", "--size"]);
     }
@@ -105,7 +105,7 @@ fn links_that_lead_nowhere_are_told() {
         "mkfs",
         1,
         &farrow(&["mkfs", "--size", "64M", below.to_str().unwrap()]),
-        &["directory", "none does not exist", "Try: mkdir"],
+        &["directory", "none does not exist", "Try: `mkdir -p "],
     );
     // A file on the way, where a directory should be.
     let file = region.beside("file");
@@ -195,13 +195,14 @@ fn no_permission_is_told_with_what_it_was_needed_for() {
         assert_refused("agent", 1, &user.agent(&region), words);
     };
     let refused = format!("no permission to open {path} for reading");
-    let (reading, writing) = (format!("{refused}. Try"), format!("{refused} and writing. Try"));
+    let (reading, writing) = (format!("{refused}: "), format!("{refused} and writing: "));
+    let owner = if user.is_root { "it belongs to user root (0) and group " } else { "it belongs to user " };
 
     // A file that nobody may open, then one that may be read; the directory is open, but not for writing.
     mode(directory, 0o755);
     mode(&region.path, 0o000);
-    assert_readers(&[&reading]);
-    assert_writers(&[&writing]);
+    assert_readers(&[&reading, owner, "with mode 0000"]);
+    assert_writers(&[&writing, owner, "with mode 0000"]);
     mode(&region.path, 0o444);
     for verb in READING {
         let output = user.run("farrow", &args(verb, path));
@@ -215,8 +216,9 @@ fn no_permission_is_told_with_what_it_was_needed_for() {
         assert!(!new.exists());
         // A directory that is closed says nothing of what is in it.
         mode(directory, 0o700);
-        assert_readers(&[&reading]);
-        assert_writers(&[&writing]);
+        let closed = format!("the directory {} belongs to user root (0)", directory.display());
+        assert_readers(&[&reading, &closed, "with mode 0700"]);
+        assert_writers(&[&writing, &closed, "with mode 0700"]);
     } else {
         skipped("directories of another user (needs root, to become somebody else)");
     }

@@ -106,6 +106,47 @@ fn both_versions_of_the_format_can_be_made() {
 }
 
 #[test]
+fn a_catalog_is_as_long_as_it_is_asked_for() {
+    let region = Region::unmade();
+    let path = region.path.to_str().unwrap();
+    let mkfs =
+        |size, catalog: &[&str]| run(&[&["mkfs", "--force", "--size", size], catalog, &[path]].concat());
+    let pool = |size, catalog: &[&str], told| {
+        let made = text(&mkfs(size, catalog).stderr);
+        assert!(made.contains(told), "{made}");
+        region.assert_clean();
+        let df = json(&["df", "--json", path]);
+        (df["pool_bytes"].as_u64().unwrap() >> 20, df["catalog_bytes"].as_u64().unwrap())
+    };
+    assert_eq!(
+        pool("64M", &[], "46.0 MiB of them for frames, 6.0 MiB for their catalog"),
+        (46, (3 << 20) - 4096)
+    );
+    assert_eq!(
+        pool("64M", &["--catalog", "16M"], "36.0 MiB of them for frames, 16.0 MiB for"),
+        (36, (8 << 20) - 4096)
+    );
+    for bad in ["100", "4K", "65M1", "1T"] {
+        assert_eq!(mkfs("64M", &["--catalog", bad]).status.code(), Some(2), "{bad}");
+    }
+    let told = text(&mkfs("64M", &["--catalog", "1T"]).stderr);
+    assert!(
+        told.contains("catalog of 1099511627776 bytes asked for, need a multiple of 4096 from 32768 to"),
+        "{told}"
+    );
+    let full = mkfs("64M", &["--catalog", "60M"]);
+    let told = text(&full.stderr);
+    assert!(full.status.code() == Some(1) && told.contains("need at least 74.0 MiB: "), "{told}");
+    assert!(told.contains("a catalog of 60.0 MiB"), "{told}");
+    region.assert_clean();
+    assert_eq!(
+        json(&["df", "--json", path])["pool_bytes"].as_u64(),
+        Some(36 << 20),
+        "a refusal writes nothing"
+    );
+}
+
+#[test]
 fn a_region_that_shrinks_is_an_error_and_no_signal() {
     let region = Region::new("64MiB");
     let mut command = Command::new(program("farrow"));

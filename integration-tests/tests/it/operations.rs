@@ -12,6 +12,7 @@ use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
 use rustix::process::Signal;
+use tonic::Code;
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -32,7 +33,7 @@ fn configured(region: &Region, text: &str, args: &[&str]) -> Agent {
 const HTTP: &str = "[http]\nlisten = \"127.0.0.1:0\"\n";
 
 /// Status line and body of an answer.
-fn http(agent: &Agent, path: &str) -> (String, String) {
+pub(crate) fn http(agent: &Agent, path: &str) -> (String, String) {
     let mut stream = TcpStream::connect(agent.http()).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
@@ -56,6 +57,9 @@ async fn health_is_told_to_everybody() {
             let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
             assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service:?}");
         }
+        // Whoever can connect may ask, so what is kept of a question is short.
+        let refused = health.check(HealthCheckRequest { service: "a".repeat(2 << 10) }).await.unwrap_err();
+        assert_eq!(refused.code(), Code::OutOfRange, "{refused:?}");
     }
 
     let mut flight = flight(agent.socket()).await;
@@ -115,6 +119,8 @@ async fn metrics_say_what_was_done() {
     }
     let bytes = u32::try_from(info.bytes).unwrap();
     assert!((sample(&text, "farrow_published_bytes_total") - f64::from(bytes)).abs() < f64::EPSILON);
+    let live = sample(&text, "farrow_catalog_live_bytes");
+    assert!(live > 0.0 && live <= sample(&text, "farrow_catalog_committed_bytes"));
     assert!(sample(&text, "farrow_streamed_bytes_total") > 3.0 * f64::from(bytes) / 2.0);
     assert!(sample(&text, "farrow_connections{listener=\"unix\"}") >= 2.0);
     drop((held, reserved));

@@ -139,13 +139,19 @@ async fn a_ticket_never_gets_the_rows_of_another_version() {
 
     client.drop("a").await.unwrap();
     assert_eq!(flight.do_get(old.clone()).await.unwrap_err().code(), Code::NotFound);
-    // The frame counts from 1 again; what was a@1 when the ticket was given is gone.
-    client.put("a", second.schema(), vec![second.clone()]).await.unwrap();
-    for request in [Request::new(old.clone()), announced(old)] {
+    let again = client.put("a", second.schema(), vec![second.clone()]).await.unwrap();
+    assert_eq!(again.version, 2, "the numbers of a name go on");
+    for request in [Request::new(old.clone()), announced(old.clone())] {
         let gone = flight.do_get(request).await.unwrap_err();
         assert_eq!(gone.code(), Code::NotFound);
-        assert!(gone.message().contains("dropped and put again"), "{}", gone.message());
+        assert!(gone.message().contains("`a@1` is gone"), "{}", gone.message());
     }
+    // One made by hand, with the number of the one and the commit of the other.
+    let mut forged = farrow_proto::decode_ticket(&old.ticket).unwrap();
+    forged.version = 2;
+    let forged = flight.do_get(Ticket::new(farrow_proto::encode_ticket(&forged))).await.unwrap_err();
+    assert_eq!(forged.code(), Code::NotFound);
+    assert!(forged.message().contains("Ask for a new ticket"), "{}", forged.message());
     assert_eq!(client.leases().await.unwrap(), [], "a refusal holds nothing");
     let new = ticket(&info(&mut flight, "a").await);
     assert_eq!(rows(&mut flight, new).await, [second]);

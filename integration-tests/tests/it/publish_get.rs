@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::Schema;
-use farrow_client::{Address, Client, Validation};
+use farrow_client::{Address, Client, Reason, Validation};
 use farrow_integration_tests::{Region, batch, mebibytes, numbers, sum};
 
 #[tokio::test]
@@ -168,12 +168,20 @@ async fn listing_is_by_prefix_and_name() {
     let agent = region.agent();
     let client = agent.client().await;
     let rows = batch(0, 3);
-    for name in ["b", "a/2", "a/1", "ab"] {
+    for name in ["b", "a/2", "a/1", "ab", "a"] {
         client.put(name, rows.schema(), vec![rows.clone()]).await.unwrap();
     }
     let names = |infos: Vec<farrow_client::Info>| infos.into_iter().map(|info| info.name).collect::<Vec<_>>();
-    assert_eq!(names(client.list("").await.unwrap()), ["a/1", "a/2", "ab", "b"]);
-    assert_eq!(names(client.list("a/").await.unwrap()), ["a/1", "a/2"]);
-    assert!(client.list("c").await.unwrap().is_empty());
+    for (prefix, expected) in [
+        ("", &["a", "a/1", "a/2", "ab", "b"][..]),
+        ("a/", &["a/1", "a/2"]),
+        ("a", &["a", "a/1", "a/2"]),
+        ("a*", &["a", "a/1", "a/2", "ab"]),
+        ("c", &[]),
+    ] {
+        assert_eq!(names(client.list(prefix).await.unwrap()), expected, "{prefix:?}");
+    }
+    let refused = client.list("a//").await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::InvalidName), "{refused}");
     assert_eq!(client.stat("a/2").await.unwrap().rows, Some(3));
 }

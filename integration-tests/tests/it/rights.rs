@@ -1,4 +1,4 @@
-//! Who may do what: users, groups and tokens against the agent's rules.
+//! Users, groups and tokens against the agent's rules.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,7 +8,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{
     Action as Call, Criteria, FlightDescriptor, FlightEndpoint, RenewFlightEndpointRequest, Ticket,
 };
-use farrow_client::{Address, Client, ClientError, Credentials, Reason};
+use farrow_client::{Address, Client, ClientError, Credentials, Reason, Retention};
 use farrow_integration_tests::{
     Agent, Region, batch, exchange, farrow, map_request, map_socket, program, pyarrow, skipped,
 };
@@ -101,7 +101,7 @@ impl As {
     }
 }
 
-/// Whether this test can become other users; if not, says so.
+/// True if this test can become other users; if not, says so.
 fn can_be_others(what: &str) -> bool {
     let can = rustix::process::geteuid().is_root()
         && Command::new("setpriv").arg("--version").output().is_ok_and(|told| told.status.success());
@@ -149,7 +149,7 @@ may = ["read", "drop"]
     alice.refused(&["get", "hr/nothing"], &refusal.replace("payroll", "nothing"));
     alice.refused(&["verify", "salesforce"], "may not read");
     alice.refused(&["rm", "sales/orders"], "may not drop \"sales/orders\"");
-    alice.refused(&["rm", "--prefix", "sales/"], "may not drop all frames whose names begin with \"sales/\"");
+    alice.refused(&["rm", "--prefix", "sales/"], "may not drop all frames below \"sales/\"");
     alice.refused(&["expire", "--older-than", "1s"], "may not drop every frame");
     alice.refused(&["retain", "sales/orders", "--last", "1"], "may not drop \"sales/orders\"");
     alice.refused(&["grow"], "may not admin every frame");
@@ -158,9 +158,10 @@ may = ["read", "drop"]
 
     let payroll = As::user(&region, &agent, 7001, "7009,7005");
     assert_eq!(payroll.done(&["ls"]), "hr/payroll\nhr/payroll/2024\nsales/orders\n");
-    payroll.refused(&["rm", "--prefix", "hr/payroll"], "may not drop all frames whose names begin with");
-    payroll.done(&["rm", "--prefix", "hr/payroll/"]);
-    payroll.done(&["rm", "hr/payroll"]);
+    let text = "may not drop all frames whose names begin with \"hr/payroll\"";
+    payroll.refused(&["rm", "--prefix", "hr/payroll*"], text);
+    // As the rule has it, so does the request: not hr/payrolls.
+    payroll.done(&["rm", "--prefix", "hr/payroll"]);
     let stranger = As::user(&region, &agent, 7002, "7009");
     assert_eq!(stranger.done(&["ls"]), "");
     stranger.refused(&["get", "sales/orders"], "user 7002 may not read \"sales/orders\": no rule names it");
@@ -202,6 +203,8 @@ async fn who_may_nothing_is_refused_by_every_verb() {
     let agent = region.agent_with(&["--config", &only_etl(&region), "--listen", "127.0.0.1:0"]);
     let etl = connect(agent.socket(), Some(TOKEN)).await;
     put(&etl, "a/there").await;
+    etl.retain("a/there", Retention::last(5)).await.unwrap();
+    etl.retain_prefix("", Retention::last(7)).await.unwrap();
     let info = etl.stat("a/there").await.unwrap();
     assert_eq!(info.version, 1);
 
@@ -216,6 +219,7 @@ async fn who_may_nothing_is_refused_by_every_verb() {
             name: name.to_owned(),
             version: 1,
             commit: 0,
+            selection: None,
         });
         let mut told = Vec::new();
         let mut refusals = vec![
@@ -237,9 +241,14 @@ async fn who_may_nothing_is_refused_by_every_verb() {
                 Action::Drop => {
                     v1::DropRequest { name: name.to_owned(), ..Default::default() }.encode_to_vec()
                 }
-                Action::Retain => v1::RetainRequest { name: name.to_owned(), last: 1 }.encode_to_vec(),
+                Action::Retain => {
+                    v1::RetainRequest { name: name.to_owned(), last: 1, ..Default::default() }.encode_to_vec()
+                }
                 Action::Expire => v1::ExpireRequest::default().encode_to_vec(),
                 Action::Stat => v1::StatRequest { name: name.to_owned(), version: 0 }.encode_to_vec(),
+                Action::Versions => {
+                    v1::VersionsRequest { name: name.to_owned(), ..Default::default() }.encode_to_vec()
+                }
                 Action::Verify => v1::VerifyRequest { name: name.to_owned() }.encode_to_vec(),
                 Action::Grow => v1::GrowRequest { len: 0 }.encode_to_vec(),
                 Action::RenewFlightEndpoint => {
@@ -257,7 +266,7 @@ async fn who_may_nothing_is_refused_by_every_verb() {
                     continue;
                 }
                 // They show what the caller has or may see, or end what is its own.
-                Action::List | Action::Leases => {
+                Action::List | Action::Leases | Action::Retentions => {
                     assert!(results(&mut flight, action, Vec::new()).await.unwrap().is_empty(), "{action:?}");
                     continue;
                 }
@@ -291,7 +300,7 @@ async fn who_may_nothing_is_refused_by_every_verb() {
     assert!(told.text.contains("may not read every frame"), "{}", told.text);
 }
 
-async fn results(
+pub(crate) async fn results(
     flight: &mut FlightServiceClient<Channel>,
     action: Action,
     body: Vec<u8>,
@@ -439,4 +448,39 @@ async fn a_token_does_not_leave_the_host_in_the_clear() {
     let error = Client::connect_with(address, &with_token(TOKEN)).await.unwrap_err();
     assert!(matches!(error, ClientError::TokenExposed { .. }), "{error}");
     assert!(!farrow(&["ls", "--address", "https://localhost:1"]).status.success());
+}
+
+#[tokio::test]
+async fn every_verb_refuses_a_token_that_is_not_known() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    put(&agent.client().await, "a").await;
+    let mut flight = crate::limits::flight(agent.socket()).await;
+    fn with<T>(message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request
+            .metadata_mut()
+            .insert("authorization", "Bearer nobody-has-given-this-one-out".parse().unwrap());
+        request
+    }
+    let descriptor = || FlightDescriptor::new_path(vec!["a".to_owned()]);
+    let mut refusals = vec![
+        flight.list_actions(with(arrow_flight::Empty {})).await.err(),
+        flight.list_flights(with(Criteria::default())).await.err(),
+        flight.get_flight_info(with(descriptor())).await.err(),
+        flight.poll_flight_info(with(descriptor())).await.err(),
+        flight.get_schema(with(descriptor())).await.err(),
+        flight.do_get(with(Ticket::new(encode_ticket(&v1::Ticket::default())))).await.err(),
+        flight.handshake(with(futures::stream::empty())).await.err(),
+        flight.do_put(with(futures::stream::empty())).await.err(),
+        flight.do_exchange(with(futures::stream::empty())).await.err(),
+        flight.do_action(with(Call::new("farrow.Nothing", Vec::new()))).await.err(),
+    ];
+    for action in Action::ALL {
+        refusals.push(flight.do_action(with(Call::new(action.as_str(), Vec::new()))).await.err());
+    }
+    for (index, refusal) in refusals.into_iter().enumerate() {
+        let refusal = refusal.unwrap_or_else(|| panic!("verb {index} answers"));
+        assert_eq!(reason(&refusal), Some("unauthenticated"), "verb {index}: {refusal}");
+    }
 }

@@ -20,7 +20,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::leases::until;
 
-/// How long something may take before a test fails.
+/// The time that something may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The client's end of a session.
@@ -116,7 +116,7 @@ impl Session {
         (seq, word)
     }
 
-    /// How the agent ends the session.
+    /// Returns how the agent ends the session.
     async fn end(mut self) -> Status {
         loop {
             match self.next().await {
@@ -163,7 +163,8 @@ async fn leases_and_reservations_over_a_session() {
     assert_eq!(held().await, [first.lease, second.lease]);
 
     // Not answered: the next answer is the next request's.
-    session.send(Request::Release(v1::ReleaseRequest { leases: vec![first.lease, 77] }));
+    session
+        .send(Request::Release(v1::ReleaseRequest { leases: vec![first.lease, 77], ..Default::default() }));
     let (_, answer) = session.ask(map(&["a", "nope"])).await;
     let Answer::Mapped(v1::Mapped { results, .. }) = answer else { panic!("{answer:?}") };
     assert!(matches!(&results[0].result, Some(map_result::Result::Map(_))));
@@ -238,6 +239,10 @@ async fn what_is_committed_is_told_once_and_in_order() {
     put(&client, "a/new").await;
     put(&client, "c").await;
     assert_eq!(session.event().await, (absent, "c@2".into()), "nothing of watches that ended");
+    // Whoever has seen the third version of what was dropped waits for the fourth, and gets it.
+    put(&client, "a/old").await;
+    let fourth = session.watch(name("a/old"), Some(watch::From::Version(4))).await;
+    assert_eq!(session.event().await, (fourth, "a/old@4".into()));
     let (_, answer) = session.ask(Request::Watch(v1::Watch { what: Some(name("../x")), from: None })).await;
     assert!(matches!(&answer, Answer::Refusal(refusal) if refusal.reason == "invalid-name"), "{answer:?}");
 }
@@ -273,7 +278,7 @@ async fn a_slow_watcher_is_told_the_latest_of_each_frame() {
     let agent = region.agent();
     let client = agent.client().await;
     let mut session = Session::open(&agent).await;
-    session.watch(prefix("f"), None).await;
+    session.watch(prefix("f*"), None).await;
     for _ in 0..ROUNDS {
         for frame in 0..FRAMES {
             put(&client, &format!("f{frame}")).await;
@@ -382,7 +387,7 @@ async fn what_no_client_may_send_ends_the_session_with_an_error() {
     assert_eq!(seq, session.seq);
     assert!(matches!(&answer, Answer::Refusal(refusal) if refusal.reason == "unimplemented"), "{answer:?}");
     let lease = session.map("a").await.lease;
-    session.send(Request::Release(v1::ReleaseRequest { leases: vec![lease] }));
+    session.send(Request::Release(v1::ReleaseRequest { leases: vec![lease], ..Default::default() }));
     until("no session has left a lease", async || client.leases().await.unwrap().is_empty().then_some(()))
         .await;
 }

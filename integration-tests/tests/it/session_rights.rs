@@ -1,12 +1,21 @@
 //! A session is bound by the rules as they are at each of its requests, and at each event.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::{FlightData, FlightDescriptor};
 use farrow_integration_tests::Region;
-use farrow_proto::v1;
 use farrow_proto::v1::map_result::Result as Mapped;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::session_request::Request;
 use farrow_proto::v1::watch::What;
+use farrow_proto::{Action, PUT_APPEND, PUT_HEADER, v1};
+use futures::TryStreamExt;
+use prost::Message;
 
+use crate::bad_input::{act, reserve_and_write};
+use crate::limits::flight;
 use crate::rights::{ONLY_ETL, TOKEN, connect, put, token_file};
 use crate::session::{Session, map};
 
@@ -70,5 +79,49 @@ async fn a_session_asks_the_rules_each_time() {
         // Who may is told; an event for the session would come before the answer.
         all.next().await.unwrap();
         denied(session.ask(Request::Reserve(v1::ReserveRequest { len: 4096, ..Default::default() })).await.1);
+    }
+}
+
+/// By every door: a session, an action, a DoPut.
+#[tokio::test]
+async fn a_publisher_without_read_learns_no_schema() {
+    let region = Region::new("64MiB");
+    let publish = "[[rights]]\nwho = [\"local\"]\nnames = [\"drop-box\"]\nmay = [\"publish\"]\n";
+    let config = region.config(&(ONLY_ETL.replace("TOKEN_FILE", &token_file(&region, TOKEN)) + publish));
+    let agent = region.agent_with(&["--config", &config]);
+    let etl = connect(agent.socket(), Some(TOKEN)).await;
+    put(&etl, "drop-box").await;
+
+    // Its columns are `number` and `text`; what is appended has others.
+    let rows: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let rows = RecordBatch::try_from_iter([("mine", rows)]).unwrap();
+    let publisher = connect(agent.socket(), None).await;
+    let by_session =
+        publisher.append("drop-box", rows.schema(), vec![rows.clone()]).await.unwrap_err().to_string();
+
+    let mut flight = flight(agent.socket()).await;
+    let mut file = arrow_ipc::writer::FileWriter::try_new(Vec::new(), &rows.schema()).unwrap();
+    file.write(&rows).unwrap();
+    let file = file.into_inner().unwrap();
+    let reservation = reserve_and_write(&mut flight, &file).await.id;
+    let (name, len) = ("drop-box".to_owned(), file.len() as u64);
+    let commit = v1::CommitRequest { reservation, name, len, append: true, ..Default::default() };
+    let refused = act::<v1::FrameInfo>(&mut flight, Action::Commit.as_str(), commit.encode_to_vec()).await;
+    let by_action = refused.unwrap_err().message().to_owned();
+    let mut session = Session::open(&agent).await;
+    let Answer::Refusal(refusal) = session.ask(Request::Commit(commit)).await.1 else { panic!("no refusal") };
+
+    let path = FlightDescriptor::new_path(vec!["drop-box".to_owned()]);
+    let encoder = FlightDataEncoderBuilder::new().with_flight_descriptor(Some(path));
+    let messages: Vec<FlightData> =
+        encoder.build(futures::stream::iter([Ok(rows)])).try_collect().await.unwrap();
+    let mut put = tonic::Request::new(futures::stream::iter(messages));
+    put.metadata_mut().insert(PUT_HEADER, PUT_APPEND.parse().unwrap());
+    let answers = async { flight.do_put(put).await?.into_inner().try_collect::<Vec<_>>().await };
+    let by_put = answers.await.unwrap_err().message().to_owned();
+
+    for told in [by_session, by_action, refusal.message, by_put] {
+        assert!(told.contains("another schema"), "{told}");
+        assert!(!told.contains("number") && !told.contains("text") && !told.contains("Int64"), "{told}");
     }
 }

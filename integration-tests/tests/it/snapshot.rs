@@ -1,7 +1,7 @@
 //! Several frames as of one moment, and parts of one.
 
 use arrow_array::{RecordBatch, RecordBatchReader};
-use farrow_client::{Client, ClientError, Reason};
+use farrow_client::{Client, ClientError, Reason, Retention};
 use farrow_integration_tests::{Region, batch, sum};
 
 #[tokio::test]
@@ -15,8 +15,8 @@ async fn frames_are_of_one_moment() {
     };
     put(&client, "a").await;
     put(&client, "b").await;
-    client.retain("a", 3).await.unwrap();
-    client.retain("b", 3).await.unwrap();
+    client.retain("a", Retention::last(3)).await.unwrap();
+    client.retain("b", Retention::last(3)).await.unwrap();
     let writes = tokio::spawn({
         let client = agent.client().await;
         async move {

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
+use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{ArrayRef, DictionaryArray, RecordBatch, RecordBatchIterator, StringArray};
 use arrow_schema::ArrowError;
 use arrow_select::concat::concat_batches;
 use farrow_client::{Client, ClientError, Mode, Reason, Written, blocking};
-use farrow_integration_tests::{Holder, Region, batch, mebibytes, numbers, sum};
+use farrow_integration_tests::{Holder, Region, batch, farrow, mebibytes, numbers, sum};
 
 use crate::do_put::ANYONE;
 use crate::leases::until;
@@ -172,7 +172,7 @@ async fn a_writer_has_bounded_memory_and_leaves_nothing_when_it_is_killed() {
     let region = Region::new("1GiB");
     let agent = region.agent();
     let client = agent.client().await;
-    // What is gathered, and the same joined, and what threads and programs need.
+    // MiB for the gathered rows, for the same joined, and for threads and programs.
     let writer = Holder::of_writer(agent.socket(), "a", 320);
     assert!(client.usage().await.unwrap().reserved >= 700 * MIB);
     writer.kill();
@@ -296,4 +296,85 @@ async fn readers_are_published_to_their_end_or_not_at_all() {
     let reader = RecordBatchIterator::new(panics, schema.clone());
     assert!(matches!(client.put_reader("c", reader).await, Err(ClientError::Interrupted(_))));
     nothing_is_left(&client, "c").await;
+}
+
+/// Eight bits count a hundred words, and not twice as many: another segment has a dictionary of its own.
+#[tokio::test]
+async fn dictionaries_that_cannot_be_joined_go_into_segments_of_their_own() {
+    let region = Region::new("64MiB");
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0", "--config", &region.config(ANYONE)]);
+    let client = agent.client().await;
+    let far = Client::connect(agent.tcp().parse().unwrap()).await.unwrap();
+    let words = |from: usize| -> RecordBatch {
+        let values: StringArray = (from..from + 100).map(|word| Some(format!("word {word}"))).collect();
+        let keys = arrow_array::Int8Array::from_iter_values(0..100);
+        let column: DictionaryArray<Int8Type> = DictionaryArray::new(keys, Arc::new(values));
+        RecordBatch::try_from_iter([("word", Arc::new(column) as ArrayRef)]).unwrap()
+    };
+    let batches = [0, 50, 100, 300, 300, 0].map(words);
+    let expected: Vec<String> = [0, 50, 100, 300, 300, 0]
+        .iter()
+        .flat_map(|from| (*from..from + 100).map(|n| format!("word {n}")))
+        .collect();
+    let file = region.beside("words.arrows");
+    let mut stream =
+        arrow_ipc::writer::StreamWriter::try_new(std::fs::File::create(&file).unwrap(), &batches[0].schema())
+            .unwrap();
+    batches.iter().for_each(|batch| stream.write(batch).unwrap());
+    stream.finish().unwrap();
+    drop(stream);
+    for (name, put) in [("near", &client), ("far", &far)] {
+        put.put(name, batches[0].schema(), batches.to_vec()).await.unwrap();
+        let mut writer = put.writer(&format!("{name}-writer"), batches[0].schema(), Mode::Replace).unwrap();
+        for batch in &batches {
+            writer.write(batch.clone()).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+    }
+    let put = farrow(&["put", "file", file.to_str().unwrap(), "--address", agent.socket()]);
+    assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
+    for name in ["near", "far", "near-writer", "far-writer", "file"] {
+        assert_eq!(client.stat(name).await.unwrap().segments, 5, "{name}");
+        for get in [&client, &far] {
+            let frame = get.get(name).await.unwrap();
+            let found: Vec<String> = frame.batches().flat_map(|batch| texts(&batch.unwrap())).collect();
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+}
+
+fn texts(batch: &RecordBatch) -> Vec<String> {
+    let words = batch.column(0).as_dictionary::<Int8Type>().downcast_dict::<StringArray>().unwrap();
+    words.into_iter().map(|word| word.unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_batch_of_another_schema_publishes_nothing() {
+    let region = Region::new("64MiB");
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0", "--config", &region.config(ANYONE)]);
+    let client = agent.client().await;
+    let far = Client::connect(agent.tcp().parse().unwrap()).await.unwrap();
+    let column = || Arc::new(arrow_array::Int64Array::from(vec![1])) as ArrayRef;
+    let rows = |names: [&str; 2]| RecordBatch::try_from_iter(names.map(|name| (name, column()))).unwrap();
+    let (first, swapped) = (rows(["a", "b"]), rows(["b", "a"]));
+    for put in [&client, &far] {
+        let both = vec![first.clone(), swapped.clone()];
+        let reader =
+            RecordBatchIterator::new(both.clone().into_iter().map(Ok::<_, ArrowError>), first.schema());
+        for error in [
+            put.put("a", first.schema(), both.clone()).await.unwrap_err(),
+            put.append("a", first.schema(), both).await.unwrap_err(),
+            put.put_reader("a", reader).await.unwrap_err(),
+        ] {
+            assert!(matches!(error, ClientError::Ipc(_)), "{error}");
+            let text = farrow_client::chain(&error);
+            assert!(text.contains("batch 1 ") && text.contains("It fits by name: by_name=True"), "{text}");
+        }
+        let mut writer = put.writer("a", first.schema(), Mode::Replace).unwrap();
+        writer.write(first.clone()).await.unwrap();
+        assert!(writer.write(swapped.clone()).await.is_err());
+        assert!(matches!(writer.write(first.clone()).await, Err(ClientError::Aborted { .. })));
+        assert!(matches!(writer.finish().await, Err(ClientError::Aborted { .. })));
+        nothing_is_left(&client, "a").await;
+    }
 }

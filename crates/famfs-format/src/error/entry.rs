@@ -1,11 +1,11 @@
-//! What can be wrong with a log entry.
+//! Faults of a log entry.
 
 use crate::error::{FormatError, PathError};
 use crate::extent::Extent;
 use crate::geometry::{ALLOC_UNIT, ENTRY_LEN, FormatVersion, MAX_EXTENTS};
 use crate::path::RelPath;
 
-/// What is wrong with a log entry.
+/// A fault of a log entry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EntryError {
@@ -106,9 +106,9 @@ pub enum EntryError {
     Bounds {
         /// The extent.
         extent: Extent,
-        /// Where the data area begins.
+        /// The place where the data area begins.
         data_offset: u64,
-        /// Where the device ends.
+        /// The place where the device ends.
         device_len: u64,
     },
     /// Two extents of one file share bytes.
@@ -129,6 +129,12 @@ pub enum EntryError {
         /// The other file.
         path: RelPath,
     },
+    /// The extent shares bytes with a file that was itself passed over because it shares bytes with another.
+    #[error("extent {extent} overlaps a file that was passed over")]
+    OverlapPassedOver {
+        /// The extent.
+        extent: Extent,
+    },
     /// The file is larger than its extents.
     #[error("file size {size:#x}, but its extents have {mapped:#x} bytes")]
     Size {
@@ -142,7 +148,7 @@ pub enum EntryError {
     StripLen {
         /// `fm_size`.
         size: u64,
-        /// Which strip.
+        /// The strip.
         strip: usize,
         /// Bytes it must have.
         need: u64,

@@ -1,8 +1,8 @@
-//! What can be wrong with a path.
+//! Faults of a path.
 
 use crate::geometry::PATH_FIELD_LEN;
 
-/// Why a path cannot stand in a famfs log.
+/// The reasons why a path cannot stand in a famfs log.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
@@ -18,13 +18,13 @@ pub enum PathError {
     /// Not UTF-8.
     #[error("path is not UTF-8 from byte {valid_up_to} on")]
     NotUtf8 {
-        /// How many bytes before it are.
+        /// The number of valid bytes before it.
         valid_up_to: usize,
     },
     /// A NUL inside the path, which would end it on the device.
     #[error("path has a NUL at byte {at}")]
     Nul {
-        /// Where.
+        /// Its place.
         at: usize,
     },
     /// The path starts with a slash.
@@ -33,7 +33,7 @@ pub enum PathError {
     /// An empty, `.` or `..` component.
     #[error("path has an empty, `.` or `..` component at byte {at}")]
     Component {
-        /// Where the component begins.
+        /// The place where the component begins.
         at: usize,
     },
 }

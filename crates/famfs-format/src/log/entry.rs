@@ -21,11 +21,11 @@ use crate::raw::{
 pub struct LogEntry {
     /// Sequence number, which is also the entry's index.
     pub seqnum: u64,
-    /// What the entry does.
+    /// Its action.
     pub body: EntryBody,
 }
 
-/// What an entry does.
+/// The action of an entry.
 ///
 /// famfs numbers a DELETE too. No tool writes one and its body is not defined, so it is refused like every
 /// unknown type: to pass over it would be to serve a file that someone meant to be gone.

@@ -28,7 +28,7 @@ pub struct FileEntry {
     pub gid: u32,
     /// Permission bits; kept, not judged.
     pub mode: u32,
-    /// Where its bytes lie.
+    /// The place where its bytes lie.
     pub map: FileMap,
 }
 

@@ -4,7 +4,7 @@ use crate::error::EntryError;
 use crate::extent::Extent;
 use crate::geometry::{ALLOC_UNIT, MAX_EXTENTS};
 
-/// Where a file's bytes lie on the device.
+/// The place where a file's bytes lie on the device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileMap {
     /// The extents hold the file one after the other. `famfs` itself writes exactly one.
@@ -56,7 +56,7 @@ impl FileMap {
         }
     }
 
-    /// What can be judged without knowing the device: the counts, each extent, and that a file of `size`
+    /// Checks what can be judged without knowing the device: the counts, each extent, and that a file of `size`
     /// bytes has room.
     pub(crate) fn validate(&self, size: u64) -> Result<(), EntryError> {
         let found = self.extents().len() as u64;

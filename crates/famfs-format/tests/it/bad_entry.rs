@@ -1,4 +1,4 @@
-//! What a bad entry does to the rest: to what came before it, to what follows, to the space, to a writer.
+//! The effects of a bad entry on the rest: to what came before it, to what follows, to the space, to a writer.
 
 use famfs_format::{FileMap, FormatError, Namespace};
 
@@ -79,7 +79,7 @@ fn a_writer_cannot_encode_what_a_reader_would_refuse() {
 fn errors_say_where_what_and_what_was_expected() {
     let mut namespace = Namespace::new(&superblock());
     namespace.apply(&plain()).unwrap();
-    let error = namespace.apply(&simple(1, "g", 1, &[extent(0, 2)])).unwrap_err();
+    let error = namespace.check(&simple(1, "g", 1, &[extent(0, 2)])).unwrap_err();
     assert_eq!(
         error.to_string(),
         "log entry 1 at 0x200250: extent 0xa00000+0x400000 overlaps 0xa00000+0x200000 of \"f\""

@@ -20,11 +20,49 @@ fn extents_that_overlap_another_file() {
     let first = simple(0, "f", 1, &[extent(4, 4)]);
     for (start, units) in [(4, 4), (3, 2), (7, 2), (5, 1), (0, 64)] {
         let second = simple(1, "g", 1, &[extent(start, units)]);
-        assert_eq!(
-            refused_last(&[first.clone(), second]),
-            EntryError::Overlap { extent: extent(start, units), other: extent(4, 4), path: path("f") }
-        );
+        let mut namespace = Namespace::new(&superblock());
+        namespace.apply(&first).unwrap();
+        let problem =
+            EntryError::Overlap { extent: extent(start, units), other: extent(4, 4), path: path("f") };
+        let error = FormatError::Entry { index: 1, problem };
+        // For a writer it is an error, in a log the file is passed over.
+        assert_eq!(namespace.check(&second), Err(error.clone()));
+        namespace.apply_bytes(&encode(&second)).unwrap();
+        assert_eq!(namespace.passed_over().collect::<Vec<_>>(), [(&path("g"), &error)]);
+        assert!(namespace.file(&path("g")).is_none() && namespace.files().len() == 1);
+        let taken = (0..64).filter(|unit| (4..8).contains(unit) || (start..start + units).contains(unit));
+        assert_eq!(namespace.free_bytes(), (64 - taken.count() as u64) * UNIT);
     }
+}
+
+/// What follows a file that is passed over counts, but for what lies in it or in its memory.
+#[test]
+fn a_file_that_is_passed_over_ends_nothing() {
+    let mut namespace = Namespace::new(&superblock());
+    for entry in [
+        simple(0, "f", 1, &[extent(4, 4)]),
+        simple(1, "clone", 1, &[extent(7, 2)]),
+        // It has bytes of nothing but what was passed over.
+        simple(2, "clone-of-clone", 1, &[extent(8, 1)]),
+        mkdir(3, "d"),
+        simple(4, "d/g", 1, &[extent(9, 1)]),
+    ] {
+        namespace.apply_bytes(&encode(&entry)).unwrap();
+    }
+    assert_eq!(namespace.stopped_at(), None);
+    let paths: Vec<_> = namespace.files().map(|file| file.path.as_str()).collect();
+    assert_eq!(paths, ["d/g", "f"]);
+    let passed: Vec<_> = namespace.passed_over().map(|(path, why)| (path.as_str(), why.clone())).collect();
+    let problem = EntryError::Overlap { extent: extent(7, 2), other: extent(4, 4), path: path("f") };
+    let clone = ("clone", FormatError::Entry { index: 1, problem });
+    let problem = EntryError::OverlapPassedOver { extent: extent(8, 1) };
+    assert_eq!(passed, [clone, ("clone-of-clone", FormatError::Entry { index: 2, problem })]);
+    assert_eq!(namespace.allocate(UNIT).unwrap(), extent(0, 1));
+    let mut twice = namespace.clone();
+    let error = twice.apply(&simple(5, "clone", 1, &[extent(20, 1)])).unwrap_err();
+    assert!(matches!(error, FormatError::Entry { problem: EntryError::Exists { .. }, .. }), "{error}");
+    let error = namespace.apply(&simple(5, "clone/x", 1, &[extent(20, 1)])).unwrap_err();
+    assert!(matches!(error, FormatError::Entry { problem: EntryError::ParentIsFile { .. }, .. }), "{error}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What must hold for all values and all bytes.
+//! Properties of all values and all bytes.
 
 use std::path::{Component, Path};
 

@@ -1,4 +1,4 @@
-//! What the other tests build their bytes with.
+//! Bytes for the other tests.
 
 use famfs_format::{
     ENTRY_LEN, EntryBody, EntryError, Extent, FILE_FLAGS, FileEntry, FileMap, FormatError, FormatVersion,
@@ -8,7 +8,7 @@ use famfs_format::{
 pub(crate) const MIB: u64 = 1 << 20;
 /// One allocation unit.
 pub(crate) const UNIT: u64 = 2 * MIB;
-/// Where data begins with the default log.
+/// The place where data begins with the default log.
 pub(crate) const DATA: u64 = 10 * MIB;
 
 /// Offsets in an entry: the path of a FILE and of a MKDIR, and what follows the path of a FILE.
@@ -65,7 +65,7 @@ pub(crate) fn interleaved() -> LogEntry {
     file(0, "il", 3 * UNIT, FileMap::Interleaved { chunk_size: UNIT, strips })
 }
 
-/// What the first entry of a log is refused for, having made sure that it leaves no trace but its space.
+/// Returns what the first entry of a log is refused for, having made sure that it leaves no trace but its space.
 pub(crate) fn refused(bytes: &[u8]) -> EntryError {
     let mut namespace = Namespace::new(&superblock());
     let problem = match namespace.apply_bytes(bytes) {
@@ -77,7 +77,7 @@ pub(crate) fn refused(bytes: &[u8]) -> EntryError {
     problem
 }
 
-/// What the last of `entries` is refused for; the ones before it are fine.
+/// Returns what the last of `entries` is refused for; the ones before it are fine.
 pub(crate) fn refused_last(entries: &[LogEntry]) -> EntryError {
     let mut namespace = Namespace::new(&superblock());
     let (last, before) = entries.split_last().expect("entries");

@@ -51,10 +51,11 @@ fn a_right_takes_one_rule_with_caller_name_and_right() {
         assert_eq!(alice.may(right, &name(frame)), allowed, "{right} {frame}");
     }
     assert!(alice.allow_any(Right::Publish).is_ok() && alice.allow_any(Right::Drop).is_err());
-    assert!(alice.allow_all(Right::Read, "sales/2".to_owned()).is_ok());
-    assert!(alice.allow_all(Right::Read, "sales".to_owned()).is_err());
-    assert!(alice.allow_all(Right::Read, String::new()).is_err());
-    assert!(caller(&local(7002), &rights).allow_all(Right::Drop, String::new()).is_ok());
+    for (prefix, allowed) in [("sales/2", true), ("sales/2*", true), ("sales", false), ("", false)] {
+        let prefix = Prefix::pattern(prefix).unwrap();
+        assert_eq!(alice.allow_all(Right::Read, prefix.clone()).is_ok(), allowed, "{prefix}");
+    }
+    assert!(caller(&local(7002), &rights).allow_all(Right::Drop, Prefix::all()).is_ok());
 }
 
 #[test]
@@ -68,7 +69,8 @@ fn a_refusal_says_who_what_and_what_instead() {
     );
     let address = "192.0.2.1:5".parse().unwrap();
     let far = caller(&Peer::Remote { address, certificate: None }, &rights);
-    let refused = far.allow_all(Right::Drop, "x".repeat(1 << 20)).unwrap_err().to_string();
+    let refused =
+        far.allow_all(Right::Drop, Prefix::parse(&"x".repeat(255)).unwrap()).unwrap_err().to_string();
     assert!(
         refused.starts_with("a caller without token or certificate from 192.0.2.1:5 may not drop"),
         "{refused}"

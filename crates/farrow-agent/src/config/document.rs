@@ -12,7 +12,7 @@ use super::{Config, Problem};
 /// Mistakes that still are another key's name.
 const NEAR: usize = 3;
 
-/// Where a file says what.
+/// The places of keys in a file.
 #[derive(Debug, Default)]
 pub(super) struct Document {
     path: PathBuf,
@@ -53,6 +53,11 @@ impl Document {
         (config, document, problems)
     }
 
+    /// The file, if there is one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        Some(&*self.path).filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// A problem with what `key` says, or does not say.
     pub(super) fn problem(&self, key: &str, text: impl Into<String>) -> Problem {
         let place = self.lines.get(key).map(|line| (self.path.clone(), Some(*line)));
@@ -61,7 +66,7 @@ impl Document {
 
     /// A problem whose text says where it is.
     pub(super) fn fault(&self, text: String) -> Problem {
-        let place = (!self.path.as_os_str().is_empty()).then(|| (self.path.clone(), None));
+        let place = self.path().map(|path| (path.to_owned(), None));
         Problem { place, key: None, text }
     }
 
@@ -109,7 +114,7 @@ fn join(prefix: &str, key: &str) -> String {
     if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
 }
 
-/// What serde says of a name it does not know, and which one was perhaps meant.
+/// Explains what serde says of a name that it does not know, and which one was perhaps meant.
 fn explain(message: &str) -> String {
     let names: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let Some((&unknown, known)) = names.split_first().filter(|_| message.starts_with("unknown ")) else {

@@ -1,8 +1,9 @@
-//! Sizes and times as people write them.
+//! Sizes, times and addresses as people write them.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use farrow_proto::Size;
+use farrow_proto::{Period, Size};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer};
 
@@ -33,6 +34,11 @@ pub(crate) fn message_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<usize,
         .map_err(|_| D::Error::custom(format!("size {bytes}: more than memory has addresses")))
 }
 
+/// Bytes.
+pub(crate) fn bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    Bytes::deserialize(from)?.parse()
+}
+
 /// Bytes, or "unlimited".
 pub(crate) fn bytes_or_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     match Bytes::deserialize(from)? {
@@ -44,6 +50,25 @@ pub(crate) fn bytes_or_unlimited<'de, D: Deserializer<'de>>(from: D) -> Result<O
 /// A length of time.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(from)?;
-    humantime::parse_duration(&text)
-        .map_err(|fault| D::Error::custom(format!("time {text:?}: {fault}: write \"30s\" or \"5min\"")))
+    let period: Period = text.parse().map_err(|fault| D::Error::custom(format!("time {text:?}: {fault}")))?;
+    Ok(period.0)
+}
+
+/// Returns where to listen.
+pub(crate) fn listen<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    listen_address(&text).map(Some).map_err(D::Error::custom)
+}
+
+/// An address to listen on, without looking a name up.
+///
+/// # Errors
+/// The expected form, with examples.
+pub(crate) fn listen_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "address {text:?}: expected an IP address and a port, such as 127.0.0.1:8815, 0.0.0.0:8815 or [::1]:8815; \
+             names are not looked up"
+        )
+    })
 }

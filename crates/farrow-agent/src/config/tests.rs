@@ -1,4 +1,4 @@
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use super::*;
 
@@ -75,12 +75,16 @@ drain = \"10 parsecs\"
 [tcp]
 listen = \"0.0.0.0:8815\"
 
+[http]
+listen = \"localhost:9\"
+
 [limits]
 connections = 0
 conections = 5
 request-bytes = \"3 GiB\"
 put-message-bytes = \"12X\"
 puts = -1
+streams = 99999999999
 bytes-per-user = \"endless\"
 stall = \"20ms\"
 ";
@@ -90,13 +94,18 @@ stall = \"20ms\"
         ("agent.toml:3: validate: ", "`values`"),
         ("agent.toml:4: drain: ", "10 parsecs"),
         ("agent.toml:7: tcp.listen: ", "loopback"),
-        ("agent.toml:10: limits.connections: ", "least is 1"),
-        ("agent.toml:11: limits.conections: ", "Did you mean `connections`?"),
-        ("agent.toml:12: limits.request-bytes: ", "3221225472"),
-        ("agent.toml:13: limits.put-message-bytes: ", "12X"),
-        ("agent.toml:14: limits.puts: ", "-1"),
-        ("agent.toml:15: limits.bytes-per-user: ", "endless"),
-        ("agent.toml:16: limits.stall: ", "least is 1s"),
+        (
+            "agent.toml:10: http.listen: ",
+            "\"localhost:9\": expected an IP address and a port, such as 127.0.0.1:8815",
+        ),
+        ("agent.toml:13: limits.connections: ", "least is 1"),
+        ("agent.toml:14: limits.conections: ", "Did you mean `connections`?"),
+        ("agent.toml:15: limits.request-bytes: ", "3221225472"),
+        ("agent.toml:16: limits.put-message-bytes: ", "12X"),
+        ("agent.toml:17: limits.puts: ", "-1"),
+        ("agent.toml:18: limits.streams: ", "99999999999: the least is 1, the most 1000000"),
+        ("agent.toml:19: limits.bytes-per-user: ", "endless"),
+        ("agent.toml:20: limits.stall: ", "least is 1s"),
     ];
     for (start, part) in expected {
         assert!(
@@ -161,4 +170,48 @@ fn options_come_before_the_file() {
     assert_eq!(Config::load(&args(&["--validate", "values"])).unwrap().validate, CommitCheck::Values);
     let [missing] = &Config::problems(&args(&[]))[..] else { panic!("one problem") };
     assert!(missing.to_string().contains("agent.toml:1: region: /a: No such file"), "{missing}");
+}
+
+#[test]
+fn usages_do_not_tell_what_the_environment_says() {
+    let named = Args::command().get_arguments().find(|option| option.get_env().is_some()).cloned();
+    assert_eq!(named.map(|option| option.get_id().to_string()), None);
+    let refused = Args::try_parse_from(["farrow-agent", "--listen", "foo"]).unwrap_err().to_string();
+    assert!(refused.contains("such as 127.0.0.1:8815"), "{refused}");
+}
+
+#[test]
+fn a_missing_region_is_told_with_where_it_was_looked_for() {
+    let (_, problems) = parse("validate = \"values\"\n");
+    let expected = "region: which one to serve is not said. Name it by --region PATH, $FARROW_REGION, or region = \"PATH\" in \
+                    agent.toml, which names none";
+    assert_eq!(problems, [expected]);
+    let problems = check::settings(&Config::default(), &Document::default());
+    let told = problems[0].to_string();
+    assert!(told.ends_with("a file (--config FILE; /etc/farrow/agent.toml is not there)"), "{told}");
+}
+
+#[test]
+fn places_that_are_not_for_an_agent_are_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let of = |state: &Path, socket: &Path| {
+        let text = format!("region = \"/dev/null\"\nstate-dir = {state:?}\nsocket = {socket:?}\n");
+        let (config, document, _) = Document::parse(Path::new("agent.toml"), &text);
+        check::paths(&config, &document).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let (state, socket) = (directory.path().join("state"), directory.path().join("agent.sock"));
+    assert_eq!(of(&state, &socket), [""; 0], "a directory for the state is made");
+    let shared = directory.path().join("shared");
+    std::fs::create_dir(&shared).unwrap();
+    std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    let problems = of(&shared, &directory.path().join("none/agent.sock"));
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems[0].starts_with("agent.toml:3: socket: ") && problems[0].contains("there is no directory"),
+        "{problems:?}"
+    );
+    assert!(
+        problems[1].starts_with("agent.toml:2: state-dir: ") && problems[1].contains("mode 1777"),
+        "{problems:?}"
+    );
 }

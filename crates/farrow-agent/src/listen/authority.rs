@@ -174,7 +174,7 @@ impl State {
     }
 }
 
-/// Where in a header block the next byte stands.
+/// The place in a header block where the next byte stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Block {
     /// At the first byte of a representation.
@@ -207,7 +207,7 @@ enum Block {
     Off,
 }
 
-/// What a string of a header is.
+/// The role of a string in a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     /// A name; `matched` bytes of it are those of [`AUTHORITY`], `None` once one was not.

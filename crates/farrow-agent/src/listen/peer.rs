@@ -1,10 +1,12 @@
-//! Who is at the other end of a connection.
+//! The peer of a connection.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::admission::network;
 use crate::caller::{CertificateNames, Identity, UnixUser};
 use crate::process::Process;
+use crate::user::User;
 
 /// The other end of a connection: what the kernel tells of it, and the certificate that it showed.
 #[derive(Debug, Clone)]
@@ -31,7 +33,21 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// What rules can know it by.
+    /// For whom its connection counts.
+    pub(crate) fn user(&self) -> User {
+        match self {
+            Self::Process { user, .. } | Self::Unnamed { user: Some(user) } => User::Unix(user.uid),
+            Self::Unnamed { user: None } => User::Anonymous,
+            Self::Remote { address, certificate } => {
+                let name = certificate.as_ref().and_then(|certificate| certificate.names.first());
+                name.map_or(User::Address(network(address.ip())), |name| {
+                    User::Certificate(name.as_str().into())
+                })
+            }
+        }
+    }
+
+    /// Returns what rules can know it by.
     pub(crate) fn identity(&self) -> Identity {
         match self {
             Self::Process { user, .. } => {

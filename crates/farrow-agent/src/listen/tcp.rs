@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::server::Connected;
 
 use super::Peer;
+use super::admission::Incoming;
 use super::tls::{Handshakes, Tls};
+use crate::user::User;
 
 /// One connection over TCP.
 pub(crate) struct TcpConnection {
@@ -22,6 +24,15 @@ pub(crate) struct TcpConnection {
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Incoming for TcpConnection {
+    /// Of HTTP/2's preface (RFC 9113, section 3.4).
+    const GREETING_BYTES: usize = 24;
+
+    fn user(&self) -> User {
+        self.peer.user()
+    }
+}
 
 impl Connected for TcpConnection {
     type ConnectInfo = Peer;

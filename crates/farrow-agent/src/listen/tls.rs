@@ -1,14 +1,14 @@
 //! TLS on the TCP listener: its certificate, who may show one, and handshakes.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use farrow_region::trust::{Guard, read_file};
 use tokio::net::TcpStream;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -18,15 +18,17 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig, version};
 use tokio_rustls::server::TlsStream;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::admission::network;
 use crate::caller::CertificateNames;
+use crate::places::{Places, Room};
 use crate::refusals;
-use crate::rights::read_file;
+use crate::user::User;
 
-/// How long a handshake may take.
+/// The time that a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Handshakes under way at a time. Beyond them the oldest is ended: an honest one takes milliseconds.
-const MAX_HANDSHAKES: usize = 128;
+/// Handshakes under way at a time, which networks share. The oldest gives way: an honest one takes milliseconds.
+const HANDSHAKES: Room = Room { total: 256, reserve: 0 };
 
 /// Bytes of the longest file of certificates or a key.
 const MAX_FILE: u64 = 1 << 20;
@@ -46,13 +48,13 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// What is needed to accept TLS; it can be replaced while connections are served.
+/// The configuration to accept TLS; it can be replaced while connections are served.
 pub(crate) struct Tls(RwLock<Loaded>);
 
 #[derive(Clone)]
 struct Loaded {
     config: Arc<ServerConfig>,
-    /// When the certificate expires, in seconds since the Unix epoch.
+    /// The expiry of the certificate, in seconds since the Unix epoch.
     not_after: i64,
 }
 
@@ -78,7 +80,7 @@ impl Tls {
         Ok(())
     }
 
-    /// When the certificate expires, in seconds since the Unix epoch.
+    /// The expiry of the certificate, in seconds since the Unix epoch.
     #[expect(dead_code, reason = "for the metrics")]
     pub(crate) fn not_after(&self) -> i64 {
         self.loaded().not_after
@@ -93,29 +95,32 @@ impl Tls {
 pub(crate) struct Handshakes {
     tls: Arc<Tls>,
     tasks: JoinSet<Option<Greeted>>,
-    /// The same, oldest first; some may be done.
-    oldest: VecDeque<AbortHandle>,
+    places: Arc<Places>,
 }
 
 impl Handshakes {
     /// None yet.
     pub(crate) fn new(tls: Arc<Tls>) -> Self {
-        Self { tls, tasks: JoinSet::new(), oldest: VecDeque::new() }
+        Self { tls, tasks: JoinSet::new(), places: Places::new(Duration::ZERO) }
     }
 
     /// Begins one.
     pub(crate) fn begin(&mut self, stream: TcpStream, address: SocketAddr) {
-        self.oldest.retain(|task| !task.is_finished());
-        if self.oldest.len() >= MAX_HANDSHAKES
-            && let Some(stuck) = self.oldest.pop_front()
-        {
-            stuck.abort();
+        let user = User::Address(network(address.ip()));
+        let entered = self.places.enter(&user, HANDSHAKES);
+        if !matches!(entered, Ok((_, false))) {
             refusals::report(|| {
-                tracing::info!(open = MAX_HANDSHAKES, "the oldest TLS handshake was cut off");
+                tracing::info!(%address, "TLS handshakes are cut off: as many of one network are under way as may be");
             });
         }
+        let Ok((place, _)) = entered else { return };
         let acceptor = TlsAcceptor::from(self.tls.loaded().config);
-        self.oldest.push_back(self.tasks.spawn(greet(acceptor, stream, address)));
+        self.tasks.spawn(async move {
+            tokio::select! {
+                greeted = greet(acceptor, stream, address) => greeted,
+                () = place.ousted() => None,
+            }
+        });
     }
 
     /// The next that is done. Not ready as well if none is under way.
@@ -196,7 +201,7 @@ fn load(files: &TlsFiles) -> Result<Loaded, Vec<String>> {
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let bytes = read_file(path, MAX_FILE, false)?;
+    let bytes = read_file(path, MAX_FILE, Guard::Rules).map_err(|problem| problem.to_string())?;
     let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(chain) if chain.is_empty() => Err(format!("{}: no PEM certificate in it", path.display())),
@@ -206,7 +211,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let bytes = read_file(path, MAX_FILE, true)?;
+    let bytes = read_file(path, MAX_FILE, Guard::Secret).map_err(|problem| problem.to_string())?;
     PrivateKeyDer::from_pem_slice(&bytes)
         .map_err(|error| format!("{}: no PEM private key without a password: {error}", path.display()))
 }
@@ -219,7 +224,7 @@ fn roots(path: &Path) -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-/// When the first certificate of a chain expires. One that is of no use now is taken with a warning: the unix socket
+/// The expiry of the first certificate of a chain. One that is of no use now is taken with a warning: the unix socket
 /// needs none.
 fn expiry(path: &Path, chain: &[CertificateDer<'_>]) -> Result<i64, String> {
     let parsed = chain.first().map(|certificate| X509Certificate::from_der(certificate));

@@ -7,42 +7,37 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
+use farrow_region::FileIdentity;
+use farrow_region::shell::operand;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::server::Connected;
 
+use super::admission::Incoming;
 use super::{AuthorityRepair, Peer};
 use crate::caller::UnixUser;
+use crate::lock_holder::until_the_dying_are_gone;
 use crate::process::Process;
+use crate::user::User;
 
 /// Bytes of a socket's path that Linux takes (sockaddr_un, without its final NUL).
 const MAX_SOCKET_PATH: usize = 107;
 
-/// The file of a bound unix socket; it is removed when this is dropped.
+/// The file of a bound unix socket; it is removed when this is dropped, unless another is there by then.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    identity: FileIdentity,
+}
 
 impl SocketFile {
-    /// Binds a unix socket at `path`, making its directory if need be. A socket that a dead agent left behind is
-    /// replaced; one that answers is not.
+    /// Binds a unix socket at `path`, in a directory that is there. A socket that a dead agent left behind is replaced; one
+    /// that answers is not.
     pub(crate) fn bind(path: &Path) -> anyhow::Result<(Self, UnixListener)> {
-        let len = path.as_os_str().len();
-        if len > MAX_SOCKET_PATH {
-            bail!(
-                "socket {}: the path has {len} bytes, a unix socket takes {MAX_SOCKET_PATH}: choose a shorter one",
-                path.display()
-            );
-        }
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory)
-                .with_context(|| format!("socket {}: make its directory", path.display()))?;
-        }
-        if let Ok(found) = std::fs::symlink_metadata(path) {
-            if !found.file_type().is_socket() {
-                bail!("socket {}: something that is no socket is there: choose another path", path.display());
-            }
-            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        check_place(path).map_err(|problem| anyhow!("socket {problem}"))?;
+        if path.symlink_metadata().is_ok() {
+            if !until_the_dying_are_gone(|| server(path)) {
                 bail!(
                     "socket {}: another agent serves there: stop it, or choose another path with --socket",
                     path.display()
@@ -54,21 +49,69 @@ impl SocketFile {
         }
         let listener =
             UnixListener::bind(path).with_context(|| format!("socket {}: bind", path.display()))?;
-        Ok((Self(path.to_owned()), listener))
+        let identity =
+            FileIdentity::at(path).with_context(|| format!("socket {}: look at it", path.display()))?;
+        Ok((Self { path: path.to_owned(), identity }, listener))
     }
 
-    /// Where the socket is.
+    /// Returns where the socket is.
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.0) {
-            tracing::warn!(socket = %self.0.display(), %error, "the socket could not be removed");
+        let Self { path, identity } = self;
+        let removed = FileIdentity::at(path).and_then(|found| match found == *identity {
+            true => std::fs::remove_file(&*path),
+            false => Err(std::io::Error::other("another agent's is there by now")),
+        });
+        if let Err(error) = removed {
+            tracing::warn!(socket = %path.display(), %error, "the socket was not removed");
         }
     }
+}
+
+/// Returns what is wrong with `path` as the place of a socket.
+pub(crate) fn check_place(path: &Path) -> Result<(), String> {
+    let (place, len) = (path.display(), path.as_os_str().len());
+    if len > MAX_SOCKET_PATH {
+        return Err(format!(
+            "{place}: the path has {len} bytes, a unix socket takes {MAX_SOCKET_PATH}: choose a shorter one"
+        ));
+    }
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if let Some(directory) = directory {
+        match directory.metadata() {
+            Ok(found) if found.is_dir() => {}
+            Ok(_) => {
+                return Err(format!("{place}: {} is no directory: choose another path", directory.display()));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(format!(
+                    "{place}: there is no directory {}: make it (`install -d {}`), or choose another path",
+                    directory.display(),
+                    operand(directory.display())
+                ));
+            }
+            Err(error) => return Err(format!("{}: {error}", directory.display())),
+        }
+    }
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => {
+            Err(format!("{place}: something that is no socket is there: choose another path"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The process that serves on the socket at `path`; 0 if it is not known which, `None` if none does.
+fn server(path: &Path) -> Option<u32> {
+    let stream = std::os::unix::net::UnixStream::connect(path).ok()?;
+    // Whoever listens is the peer of who connects.
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok();
+    Some(peer.and_then(|peer| u32::try_from(peer.pid.as_raw_nonzero().get()).ok()).unwrap_or(0))
 }
 
 /// The name of the map socket beside the agent's socket at `path`.
@@ -90,7 +133,7 @@ impl UnixConnection {
     }
 }
 
-/// Who connected to a unix socket. Its user and groups stay what they were when this was asked.
+/// Finds who connected to a unix socket. Its user and groups stay what they were when this was asked.
 pub(crate) fn peer_of(stream: &UnixStream) -> Peer {
     let Ok(credentials) = stream.peer_cred() else { return Peer::Unnamed { user: None } };
     let (uid, gid) = (credentials.uid(), credentials.gid());
@@ -105,6 +148,15 @@ pub(crate) fn peer_of(stream: &UnixStream) -> Peer {
             Peer::Process { process: Arc::new(process), user: Arc::new(UnixUser { uid, gid, groups }) }
         }
         None => Peer::Unnamed { user: Some(Arc::new(UnixUser { uid, gid, groups: Vec::new() })) },
+    }
+}
+
+impl Incoming for UnixConnection {
+    /// Of HTTP/2's preface (RFC 9113, section 3.4).
+    const GREETING_BYTES: usize = 24;
+
+    fn user(&self) -> User {
+        self.peer.user()
     }
 }
 

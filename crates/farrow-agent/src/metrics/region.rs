@@ -1,4 +1,4 @@
-//! What region and leases say at the time of a scrape.
+//! Metrics of region and leases, read at the time of a scrape.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::health::Health;
 use crate::leases::Leases;
 use crate::region::Region;
 
-/// Where an age belongs: the first whose limit it is below.
+/// The place where an age belongs: the first whose limit it is below.
 const AGES: [(&str, Duration); 4] = [
     ("1m", Duration::from_secs(60)),
     ("1h", Duration::from_secs(60 * 60)),
@@ -36,6 +36,8 @@ impl Collector for RegionFigures {
         out.gauge("serving", "1 if requests are served", None, u64::from(self.health.why_not().is_none()))?;
         out.gauge("frames", "Frames with at least one version", None, usage.frames)?;
         out.gauge("versions", "Versions of all frames", None, usage.versions)?;
+        let damaged = self.region.damaged_segments() as u64;
+        out.gauge("segments_damaged", "Published segments found to be changed since", None, damaged)?;
         let states =
             [("used", usage.used), ("held", usage.held), ("reserved", usage.reserved), ("free", usage.free)];
         let help = "Bytes of pool files: of versions, of dropped ones that wait, of reservations, free";
@@ -50,14 +52,15 @@ impl Collector for RegionFigures {
             by_age(self.leases.reservation_ages()),
         )?;
         out.gauge("catalog", "Bytes of a half of the catalog", Some(&Unit::Bytes), usage.catalog_bytes)?;
-        let committed = usage.catalog_committed;
-        out.gauge("catalog_committed", "Bytes of it that are in use", Some(&Unit::Bytes), committed)?;
+        let (committed, live) = (usage.catalog_committed, usage.catalog_live);
+        out.gauge("catalog_committed", "Bytes of it that are written", Some(&Unit::Bytes), committed)?;
+        out.gauge("catalog_live", "Bytes of it that compaction leaves", Some(&Unit::Bytes), live)?;
         out.gauge("log_entries", "Entries of the famfs log", None, usage.log_entries)?;
         out.gauge("log_capacity_entries", "Entries that the famfs log can hold", None, usage.log_capacity)
     }
 }
 
-/// How many of `ages` are in each class.
+/// Returns how many of `ages` are in each class.
 fn by_age(ages: Vec<Duration>) -> [(&'static str, u64); 4] {
     let mut counts = AGES.map(|(name, _)| (name, 0));
     for age in ages {

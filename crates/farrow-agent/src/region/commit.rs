@@ -1,4 +1,4 @@
-//! What becomes of a reservation that was written: a segment of a version.
+//! Commits: a written reservation becomes a segment of a version.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,21 +6,15 @@ use std::time::Instant;
 use arrow_buffer::Buffer;
 use arrow_schema::{Schema, SchemaRef};
 use farrow_ipc::Layout;
-use farrow_store::{FrameName, NewSegment, NewVersion, Reservation, StoreError, Validation, Version};
+use farrow_store::{
+    CommitOptions, FrameName, NewSegment, NewVersion, Reservation, StoreError, Validation, Version,
+};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 
 use super::{CommitCheck, Region, micros_since_epoch};
+use crate::awaited::Awaited;
 use crate::error::AgentError;
-
-/// What a new version is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Onto {
-    /// The new rows alone.
-    Nothing,
-    /// The latest version's rows, and the new ones behind them.
-    Latest,
-}
 
 /// An Arrow file that lies in its reservation and was checked there.
 pub(super) struct Written {
@@ -29,7 +23,7 @@ pub(super) struct Written {
     schema_fingerprint: u64,
 }
 
-/// What publishing has done so far.
+/// The counters of commits.
 #[derive(Debug)]
 pub(crate) struct Commits {
     /// Bytes of versions.
@@ -40,25 +34,32 @@ pub(crate) struct Commits {
 
 impl Region {
     /// Checks what a writer left in its reservations, as many bytes in each as it says, and publishes it as the next
-    /// version of `name`.
+    /// version of `name`, unless its caller goes away before that.
     pub(crate) fn commit(
         &self,
         reservations: &[(Reservation, u64)],
         name: FrameName,
-        onto: Onto,
+        options: CommitOptions,
+        caller: &Awaited,
     ) -> Result<Arc<Version>, AgentError> {
+        // To look at all that was written takes longer.
+        self.store().check_latest(&name, options.if_version)?;
         let mut written: Vec<Written> = Vec::with_capacity(reservations.len());
         for (segment, (reservation, len)) in reservations.iter().enumerate() {
-            let next = self.check_written(reservation, *len, Trusted::Nobody)?;
+            let next = self.check_written(reservation, *len, Trusted::Nobody(caller))?;
             if let Some(first) = written.first()
                 && first.schema_fingerprint != next.schema_fingerprint
             {
-                let difference = difference(&first.schema, &next.schema, ["in the first", "in this one"]);
+                let difference = farrow_ipc::schema_difference(&first.schema, &next.schema);
+                let difference = difference.map_or_else(encoded, |difference| difference.to_string());
                 return Err(AgentError::MixedSchemas { segment, difference });
             }
             written.push(next);
         }
-        self.publish(name, written, onto)
+        if !caller.still() {
+            return Err(AgentError::Abandoned);
+        }
+        self.publish(name, written, options)
     }
 
     /// Publishes what lies in one or more reservations of one owner as one version.
@@ -66,7 +67,7 @@ impl Region {
         &self,
         name: FrameName,
         written: Vec<Written>,
-        onto: Onto,
+        options: CommitOptions,
     ) -> Result<Arc<Version>, AgentError> {
         // All are of one schema; without any there is no version.
         let schema = written.first().map(|written| written.schema.clone());
@@ -77,11 +78,7 @@ impl Region {
             segments: written.into_iter().map(|written| written.segment).collect(),
         };
         let bytes = version.segments.iter().map(|segment| segment.len).sum();
-        let published = match onto {
-            Onto::Nothing => self.store().commit(version),
-            Onto::Latest => self.store().append(version),
-        };
-        let version = published.map_err(|error| match (error, schema) {
+        let version = self.store().commit_as(version, options).map_err(|error| match (error, schema) {
             (StoreError::SchemaMismatch { name, latest, .. }, Some(schema)) => {
                 self.other_schema(&name, latest, &schema)
             }
@@ -96,11 +93,12 @@ impl Region {
         &self,
         name: &FrameName,
         schema: &Schema,
-        onto: Onto,
+        options: CommitOptions,
     ) -> Result<(), AgentError> {
         self.store().not_foreign(name)?;
+        self.store().check_latest(name, options.if_version)?;
         match self.store().get(name, None) {
-            Ok(latest) if onto == Onto::Latest => {
+            Ok(latest) if options.append => {
                 if latest.schema_fingerprint == farrow_ipc::schema_fingerprint(schema) {
                     Ok(())
                 } else {
@@ -111,12 +109,25 @@ impl Region {
         }
     }
 
+    /// The schema of the latest version of a frame, if there is one.
+    pub(crate) fn latest_schema(&self, name: &FrameName) -> Result<Option<SchemaRef>, AgentError> {
+        match self.hold(name, None) {
+            Ok(latest) => self.schema(&latest).map(Some),
+            Err(AgentError::Store(StoreError::FrameNotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Says of a version's schema how it differs from another.
     fn other_schema(&self, name: &FrameName, number: u64, found: &Schema) -> AgentError {
         let there = self.hold(name, Some(number)).and_then(|version| self.schema(&version));
         let difference = match there {
-            Ok(there) => format!(": {}", difference(&there, found, ["there", "in what is appended"])),
-            Err(error) => format!(", which cannot be read now ({error})"),
+            Ok(there) => {
+                let by_name = farrow_ipc::fits_by_name(&there, found).is_ok();
+                let difference = farrow_ipc::schema_difference(&there, found);
+                difference.map_or_else(encoded, |difference| difference.with_advice(by_name))
+            }
+            Err(error) => format!("it cannot be read now ({error})"),
         };
         AgentError::OtherSchema { name: name.clone(), version: number, difference }
     }
@@ -125,29 +136,26 @@ impl Region {
         &self,
         reservation: &Reservation,
         len: u64,
-        values: Trusted,
+        values: Trusted<'_>,
     ) -> Result<Written, AgentError> {
         if len > reservation.len {
             return Err(AgentError::LongerThanReserved { len, reserved: reservation.len });
         }
         let start = Instant::now();
         let memory = self.memory(&reservation.extents, len)?;
-        memory.expect_footer()?;
-        let bytes = memory.bytes()?;
-        let layout = memory.read(|| Ok(Layout::verify(&bytes)?))?;
+        let layout = Layout::verify_copy(&memory)?;
         let (validation, checksums) = match (self.check, values) {
-            (CommitCheck::Structure, Trusted::Nobody) => (Validation::Structure, Vec::new()),
+            (CommitCheck::Structure, Trusted::Nobody(_)) => (Validation::Structure, Vec::new()),
             (CommitCheck::Structure, Trusted::Agent) => (Validation::Values, Vec::new()),
             (CommitCheck::Values, values) => {
                 memory.expect_all()?;
-                let checksums = memory.read(|| {
-                    // A second pass: together with the validation of each batch it takes as long.
-                    let checksums = layout.checksums(&bytes)?;
-                    if values == Trusted::Nobody {
-                        layout.validate_values(Buffer::from(bytes))?;
-                    }
-                    Ok(checksums)
-                })?;
+                // A second pass: together with the validation of each batch it takes as long. Before the validation,
+                // so that bytes that are changed behind it are not those recorded.
+                let checksums = layout.checksums(&memory)?;
+                if let Trusted::Nobody(caller) = values {
+                    let bytes = Buffer::from(memory.bytes()?);
+                    memory.read(|| Ok(layout.validate_values_while(bytes, || caller.still())?))?;
+                }
                 (Validation::Values, checksums)
             }
         };
@@ -167,30 +175,17 @@ impl Region {
 }
 
 /// Whose values need no validation where they lie.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trusted {
-    /// A process wrote into the reservation.
-    Nobody,
+#[derive(Clone, Copy)]
+pub(super) enum Trusted<'a> {
+    /// A process wrote into the reservation. Its values are validated as long as the caller waits for that.
+    Nobody(&'a Awaited),
     /// The agent itself wrote arrays that it had validated, and nobody else was told where.
     Agent,
 }
 
-/// The first difference between two schemas.
-fn difference(there: &Schema, found: &Schema, [where_there, where_found]: [&str; 2]) -> String {
-    let columns = there.fields().iter().zip(found.fields());
-    if let Some((index, (there, found))) = columns.enumerate().find(|(_, (there, found))| there != found) {
-        return format!("column {index} is `{there}` {where_there} and `{found}` {where_found}");
-    }
-    let (columns, more) = (there.fields().len(), found.fields().len());
-    if columns != more {
-        return format!("{columns} columns {where_there} and {more} {where_found}");
-    }
-    let mut keys: Vec<_> = there.metadata().keys().chain(found.metadata().keys()).collect();
-    keys.sort_unstable();
-    match keys.into_iter().find(|&key| there.metadata().get(key) != found.metadata().get(key)) {
-        Some(key) => format!("the metadata `{key}` of the schemas differs"),
-        None => "its fields are encoded differently".to_owned(),
-    }
+/// Returns what is said where nothing else differs.
+fn encoded() -> String {
+    "its fields are encoded differently".to_owned()
 }
 
 impl Default for Commits {

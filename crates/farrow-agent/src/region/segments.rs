@@ -7,25 +7,27 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use farrow_ipc::Plan;
 use farrow_region::{Media, RegionError};
-use farrow_store::{FrameName, Owner, Quota, Store, Version};
+use farrow_store::{CommitOptions, FrameName, Owner, Quota, Store, StoreError, Version};
 
 use super::Region;
-use super::commit::{Onto, Trusted, Written};
+use super::commit::{Trusted, Written};
+use crate::caller::Writer;
 use crate::error::AgentError;
 
 /// Bytes of messages of which a segment is made, about. Batches that are smaller are joined up to as much.
 const SEGMENT_BYTES: u64 = 64 << 20;
 
 /// Heap that arrays take beside their buffers, for each byte of their message's metadata: at most about so much.
-const HEAP_PER_METADATA: u64 = 8;
+pub(crate) const HEAP_PER_METADATA: u64 = 8;
 
 /// A version that is being written. Dropped before it is published it leaves nothing.
 pub(crate) struct Segments {
     region: Arc<Region>,
     owner: Owner,
     quota: Quota,
+    writer: Option<Writer>,
     name: FrameName,
-    onto: Onto,
+    options: CommitOptions,
     schema: SchemaRef,
     gathered: Vec<RecordBatch>,
     /// Bytes that the gathered batches keep in memory, about.
@@ -34,17 +36,18 @@ pub(crate) struct Segments {
 }
 
 impl Segments {
-    /// A version of `name`, written as an owner, who may have so much. Refused at once if no commit would take it.
+    /// A version of `name`, written as an owner, who may have so much, for somebody. Refused at once if no commit would
+    /// take it.
     pub(crate) fn new(
         region: Arc<Region>,
-        (owner, quota): (Owner, Quota),
+        (owner, quota, writer): (Owner, Quota, Option<Writer>),
         name: FrameName,
-        onto: Onto,
+        options: CommitOptions,
         schema: SchemaRef,
     ) -> Result<Self, AgentError> {
-        region.check_target(&name, &schema, onto)?;
+        region.check_target(&name, &schema, options)?;
         let (gathered, written) = (Vec::new(), Vec::new());
-        Ok(Self { region, owner, quota, name, onto, schema, gathered, gathered_bytes: 0, written })
+        Ok(Self { region, owner, quota, writer, name, options, schema, gathered, gathered_bytes: 0, written })
     }
 
     /// Adds the batch that a message of so many bytes was, or none if it was a dictionary: the batches before and after
@@ -60,6 +63,16 @@ impl Segments {
         if self.gathered_bytes >= SEGMENT_BYTES && !self.gathered.is_empty() { self.write() } else { Ok(()) }
     }
 
+    /// True if batches wait to be written.
+    pub(crate) fn gathers(&self) -> bool {
+        !self.gathered.is_empty()
+    }
+
+    /// Writes what was gathered, however little it is.
+    pub(crate) fn flush(&mut self) -> Result<(), AgentError> {
+        if self.gathers() { self.write() } else { Ok(()) }
+    }
+
     /// Publishes everything as one version.
     pub(crate) fn publish(mut self) -> Result<Arc<Version>, AgentError> {
         // A version has at least one segment, which may be without rows.
@@ -67,26 +80,37 @@ impl Segments {
             self.write()?;
         }
         let (reserved, written): (Vec<_>, Vec<_>) = self.written.into_iter().unzip();
-        let version = self.region.publish(self.name, written, self.onto)?;
+        let count = written.len();
+        let version = self.region.publish(self.name, written, self.options)?;
         reserved.into_iter().for_each(Reserved::committed);
+        for segment in version.segments.iter().rev().take(count) {
+            // Each of their bytes was written, and the rest of the last page zeroed.
+            self.region.residue.give(&segment.extents, self.writer.as_ref());
+        }
         Ok(version)
     }
 
-    /// Makes a segment of what was gathered.
+    /// Makes a segment of what was gathered, or several where one cannot have all its dictionaries.
     fn write(&mut self) -> Result<(), AgentError> {
         self.gathered_bytes = 0;
         let gathered = std::mem::take(&mut self.gathered);
-        let batches = farrow_ipc::prepare(&self.schema, gathered, SEGMENT_BYTES)?;
+        let segments = farrow_ipc::prepare_segments(&self.schema, &gathered, SEGMENT_BYTES)?;
+        drop(gathered);
+        segments.into_iter().try_for_each(|batches| self.write_segment(&batches))
+    }
+
+    fn write_segment(&mut self, batches: &[RecordBatch]) -> Result<(), AgentError> {
         if batches.is_empty() && !self.written.is_empty() {
             return Ok(());
         }
-        let plan = Plan::new(&self.schema, &batches)?;
+        let plan = Plan::new(&self.schema, batches)?;
         let store = self.region.store();
         let reservation = store.reserve_within(self.owner, plan.len, &self.quota)?;
-        let reserved = Reserved { store: store.clone(), id: reservation.id, committed: false };
+        let reserved = Reserved::new(store.clone(), reservation.id);
+        self.region.residue.overwrite(&reservation.extents, self.writer.as_ref());
         let ranges = store.media_ranges(&reservation.extents)?;
         let mut out = RangesWriter { media: &**store.media(), ranges, failed: None };
-        let written = farrow_ipc::write(&self.schema, &batches, &mut out);
+        let written = farrow_ipc::write(&self.schema, batches, &mut out);
         if let Some(error) = out.failed {
             return Err(error.into());
         }
@@ -97,25 +121,33 @@ impl Segments {
     }
 }
 
-/// Extents that the agent writes; they are given back unless they are committed.
-struct Reserved {
+/// Extents that are the agent's own; they are given back unless they are committed, or handed over.
+pub(super) struct Reserved {
     store: Arc<Store>,
     id: u64,
     committed: bool,
 }
 
 impl Reserved {
-    fn committed(mut self) {
+    pub(super) fn new(store: Arc<Store>, id: u64) -> Self {
+        Self { store, id, committed: false }
+    }
+
+    pub(super) fn committed(mut self) {
         self.committed = true;
     }
 }
 
 impl Drop for Reserved {
     fn drop(&mut self) {
-        if !self.committed
-            && let Err(error) = self.store.abort(self.id)
-        {
-            tracing::warn!(reservation = self.id, %error, "it stays reserved until the agent starts again");
+        if self.committed {
+            return;
+        }
+        match self.store.abort(self.id) {
+            Ok(()) | Err(StoreError::NoReservation { .. }) => {}
+            Err(error) => {
+                tracing::warn!(reservation = self.id, %error, "it stays reserved until the agent starts again");
+            }
         }
     }
 }
@@ -123,9 +155,9 @@ impl Drop for Reserved {
 /// Writes to ranges of the medium, one behind the other.
 struct RangesWriter<'a> {
     media: &'a dyn Media,
-    /// What is left, the next one first: offset and length.
+    /// The ranges that are left, the next one first: offset and length.
     ranges: Vec<(u64, u64)>,
-    /// What the medium said, if it failed.
+    /// The medium's error, if it failed.
     failed: Option<RegionError>,
 }
 

@@ -133,9 +133,10 @@ fn a_token_is_known_by_its_whole_value() {
     }
 
     for (text, mode, problem) in [
-        ("0123456789abcdef", 0o644, "its mode 644 lets every user of this host at it"),
-        ("short", 0o600, "5 bytes: expected one line of at least 16"),
-        ("two lines of a token\nare not one", 0o600, "expected one line"),
+        ("0123456789abcdef", 0o644, "its mode 0644 lets every user of this host at it"),
+        ("short", 0o600, "5 bytes: a token is one word of at least 16"),
+        ("two-lines-of-a-token\nare-not-one", 0o600, "byte 21 of 32 is the end of a line"),
+        ("a token of words", 0o600, "byte 2 of 16 is a space"),
         (&*"x".repeat(5000), 0o600, "longer than 4096 bytes"),
     ] {
         write(&file, text, mode);

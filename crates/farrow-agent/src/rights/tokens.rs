@@ -1,11 +1,10 @@
 //! Tokens: secrets that name their bearer.
 
 use std::fmt;
-use std::io::Read as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use farrow_region::trust::{Guard, read_file};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -20,7 +19,7 @@ const MAX_FILE: u64 = 4096;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenEntry {
-    /// What rules call its bearer: `token:NAME`.
+    /// The name of its bearer in rules: `token:NAME`.
     #[serde(default)]
     pub name: String,
     /// The file that holds the token, on one line. Others than its owner and group must not be able to read it.
@@ -77,7 +76,7 @@ impl Tokens {
         Self(tokens)
     }
 
-    /// Whether there is a token of that name.
+    /// True if there is a token of that name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.0.iter().any(|token| *token.name == *name)
     }
@@ -100,46 +99,26 @@ fn hash(token: &[u8]) -> [u8; 32] {
 }
 
 fn from_file(path: &Path) -> Result<[u8; 32], String> {
-    let text = read_file(path, MAX_FILE, true)?;
+    let text = read_file(path, MAX_FILE, Guard::Secret).map_err(|problem| problem.to_string())?;
     let token = text.trim_ascii();
-    if token.len() < MIN_TOKEN || token.iter().any(|byte| !byte.is_ascii_graphic()) {
-        return Err(format!(
-            "{}: {} bytes: expected one line of at least {MIN_TOKEN} printable characters. \
-             Try: openssl rand -hex 32",
-            path.display(),
-            token.len()
-        ));
+    let wrong = |what: String| {
+        let place = path.display();
+        format!(
+            "{place}: {what}: a token is one word of at least {MIN_TOKEN} ASCII characters. Try: `openssl rand -hex 32`"
+        )
+    };
+    if let Some(odd) = token.iter().position(|byte| !byte.is_ascii_graphic()) {
+        let what = match token[odd] {
+            b' ' | b'\t' => "a space",
+            b'\n' | b'\r' => "the end of a line",
+            _ => "no printable ASCII character",
+        };
+        return Err(wrong(format!("byte {} of {} is {what}", odd + 1, token.len())));
+    }
+    if token.len() < MIN_TOKEN {
+        return Err(wrong(format!("{} bytes", token.len())));
     }
     Ok(hash(token))
-}
-
-/// The content of a file of at most `limit` bytes; where it is `secret`, nobody but its owner and group may read it.
-///
-/// # Errors
-/// What is wrong with it, for people.
-pub(crate) fn read_file(path: &Path, limit: u64, secret: bool) -> Result<Vec<u8>, String> {
-    let problem = |error: std::io::Error| format!("{}: {error}", path.display());
-    // Not to wait at a named pipe for who writes it.
-    let nonblock = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(problem)?;
-    let found = file.metadata().map_err(problem)?;
-    if !found.is_file() {
-        return Err(format!("{}: no regular file", path.display()));
-    }
-    let mode = found.permissions().mode() & 0o777;
-    if secret && mode & 0o007 != 0 {
-        return Err(format!(
-            "{}: its mode {mode:03o} lets every user of this host at it. Try: chmod o= {}",
-            path.display(),
-            path.display()
-        ));
-    }
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(problem)?;
-    if bytes.len() as u64 > limit {
-        return Err(format!("{}: longer than {limit} bytes", path.display()));
-    }
-    Ok(bytes)
 }
 
 fn from_hex(digits: &str) -> Result<[u8; 32], String> {

@@ -1,13 +1,11 @@
 //! DoAction.
 
-use std::num::NonZeroU64;
-
 use arrow_flight::{Action as Call, Result as ActionResult};
 use bytes::Bytes;
 use farrow_proto::{ANNOUNCE_VALUE, Action, v1};
-use farrow_store::{Dropped, FrameName, FrameRef, Listed};
+use farrow_store::{Dropped, FrameName, FrameRef, Listed, Prefix};
 use prost::Message;
-use tonic::Request;
+use tonic::{Request, Response};
 
 use super::{Answers, Service, names, process};
 use crate::caller::{Allowed, Caller};
@@ -16,7 +14,7 @@ use crate::leases::LeaseView;
 use crate::region::micros_since_epoch;
 use crate::rights::Right;
 
-/// Frames in one answer to `farrow.List`; more are asked for page by page.
+/// Results in one answer to `farrow.List` or `farrow.Versions`; more are asked for page by page.
 const LIST_LIMIT: usize = 10_000;
 
 impl Service {
@@ -25,13 +23,14 @@ impl Service {
         action: Action,
         caller: &Caller,
         request: Request<Call>,
-    ) -> Result<Answers<ActionResult>, AgentError> {
+    ) -> Result<Response<Answers<ActionResult>>, AgentError> {
         let process = process(&request, action.as_str());
         let body = request.into_inner().body;
         let results = match action {
             Action::Reserve => {
                 let (process, request) = (process?, decode(action, &body)?);
-                vec![encode(&self.reserve(caller, process, request).await?)]
+                let (reservation, untold) = self.reserve(caller, process, request).await?;
+                return Ok(Response::new(untold.with(vec![Ok(encode(&reservation))])));
             }
             Action::Commit => {
                 let (process, request) = (process?, decode(action, &body)?);
@@ -44,7 +43,7 @@ impl Service {
             }
             Action::Release => {
                 let (process, request) = (process?, decode::<v1::ReleaseRequest>(action, &body)?);
-                let released = self.release(&process, request.leases).await?;
+                let released = self.release(&process, request).await?;
                 vec![encode(&v1::ReleaseResult { released })]
             }
             Action::Drop => {
@@ -52,19 +51,16 @@ impl Service {
                 vec![encode(&self.blocking(move |service| service.drop(target)).await?)]
             }
             Action::Retain => {
-                let request: v1::RetainRequest = decode(action, &body)?;
-                // It removes versions, now and with later commits.
-                let name = caller.allow(Right::Drop, FrameName::parse(&request.name)?)?;
-                let last = NonZeroU64::new(request.last);
-                let retain = move |service: &Self| Ok(service.region.store().retain(&name, last)?);
-                vec![encode(&drop_result(self.blocking(retain).await?))]
+                let dropped = self.retain(caller, decode(action, &body)?).await?;
+                vec![encode(&drop_result(dropped))]
             }
+            Action::Retentions => return self.retentions(caller, decode(action, &body)?),
             Action::Expire => {
                 let request: v1::ExpireRequest = decode(action, &body)?;
                 let age = i64::try_from(request.older_than_micros).unwrap_or(i64::MAX);
                 let until = micros_since_epoch().saturating_sub(age);
                 let v1::ExpireRequest { prefix, latest, .. } = request;
-                let prefix = caller.allow_all(Right::Drop, prefix)?;
+                let prefix = caller.allow_all(Right::Drop, Prefix::pattern(&prefix)?)?;
                 let expire =
                     move |service: &Self| Ok(service.region.store().expire(&prefix, until, latest)?);
                 vec![encode(&drop_result(self.blocking(expire).await?))]
@@ -72,16 +68,17 @@ impl Service {
             Action::List => {
                 let request: v1::ListRequest = decode(action, &body)?;
                 let after = names::after(&request.after)?;
-                let limit = match usize::try_from(request.limit) {
-                    Ok(limit @ 1..=LIST_LIMIT) => limit,
-                    _ => LIST_LIMIT,
-                };
-                let page = self.readable(caller, &request.prefix, after.as_ref(), limit)?;
-                let infos = page.iter().map(|listed| match listed {
-                    Listed::Version(version) => self.region.frame_info(version),
-                    Listed::Foreign(file) => self.region.foreign_info(file, None),
+                let region = self.region.clone();
+                let prefix = Prefix::pattern(&request.prefix)?;
+                let listed = self.all_readable(caller.clone(), prefix, after);
+                let listed = listed.take(page_limit(request.limit));
+                let infos = listed.map(move |listed| {
+                    Ok(encode(&match listed? {
+                        Listed::Version(version) => region.frame_info(&version),
+                        Listed::Foreign(file) => region.foreign_info(&file, None),
+                    }))
                 });
-                infos.map(|info| encode(&info)).collect()
+                return self.pump(caller.user(), infos);
             }
             Action::Stat => {
                 let request: v1::StatRequest = decode(action, &body)?;
@@ -89,18 +86,20 @@ impl Service {
                 let FrameRef { name, version } = frame.into_inner();
                 let version = version.or(names::version(request.version));
                 match self.region.store().foreign(&name, version)? {
-                    Some(file) => vec![encode(&self.foreign_stat(file).await?)],
+                    Some(file) => vec![encode(&self.foreign_stat(&caller.user(), file).await?)],
                     None => vec![encode(&self.region.frame_info(&*self.region.store().get(&name, version)?))],
                 }
             }
+            Action::Versions => return self.versions(caller, decode(action, &body)?).await,
             // Its results come one by one.
             Action::Verify => {
                 let request: v1::VerifyRequest = decode(action, &body)?;
-                return self.verify(caller.allow(Right::Read, FrameRef::parse(&request.name)?)?);
+                let frame = caller.allow(Right::Read, FrameRef::parse(&request.name)?)?;
+                return self.verify(caller.user(), frame).map(Response::new);
             }
             Action::Grow => {
                 let v1::GrowRequest { len } = decode(action, &body)?;
-                caller.allow_all(Right::Admin, String::new())?;
+                caller.allow_all(Right::Admin, Prefix::all())?;
                 let grow = move |service: &Self| service.region.grow((len > 0).then_some(len));
                 let pool = self.blocking(grow).await?;
                 vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
@@ -112,15 +111,15 @@ impl Service {
             Action::Map => {
                 let (process, request) = (process?, decode(action, &body)?);
                 let (mapped, untold) = self.map_each(caller, &process, &request).await?;
-                untold.told();
-                mapped.results.iter().map(encode).collect()
+                let maps = mapped.results.iter().map(|map| Ok(encode(map))).collect();
+                return Ok(Response::new(untold.with(maps)));
             }
             Action::RenewFlightEndpoint => {
                 vec![encode(&self.renew(caller, process, decode(action, &body)?)?)]
             }
             Action::CancelFlightInfo => vec![encode(&self.cancel(process, decode(action, &body)?).await?)],
         };
-        Ok(Box::pin(futures::stream::iter(results.into_iter().map(Ok))))
+        Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
     }
 
     fn drop(&self, target: Target) -> Result<v1::DropResult, AgentError> {
@@ -146,10 +145,8 @@ impl Service {
 
     /// Leases of the caller's own user, and those on frames that the caller administers.
     fn lease_infos(&self, caller: &Caller) -> Vec<ActionResult> {
-        let seen = |lease: &LeaseView| {
-            caller.uid() == Some(lease.uid) || caller.may(Right::Admin, &lease.version.name)
-        };
-        let infos = self.leases.list().into_iter().filter(seen).map(|lease| {
+        let seen = self.leases.list().into_iter().filter(|lease| may_see(caller, lease));
+        let infos = seen.map(|lease| {
             encode(&v1::LeaseInfo {
                 lease: lease.id,
                 pid: lease.process.pid,
@@ -158,16 +155,30 @@ impl Service {
                 version: lease.version.number,
                 bytes: lease.version.bytes,
                 age_millis: u64::try_from(lease.granted.elapsed().as_millis()).unwrap_or(u64::MAX),
+                inherited: lease.inherited,
             })
         });
         infos.collect()
     }
 }
 
+/// True if the caller may know of a lease.
+pub(super) fn may_see(caller: &Caller, lease: &LeaseView) -> bool {
+    caller.uid() == Some(lease.uid) || caller.may(Right::Admin, &lease.version.name)
+}
+
+/// How many results a request for a page gets at most.
+pub(super) fn page_limit(asked: u32) -> usize {
+    match usize::try_from(asked) {
+        Ok(limit @ 1..=LIST_LIMIT) => limit,
+        _ => LIST_LIMIT,
+    }
+}
+
 /// What is to be dropped.
 enum Target {
     Frame(Allowed<FrameName>, Option<u64>),
-    Prefix(Allowed<String>),
+    Prefix(Allowed<Prefix>),
 }
 
 impl Target {
@@ -179,7 +190,7 @@ impl Target {
                 Ok(Self::Frame(name, names::version(version)))
             }
             v1::DropRequest { name, version: 0, prefix } if name.is_empty() => {
-                Ok(Self::Prefix(caller.allow_all(Right::Drop, prefix)?))
+                Ok(Self::Prefix(caller.allow_all(Right::Drop, Prefix::pattern(&prefix)?)?))
             }
             v1::DropRequest { name, prefix, .. } => Err(AgentError::NameAndPrefix { name, prefix }),
         }

@@ -6,6 +6,8 @@ use arrow_flight::{
     CancelFlightInfoRequest, CancelFlightInfoResult, CancelStatus, FlightEndpoint, RenewFlightEndpointRequest,
 };
 
+use farrow_proto::v1;
+
 use super::Service;
 use crate::caller::Caller;
 use crate::error::AgentError;
@@ -51,7 +53,8 @@ impl Service {
         let endpoints = request.info.unwrap_or_default().endpoint;
         let leases = endpoints.iter().filter_map(|endpoint| lease_of(endpoint).transpose());
         let leases: Vec<u64> = leases.collect::<Result<_, _>>()?;
-        let ended = if leases.is_empty() { 0 } else { self.release(&*process?, leases).await? };
+        let request = v1::ReleaseRequest { leases, ..Default::default() };
+        let ended = if request.leases.is_empty() { 0 } else { self.release(&*process?, request).await? };
         let status = if ended > 0 { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
         Ok(CancelFlightInfoResult { status: status.into() })
     }

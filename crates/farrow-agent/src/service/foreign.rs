@@ -1,32 +1,42 @@
-//! What the verbs answer for an Arrow file that another program put into famfs.
+//! Answers of the verbs for an Arrow file that another program put into famfs.
 
 use std::sync::Arc;
 
 use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
 use arrow_schema::SchemaRef;
+use farrow_ipc::StreamSchema;
 use farrow_proto::v1;
 use farrow_store::ForeignFile;
+use tonic::Response;
 
 use super::info::plain_info;
-use super::rows::{Messages, batch_descriptors, in_messages};
+use super::rows::{batch_descriptors, message_sizes, schema_message};
+use super::selection::{self, Wanted};
 use super::{Answers, Service, names};
+use crate::caller::Allowed;
 use crate::error::AgentError;
 use crate::region::not_served;
+use crate::user::User;
 
 impl Service {
     /// Its schema, rows and bytes; or, for one that can map it, where it lies.
     pub(super) async fn foreign_flight_info(
         &self,
         maps: bool,
+        user: &User,
         descriptor: FlightDescriptor,
         file: Arc<ForeignFile>,
+        wanted: Allowed<Wanted>,
     ) -> Result<FlightInfo, AgentError> {
-        self.blocking(move |service| {
+        self.reading(user, move |service, _| {
             let layout = service.region.foreign_layout(&file)?;
-            let mut info = service.foreign_plain_info(&file, Some(layout.rows())).with_descriptor(descriptor);
             if !maps {
-                return info.try_with_schema(layout.schema()).map_err(AgentError::Arrow);
+                let selection = wanted.selection(layout.schema())?;
+                let (ticket, rows) = ((&file.name, file.version(), 0), Some(layout.rows()));
+                let info = service.selected_info(ticket, rows, file.len, layout.schema(), selection)?;
+                return Ok(info.with_descriptor(descriptor));
             }
+            let mut info = service.foreign_plain_info(&file, Some(layout.rows())).with_descriptor(descriptor);
             if let Some(endpoint) = info.endpoint.first_mut() {
                 let map = service.region.foreign_descriptor(&file, &layout);
                 endpoint.app_metadata = farrow_proto::encode_map_descriptor(&map);
@@ -36,9 +46,13 @@ impl Service {
         .await
     }
 
-    /// Where it lies, for one that can map it.
-    pub(super) async fn foreign_map(&self, file: Arc<ForeignFile>) -> Result<v1::MapDescriptor, AgentError> {
-        self.blocking(move |service| {
+    /// Returns where it lies, for one that can map it.
+    pub(super) async fn foreign_map(
+        &self,
+        user: &User,
+        file: Arc<ForeignFile>,
+    ) -> Result<v1::MapDescriptor, AgentError> {
+        self.reading(user, move |service, _| {
             let layout = service.region.foreign_layout(&file)?;
             Ok(service.region.foreign_descriptor(&file, &layout))
         })
@@ -46,8 +60,12 @@ impl Service {
     }
 
     /// Its schema, as its bytes are now.
-    pub(super) async fn foreign_schema(&self, file: Arc<ForeignFile>) -> Result<SchemaRef, AgentError> {
-        self.blocking(move |service| Ok(service.region.foreign_layout(&file)?.schema().clone())).await
+    pub(super) async fn foreign_schema(
+        &self,
+        user: &User,
+        file: Arc<ForeignFile>,
+    ) -> Result<SchemaRef, AgentError> {
+        self.reading(user, move |service, _| Ok(service.region.foreign_layout(&file)?.schema().clone())).await
     }
 
     /// For ListFlights: without schema and rows where its bytes are no Arrow file, or not yet.
@@ -62,48 +80,67 @@ impl Service {
     }
 
     /// For `farrow.Stat`: without rows where its bytes are no Arrow file, or not yet.
-    pub(super) async fn foreign_stat(&self, file: Arc<ForeignFile>) -> Result<v1::FrameInfo, AgentError> {
-        self.blocking(move |service| {
+    pub(super) async fn foreign_stat(
+        &self,
+        user: &User,
+        file: Arc<ForeignFile>,
+    ) -> Result<v1::FrameInfo, AgentError> {
+        self.reading(user, move |service, _| {
             let rows = service.region.foreign_layout(&file).ok().map(|layout| layout.rows());
             Ok(service.region.foreign_info(&file, rows))
         })
         .await
     }
 
-    /// Its rows, each batch copied and validated before it is sent.
+    /// Its rows, copied and validated before they are sent.
     pub(super) async fn foreign_rows(
         &self,
+        user: User,
         file: Arc<ForeignFile>,
-    ) -> Result<Answers<FlightData>, AgentError> {
+        selection: Option<v1::Selection>,
+    ) -> Result<Response<Answers<FlightData>>, AgentError> {
         let opened = file.clone();
-        let reader = self.blocking(move |service| service.region.foreign_reader(&opened)).await?;
-        let messages = Messages::new(reader.schema());
-        let batches = (0..reader.num_batches())
-            .map(move |index| reader.batch(index).map_err(|source| not_served(&file, source)));
-        Ok(self.pump(in_messages(messages, batches)))
+        let mut rows = self
+            .reading(&user, move |service, _| {
+                let rows = service.region.foreign_rows(&opened)?;
+                let columns = selection::columns(selection.as_ref(), rows.schema().fields().len())?;
+                let rows = rows.with_rows(selection::rows(selection.as_ref()));
+                Ok(match columns {
+                    Some(columns) => rows.with_columns(&columns)?,
+                    None => rows,
+                })
+            })
+            .await?;
+        let mut stream = StreamSchema::new(rows.schema())?;
+        let message_bytes = self.message_bytes(user.clone());
+        let schema = std::iter::once(Ok(stream.message().into()));
+        let messages = std::iter::from_fn(move || {
+            let message = rows.next(&mut stream, message_sizes(&message_bytes)).transpose()?;
+            Some(message.map(FlightData::from).map_err(|source| not_served(&file, source)))
+        });
+        self.pump(user, schema.chain(messages))
     }
 
     /// Its schema, where it lies, and a descriptor for each batch.
     pub(super) async fn foreign_batches(
         &self,
+        user: User,
         file: Arc<ForeignFile>,
-    ) -> Result<Answers<FlightData>, AgentError> {
+    ) -> Result<Response<Answers<FlightData>>, AgentError> {
         let answer = self
-            .blocking(move |service| {
+            .reading(&user, move |service, _| {
                 let layout = service.region.foreign_layout(&file)?;
                 let map = service.region.foreign_descriptor(&file, &layout);
-                let mut answer = Messages::new(layout.schema()).ready;
-                answer.push_back(
-                    FlightData::new().with_app_metadata(farrow_proto::encode_map_descriptor(&map)),
-                );
+                let mut answer = vec![schema_message(layout.schema())?];
+                answer.push(FlightData::new().with_app_metadata(farrow_proto::encode_map_descriptor(&map)));
                 answer.extend(batch_descriptors(0, &layout));
                 Ok(answer)
             })
             .await?;
-        Ok(Box::pin(futures::stream::iter(answer.into_iter().map(Ok))))
+        self.pump(user, answer.into_iter().map(Ok))
     }
 
     fn foreign_plain_info(&self, file: &ForeignFile, rows: Option<u64>) -> FlightInfo {
-        plain_info(self.region.ticket(&file.name, ForeignFile::VERSION, 0), rows, file.len)
+        plain_info(self.region.ticket(&file.name, file.version(), 0, None), rows, Some(file.len))
     }
 }

@@ -2,28 +2,38 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use farrow_proto::v1;
 use farrow_proto::v1::map_result;
-use farrow_store::{ForeignFile, FrameName, FrameRef};
+use farrow_store::{CommitOptions, ForeignFile, FrameName, FrameRef};
+use futures::StreamExt as _;
+use tonic::Status;
 
-use super::Service;
+use super::{Answers, Service};
 use crate::caller::Caller;
 use crate::error::AgentError;
 use crate::leases::Leases;
 use crate::process::{Process, ProcessId};
-use crate::region::Onto;
+use crate::region::Wanted;
 use crate::rights::Right;
 use crate::status;
 
 /// Names in one request to map.
 const MAX_NAMES: usize = 4096;
 
-/// Leases that their process has not been told of. They are released with this, unless it is told.
+/// A grant that its process has not been told of. It goes back with this, unless the process is told.
 pub(super) struct Untold {
     leases: Arc<Leases>,
     process: ProcessId,
-    ids: Vec<u64>,
+    granted: Granted,
+}
+
+enum Granted {
+    Leases(Vec<u64>),
+    Reservation(u64),
+    /// The process has been told.
+    Nothing,
 }
 
 impl Service {
@@ -46,12 +56,12 @@ impl Service {
         }
         let (granted, as_of) = self.leases.grant_all(process, &frames)?;
         let ids = granted.iter().flatten().map(|(lease, _)| *lease).collect();
-        let untold = Untold { leases: self.leases.clone(), process: process.id(), ids };
+        let untold = self.untold(process, Granted::Leases(ids));
         let mut granted = granted.into_iter();
         let mut results = Vec::with_capacity(count);
         for named in named {
             let map = match named {
-                Ok(Ok(file)) => self.foreign_map(file).await,
+                Ok(Ok(file)) => self.foreign_map(&caller.user(), file).await,
                 Ok(Err(())) => match granted.next() {
                     Some(Ok((lease, version))) => Ok(self.region.map_descriptor(&version, lease)),
                     Some(Err(error)) => Err(error.into()),
@@ -82,17 +92,31 @@ impl Service {
         caller: &Caller,
         process: Arc<Process>,
         request: v1::ReserveRequest,
-    ) -> Result<v1::Reservation, AgentError> {
+    ) -> Result<(v1::Reservation, Untold), AgentError> {
         if request.name.is_empty() {
             caller.allow_any(Right::Publish)?;
         } else {
             // What the commit would refuse is better refused before anything is written.
             let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
             self.region.store().not_foreign(&name)?;
+            self.region.store().check_latest(&name, request.if_version)?;
         }
-        let reserve = move |service: &Self| service.leases.reserve(&process, request.len);
-        let reservation = self.blocking(reserve).await?;
-        Ok(self.region.reservation(&reservation))
+        let writer = caller.writer();
+        let given_up = GivenUp::default();
+        let flag = given_up.0.clone();
+        let reserve = move |service: &Self| {
+            let agent = service.leases.owner(&service.agent);
+            let reservation = service.leases.reserve(&process, |owner, quota| {
+                let wanted = Wanted { owner, writer, len: request.len, quota };
+                service.region.reserve(&wanted, agent, &flag)
+            })?;
+            // Here and not by who waits for it, who may be gone.
+            let untold = service.untold(&process, Granted::Reservation(reservation.id));
+            Ok((service.region.reservation(&reservation), untold))
+        };
+        let reserved = self.blocking(reserve).await.map_err(|error| self.name_most_old(caller, error))?;
+        drop(given_up);
+        Ok(reserved)
     }
 
     /// Checks what `process` has written, and publishes it.
@@ -103,31 +127,67 @@ impl Service {
         request: v1::CommitRequest,
     ) -> Result<v1::FrameInfo, AgentError> {
         let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
-        let onto = if request.append { Onto::Latest } else { Onto::Nothing };
+        let v1::CommitRequest { append, keep, if_version, .. } = request;
+        let options = CommitOptions { append, keep, if_version };
+        caller.allow_commit(&name, options)?;
         let segments = segments(request)?;
-        self.blocking(move |service| {
-            let mut written = Vec::with_capacity(segments.len());
-            for segment in &segments {
-                written.push((service.leases.reservation(&process, segment.reservation)?, segment.len));
-            }
-            let version = service.region.commit(&written, name.into_inner(), onto).inspect_err(|_| {
-                written.iter().for_each(|(taken, _)| service.leases.end_orphan(process.id(), taken.id));
-            })?;
+        let mut written = Vec::with_capacity(segments.len());
+        for segment in &segments {
+            written.push((self.leases.reservation(&process, segment.reservation)?, segment.len));
+        }
+        let begun = self.committing.begin(written.iter().map(|(taken, _)| taken.id).collect())?;
+        self.reading(&caller.user(), move |service, caller| {
+            let _begun = begun;
+            let version =
+                service.region.commit(&written, name.into_inner(), options, caller).inspect_err(|_| {
+                    written.iter().for_each(|(taken, _)| service.leases.end_orphan(process.id(), taken.id));
+                })?;
             Ok(service.region.frame_info(&version))
         })
         .await
     }
 
-    /// Gives a reservation of `process`'s back.
+    /// Gives a reservation of `process`'s back, once no commit looks at it any more.
     pub(super) async fn abort(&self, process: &Process, request: v1::AbortRequest) -> Result<(), AgentError> {
         let reservation = self.leases.reservation(process, request.reservation)?;
+        self.committing.ended(reservation.id).await;
         self.blocking(move |service| Ok(service.region.store().abort(reservation.id)?)).await
     }
 
+    /// A lease that `process` has not been told of.
+    pub(super) fn untold_lease(&self, process: &Process, lease: u64) -> Untold {
+        self.untold(process, Granted::Leases(vec![lease]))
+    }
+
+    fn untold(&self, process: &Process, granted: Granted) -> Untold {
+        Untold { leases: self.leases.clone(), process: process.id(), granted }
+    }
+
     /// Ends leases of `process`'s; returns how many.
-    pub(super) async fn release(&self, process: &Process, leases: Vec<u64>) -> Result<u64, AgentError> {
+    pub(super) async fn release(
+        &self,
+        process: &Process,
+        request: v1::ReleaseRequest,
+    ) -> Result<u64, AgentError> {
         let process = process.id();
-        self.blocking(move |service| service.leases.release(process, &leases)).await
+        let v1::ReleaseRequest { leases, page, up_to } = request;
+        self.blocking(move |service| {
+            if page != 0 {
+                service.leases.mark_inherited(process, page, up_to)?;
+            }
+            service.leases.release(process, &leases)
+        })
+        .await
+    }
+}
+
+/// Tells who works for a request that nobody waits for it any more.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -148,20 +208,85 @@ fn segments(request: v1::CommitRequest) -> Result<Vec<v1::WrittenSegment>, Agent
 }
 
 impl Untold {
-    /// The process is told: they are its own from now on.
+    /// The process is told: what was granted is its own from now on.
     pub(super) fn told(mut self) {
-        self.ids.clear();
+        self.granted = Granted::Nothing;
+    }
+
+    /// The answers that tell the process, with the first of which it is told.
+    pub(super) fn with<T: Send + 'static>(self, answers: Vec<Result<T, Status>>) -> Answers<T> {
+        let mut untold = Some(self);
+        Box::pin(futures::stream::iter(answers).inspect(move |_| {
+            if let Some(untold) = untold.take() {
+                untold.told();
+            }
+        }))
     }
 }
 
 impl Drop for Untold {
     fn drop(&mut self) {
-        if self.ids.is_empty() {
-            return;
-        }
-        if let Err(error) = self.leases.release(self.process, &self.ids) {
+        let given_back = match &self.granted {
+            Granted::Leases(ids) => self.leases.release(self.process, ids).map(drop),
+            Granted::Reservation(id) => self.leases.abort(*id),
+            Granted::Nothing => return,
+        };
+        if let Err(error) = given_back {
             let pid = self.process.pid;
-            tracing::error!(pid, %error, "leases that nobody was told of stay until the process ends");
+            tracing::error!(pid, %error, "what nobody was told of stays until the process ends");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use farrow_region::FileMedia;
+    use farrow_store::{FormatOptions, Store};
+    use tokio::sync::watch;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::family_pages::FamilyPages;
+    use crate::holders::Holders;
+    use crate::leases::Inherited;
+    use crate::limits::Limits;
+
+    const HOST: Uuid = Uuid::from_u128(1);
+
+    /// A reservation of this process, which has not been told of it.
+    fn reserved() -> (Arc<Store>, Untold) {
+        let directory = tempfile::tempdir().unwrap();
+        let media = FileMedia::create(directory.path().join("region"), 32 << 20, false).unwrap();
+        Store::format(&media, &FormatOptions::new(HOST)).unwrap();
+        let store = Arc::new(Store::open(Arc::new(media), HOST).unwrap());
+        let holders = Holders::open(&directory.path().join("holders")).unwrap();
+        let (_, limits) = watch::channel(Limits::default());
+        let inherited = Inherited::new(FamilyPages::open(&directory.path().join("pages"), 1).unwrap());
+        let leases = Leases::take_up(store.clone(), HOST, holders, inherited, limits).unwrap();
+        let process = Arc::new(Process::this().unwrap());
+        let take = |owner, quota| Ok(store.reserve_within(owner, 4096, &quota)?);
+        let granted = Granted::Reservation(leases.reserve(&process, take).unwrap().id);
+        (store, Untold { leases, process: process.id(), granted })
+    }
+
+    #[tokio::test]
+    async fn a_reservation_that_its_process_is_not_told_of_ends() {
+        let reservations = |store: &Store| store.reservations().len();
+
+        let (store, untold) = reserved();
+        assert_eq!(reservations(&store), 1);
+        drop(untold);
+        assert_eq!(reservations(&store), 0);
+
+        // An answer that was made and not sent.
+        let (store, untold) = reserved();
+        drop(untold.with(vec![Ok(1), Ok(2)]));
+        assert_eq!(reservations(&store), 0);
+
+        let (store, untold) = reserved();
+        let mut answers = untold.with(vec![Ok(1), Ok(2)]);
+        assert_eq!(answers.next().await.unwrap().unwrap(), 1);
+        drop(answers);
+        assert_eq!(reservations(&store), 1);
     }
 }

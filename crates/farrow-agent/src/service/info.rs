@@ -1,37 +1,44 @@
 //! GetFlightInfo, GetSchema, ListFlights.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow_flight::{
     Criteria, FlightDescriptor, FlightEndpoint, FlightInfo, SchemaAsIpc, SchemaResult, Ticket,
 };
 use arrow_ipc::writer::IpcWriteOptions;
+use arrow_schema::Schema;
 use bytes::Bytes;
-use farrow_store::{FrameRef, Listed, Version};
-use tonic::Status;
+use farrow_ipc::IpcError;
+use farrow_proto::v1;
+use farrow_store::{FrameName, Listed, Prefix, Version};
+use tonic::Response;
 
-use super::{Service, names};
+use super::selection::{self, Wanted};
+use super::{Answers, Service, names};
 use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
 use crate::process::Process;
-
-/// Frames that are looked up at a time while a listing is sent.
-const PAGE: usize = 256;
+use crate::user::User;
 
 impl Service {
     pub(super) async fn flight_info(
         &self,
+        user: &User,
         mapper: Option<Arc<Process>>,
-        frame: Allowed<FrameRef>,
+        wanted: Allowed<Wanted>,
         descriptor: FlightDescriptor,
     ) -> Result<FlightInfo, AgentError> {
+        let frame = &wanted.frame;
         if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
-            return self.foreign_flight_info(mapper.is_some(), descriptor, file).await;
+            return self.foreign_flight_info(mapper.is_some(), user, descriptor, file, wanted).await;
         }
         let Some(process) = mapper else {
             let version = self.region.store().get(&frame.name, frame.version)?;
             let schema = self.region.schema(&version)?;
-            let info = self.version_info(&version).try_with_schema(&schema).map_err(AgentError::Arrow)?;
+            let selection = wanted.selection(&schema)?;
+            let (ticket, rows) = ((&version.name, version.number, version.seq), Some(version.rows));
+            let info = self.selected_info(ticket, rows, version.bytes, &schema, selection)?;
             return Ok(info.with_descriptor(descriptor));
         };
         let (lease, version) = self.leases.grant(&process, &frame.name, frame.version)?;
@@ -44,22 +51,47 @@ impl Service {
         Ok(info)
     }
 
-    pub(super) async fn schema_of(&self, frame: Allowed<FrameRef>) -> Result<SchemaResult, AgentError> {
+    pub(super) async fn schema_of(
+        &self,
+        user: &User,
+        wanted: Allowed<Wanted>,
+    ) -> Result<SchemaResult, AgentError> {
+        let frame = &wanted.frame;
         let schema = match self.region.store().foreign(&frame.name, frame.version)? {
-            Some(file) => self.foreign_schema(file).await?,
+            Some(file) => self.foreign_schema(user, file).await?,
             None => self.region.schema(&*self.region.store().get(&frame.name, frame.version)?)?,
         };
+        let schema = projected(&schema, wanted.selection(&schema)?.as_ref())?;
         SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
     }
 
-    /// The latest version of each frame that the caller may read and whose name begins with the criteria's expression,
-    /// or as many of them as the list request in it says. They are looked up some at a time.
+    /// Makes the answer about some columns and rows of a version, of which name, number and commit are given; with the
+    /// schema of those columns.
+    pub(super) fn selected_info(
+        &self,
+        (name, number, commit): (&FrameName, u64, u64),
+        rows: Option<u64>,
+        bytes: u64,
+        schema: &Schema,
+        selection: Option<v1::Selection>,
+    ) -> Result<FlightInfo, AgentError> {
+        let schema = projected(schema, selection.as_ref())?;
+        let range = selection::rows(selection.as_ref());
+        let rows = rows.map(|rows| selection::count(&range, rows));
+        // Nobody has counted the bytes of single columns.
+        let bytes = selection.is_none().then_some(bytes);
+        let ticket = self.region.ticket(name, number, commit, selection);
+        plain_info(ticket, rows, bytes).try_with_schema(&schema).map_err(AgentError::Arrow)
+    }
+
+    /// The latest version of each frame that the caller may read, of the prefix that the criteria's expression is, or as
+    /// many of them as the list request in it says. They are looked up some at a time.
     pub(super) fn flight_infos(
         &self,
         caller: Caller,
         criteria: &Criteria,
-    ) -> Result<impl Iterator<Item = Result<FlightInfo, Status>> + Send + use<>, AgentError> {
-        let (prefix, mut after, limit) = match farrow_proto::decode_list_request(&criteria.expression)? {
+    ) -> Result<Response<Answers<FlightInfo>>, AgentError> {
+        let (prefix, after, limit) = match farrow_proto::decode_list_request(&criteria.expression)? {
             None => (String::from_utf8_lossy(&criteria.expression).into_owned(), None, usize::MAX),
             Some(page) => {
                 let after = names::after(&page.after)?;
@@ -67,32 +99,18 @@ impl Service {
                 (page.prefix, after, limit)
             }
         };
-        let service = self.clone();
-        let mut page = Vec::new().into_iter();
-        let infos = std::iter::from_fn(move || {
-            loop {
-                let Some(listed) = page.next() else {
-                    page = match service.readable(&caller, &prefix, after.as_ref(), PAGE) {
-                        Ok(page) => page.into_iter(),
-                        Err(error) => return Some(Err(error.into())),
-                    };
-                    after = Some(page.as_slice().last()?.name().clone());
-                    continue;
-                };
-                let version = match listed {
-                    Listed::Version(version) => version,
-                    Listed::Foreign(file) => {
-                        return Some(service.foreign_listed(&file).map_err(Status::from));
-                    }
-                };
-                match service.listed(&version) {
-                    // Dropped, and its space perhaps reused, since the page was looked up.
-                    Err(_) if service.region.store().get(&version.name, Some(version.number)).is_err() => {}
-                    result => return Some(result.map_err(Status::from)),
-                }
-            }
+        let (service, user) = (self.clone(), caller.user());
+        let listed = self.all_readable(caller, Prefix::pattern(&prefix)?, after);
+        let infos = listed.filter_map(move |listed| match listed {
+            Err(error) => Some(Err(error)),
+            Ok(Listed::Foreign(file)) => Some(service.foreign_listed(&file)),
+            Ok(Listed::Version(version)) => match service.listed(&version) {
+                // Dropped, and its space perhaps reused, since the page was looked up.
+                Err(_) if service.region.store().get(&version.name, Some(version.number)).is_err() => None,
+                result => Some(result),
+            },
         });
-        Ok(infos.take(limit))
+        self.pump(user, infos.take(limit))
     }
 
     fn listed(&self, version: &Arc<Version>) -> Result<FlightInfo, AgentError> {
@@ -103,18 +121,32 @@ impl Service {
     }
 
     fn version_info(&self, version: &Version) -> FlightInfo {
-        let ticket = self.region.ticket(&version.name, version.number, version.seq);
-        plain_info(ticket, Some(version.rows), version.bytes)
+        let ticket = self.region.ticket(&version.name, version.number, version.seq, None);
+        plain_info(ticket, Some(version.rows), Some(version.bytes))
     }
 }
 
-/// Rows if they are known, bytes, and one endpoint at this service, with a ticket that anybody may redeem.
-pub(super) fn plain_info(ticket: Bytes, rows: Option<u64>, bytes: u64) -> FlightInfo {
+/// The schema of the columns that are sent.
+fn projected(schema: &Schema, selection: Option<&v1::Selection>) -> Result<Schema, AgentError> {
+    match selection::columns(selection, schema.fields().len())? {
+        Some(columns) => {
+            let mut seen = HashSet::new();
+            if let Some(index) = columns.iter().copied().find(|column| !seen.insert(*column)) {
+                return Err(IpcError::ColumnTwice { index }.into());
+            }
+            schema.project(&columns).map_err(AgentError::Arrow)
+        }
+        None => Ok(schema.clone()),
+    }
+}
+
+/// Rows and bytes if they are known, and one endpoint at this service, with a ticket that anybody may redeem.
+pub(super) fn plain_info(ticket: Bytes, rows: Option<u64>, bytes: Option<u64>) -> FlightInfo {
     // Flight's word for "not known" is -1.
     let count = |number: Option<u64>| number.and_then(|number| i64::try_from(number).ok()).unwrap_or(-1);
     FlightInfo::new()
         .with_endpoint(FlightEndpoint::new().with_ticket(Ticket::new(ticket)))
         .with_total_records(count(rows))
-        .with_total_bytes(count(Some(bytes)))
+        .with_total_bytes(count(bytes))
         .with_ordered(true)
 }

@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 /// Verbs of actions that nobody offers: names that callers make up must not become metrics.
 const UNKNOWN_ACTION: &str = "DoAction";
 
-/// What came of a request whose caller went away before its end.
+/// The outcome of a request whose caller went away before its end.
 const CANCELLED: &str = "CANCELLED";
 
 /// Counts and logs what a [`Service`] is asked.
@@ -46,7 +46,7 @@ impl Observed {
 }
 
 impl Observed {
-    /// Who asks, as refusals call it, and its process.
+    /// The caller, as refusals call it, and its process.
     fn caller<T>(&self, verb: &'static str, request: &Request<T>) -> String {
         let peer = request.extensions().get::<Peer>();
         let caller = Caller::of(peer, request.metadata(), self.service.access.rights(), verb);
@@ -226,8 +226,12 @@ fn frame_of(action: farrow_proto::Action, body: &[u8]) -> String {
     use farrow_proto::Action;
     let named = match action {
         Action::Commit => v1::CommitRequest::decode(body).map(|request| request.name),
-        Action::Retain => v1::RetainRequest::decode(body).map(|request| request.name),
+        Action::Retain => {
+            v1::RetainRequest::decode(body).map(|request| request.name + &request.prefix.unwrap_or_default())
+        }
+        Action::Retentions => v1::RetentionsRequest::decode(body).map(|request| request.prefix),
         Action::Stat => v1::StatRequest::decode(body).map(|request| request.name),
+        Action::Versions => v1::VersionsRequest::decode(body).map(|request| request.name),
         Action::Verify => v1::VerifyRequest::decode(body).map(|request| request.name),
         Action::Drop => v1::DropRequest::decode(body).map(|request| request.name + &request.prefix),
         Action::Expire => v1::ExpireRequest::decode(body).map(|request| request.prefix),

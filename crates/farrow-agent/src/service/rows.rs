@@ -1,42 +1,55 @@
 //! DoGet: rows for plain clients, descriptors of mapped batches for those that announced themselves.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_flight::{FlightData, Ticket};
-use arrow_ipc::writer::{DictionaryTracker, IpcDataGenerator, IpcWriteContext, IpcWriteOptions};
 use arrow_schema::Schema;
-use farrow_ipc::Layout;
-use farrow_proto::v1::BatchDescriptor;
+use farrow_ipc::{Layout, MessageSizes, StreamEncoder, StreamSchema};
+use farrow_proto::v1::{self, BatchDescriptor};
 use farrow_store::{ForeignFile, FrameName, Version};
+use tonic::Response;
 
-use super::{Answers, Service};
+use super::{Answers, Service, selection};
 use crate::caller::{Allowed, Named};
 use crate::error::AgentError;
-use crate::memory::OpenSegment;
+use crate::memory::SegmentMemory;
 use crate::process::Process;
-use crate::region::HeldVersion;
+use crate::region::{HeldVersion, Region};
+use crate::user::User;
 
-/// Bytes of data in a message, about. Larger messages are slower (measured: 64 MiB a third of 1 MiB) and go over the
-/// limit of 4 MiB that clients in other languages set themselves.
-const MESSAGE_BYTES: u64 = 1 << 20;
+/// The most bytes of values in a message: of a single row, or a dictionary.
+const MOST_BYTES: usize = 256 << 20;
+
+/// Tells how many bytes of values the next message has, about.
+type MessageBytes = Box<dyn Fn() -> u64 + Send>;
 
 impl Service {
-    /// The schema, then the rows in messages of about [`MESSAGE_BYTES`].
+    /// The schema, then the rows in messages of about as many bytes as `streams` says.
     pub(super) async fn rows(
         &self,
+        user: User,
         ticket: Allowed<TicketedVersion>,
-    ) -> Result<Answers<FlightData>, AgentError> {
+    ) -> Result<Response<Answers<FlightData>>, AgentError> {
         if let Some(file) = self.foreign(&ticket)? {
-            return self.foreign_rows(file).await;
+            return self.foreign_rows(user, file, ticket.selection.clone()).await;
         }
-        let version = self.region.hold(&ticket.name, Some(ticket.number))?;
+        let version = self.region.hold_as(Some(ticket.user()), &ticket.name, Some(ticket.number))?;
         ticket.check(&version)?;
-        let segments = VecDeque::from(self.region.readers(&version)?);
-        let messages = Messages::new(schema(segments.front())?);
-        let slices = Box::new(std::iter::empty());
-        let mut rows = Some(Rows { messages, slices, next_batch: 0, segments, _held: version });
+        let segments = self.selected(&version, ticket.selection.as_ref())?;
+        // The metadata are those of the version, whichever segment is the first that is sent.
+        let schema = match segments.front().ok_or(AgentError::NoSegments)? {
+            (0, first) => farrow_ipc::schema_of_segments(first.schema(), version.segments.len()),
+            (_, first) => {
+                let metadata = self.region.schema(&version)?.metadata().clone();
+                Arc::new(first.schema().as_ref().clone().with_metadata(metadata))
+            }
+        };
+        let stream = StreamSchema::new(&schema)?;
+        let schema = std::iter::once(Ok(stream.message().into()));
+        let (region, message_bytes) = (self.region.clone(), self.message_bytes(user.clone()));
+        let mut rows = Some(Rows { region, stream, message_bytes, segments, version });
         let encoded = std::iter::from_fn(move || {
             let message = rows.as_mut()?.next().transpose();
             if !matches!(message, Some(Ok(_))) {
@@ -44,33 +57,68 @@ impl Service {
             }
             message
         });
-        Ok(self.pump(encoded))
+        self.pump(user, schema.chain(encoded))
+    }
+
+    /// The segments that have some of the rows of a selection, to be streamed, and the number of each; if none has, the first
+    /// one, of which nothing is sent but its schema.
+    fn selected(
+        &self,
+        version: &Version,
+        selection: Option<&v1::Selection>,
+    ) -> Result<VecDeque<(usize, Rest)>, AgentError> {
+        let rows = selection::rows(selection);
+        let mut first_row = 0_u64;
+        let mut wanted = Vec::new();
+        for (number, segment) in version.segments.iter().enumerate() {
+            let end_row = first_row.saturating_add(segment.rows);
+            let within = rows.start.clamp(first_row, end_row)..rows.end.clamp(first_row, end_row);
+            // All of a segment without rows is sent: its dictionaries are.
+            if selection.is_none() || !within.is_empty() {
+                wanted.push((number, within.start - first_row..within.end - first_row));
+            }
+            first_row = end_row;
+        }
+        if wanted.is_empty() {
+            wanted.push((0, 0..0));
+        }
+        let open = |(number, rows): (usize, Range<u64>)| {
+            let opened = self.region.segment(version, number)?;
+            let columns = selection::columns(selection, opened.schema().fields().len())?;
+            let opened = if selection.is_some() { opened.with_rows(rows) } else { opened };
+            let opened = match columns {
+                Some(columns) => opened.with_columns(&columns)?,
+                None => opened,
+            };
+            Ok((number, opened))
+        };
+        wanted.into_iter().map(open).collect()
     }
 
     /// The schema, the mapping descriptor, then a descriptor for each batch.
     pub(super) async fn mapped_batches(
         &self,
+        user: User,
         process: &Arc<Process>,
         ticket: Allowed<TicketedVersion>,
-    ) -> Result<Answers<FlightData>, AgentError> {
+    ) -> Result<Response<Answers<FlightData>>, AgentError> {
         if let Some(file) = self.foreign(&ticket)? {
-            return self.foreign_batches(file).await;
+            return self.foreign_batches(user, file).await;
         }
         let (lease, version) = self.leases.grant(process, &ticket.name, Some(ticket.number))?;
-        let answer = ticket.check(&version).and_then(|()| self.describe_batches(&version, lease));
-        if answer.is_err() {
-            self.leases.release(process.id(), &[lease])?;
-        }
-        Ok(Box::pin(futures::stream::iter(answer?.into_iter().map(Ok))))
+        let untold = self.untold_lease(process, lease);
+        ticket.check(&version)?;
+        let answer = self.describe_batches(&version, lease)?;
+        Ok(Response::new(untold.with(answer.into_iter().map(Ok).collect())))
     }
 
     fn describe_batches(&self, version: &Arc<Version>, lease: u64) -> Result<Vec<FlightData>, AgentError> {
-        let readers = self.region.readers(version)?;
-        let mut answer: Vec<FlightData> = Messages::new(schema(readers.first())?).ready.into();
+        let segments = self.region.segments(version)?;
+        let mut answer = vec![schema_message(&*self.region.schema(version)?)?];
         let map = farrow_proto::encode_map_descriptor(&self.region.map_descriptor(version, lease));
         answer.push(FlightData::new().with_app_metadata(map));
-        for (segment, reader) in (0u32..).zip(&readers) {
-            answer.extend(batch_descriptors(segment, reader.layout()));
+        for (number, segment) in (0u32..).zip(&segments) {
+            answer.extend(batch_descriptors(number, segment.layout()));
         }
         Ok(answer)
     }
@@ -83,7 +131,7 @@ impl Service {
         }
     }
 
-    /// What a ticket of this region names.
+    /// Returns what a ticket of this region names.
     pub(super) fn redeem(&self, ticket: &Ticket) -> Result<TicketedVersion, AgentError> {
         let ticket = farrow_proto::decode_ticket(&ticket.ticket)?;
         let here = self.region.uuid();
@@ -91,7 +139,8 @@ impl Service {
             return Err(AgentError::ForeignTicket { found: ticket.region_uuid, here });
         }
         let name = FrameName::parse(&ticket.name)?;
-        Ok(TicketedVersion { name, number: ticket.version, commit: ticket.commit })
+        let v1::Ticket { version: number, commit, selection, .. } = ticket;
+        Ok(TicketedVersion { name, number, commit, selection })
     }
 }
 
@@ -99,8 +148,10 @@ impl Service {
 pub(super) struct TicketedVersion {
     pub(super) name: FrameName,
     pub(super) number: u64,
-    /// The sequence number of its commit: the frame may have been dropped and put again. 0 for a foreign file.
+    /// The sequence number of its commit. 0 for a foreign file.
     commit: u64,
+    /// The part of it that is sent.
+    selection: Option<v1::Selection>,
 }
 
 impl Named for TicketedVersion {
@@ -110,7 +161,7 @@ impl Named for TicketedVersion {
 }
 
 impl TicketedVersion {
-    /// Whether what has its name and number now is that version.
+    /// Checks that what has its name and number is that version.
     pub(super) fn check(&self, found: &Version) -> Result<(), AgentError> {
         if found.seq == self.commit {
             return Ok(());
@@ -122,64 +173,39 @@ impl TicketedVersion {
 
 /// The rows of a version, read as they are sent. After an error it is of no use any more.
 struct Rows {
-    messages: Messages,
-    /// What is left of the batch that is being sent.
-    slices: Box<dyn Iterator<Item = RecordBatch> + Send>,
-    /// The next one, in the first of `segments`.
-    next_batch: usize,
-    segments: VecDeque<OpenSegment>,
+    region: Arc<Region>,
+    stream: StreamSchema,
+    message_bytes: MessageBytes,
+    /// Each with its number.
+    segments: VecDeque<(usize, Rest)>,
     // Kept until the stream is dropped, whether it was read to its end or not.
-    _held: HeldVersion,
+    version: HeldVersion,
 }
+
+/// The rest of a segment.
+type Rest = StreamEncoder<SegmentMemory>;
 
 impl Rows {
     fn next(&mut self) -> Result<Option<FlightData>, AgentError> {
-        loop {
-            if let Some(message) = self.messages.ready.pop_front() {
-                return Ok(Some(message));
-            }
-            let Some(segment) = self.segments.front() else { return Ok(None) };
-            let encoded = segment.read(|| match self.slices.next() {
-                Some(slice) => self.messages.encode(&slice).map(|()| true),
-                None => Ok(false),
-            })?;
-            if encoded {
-                continue;
-            }
-            if self.next_batch < segment.layout().batches().len() {
-                let batch = segment.batch(self.next_batch)?;
-                self.slices = segment.read(|| Ok(Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES))))?;
-                self.next_batch += 1;
-            } else {
-                self.segments.pop_front();
-                self.next_batch = 0;
+        while let Some((number, segment)) = self.segments.front_mut() {
+            let next = segment.next(&mut self.stream, message_sizes(&self.message_bytes));
+            match next.map_err(|source| self.region.damaged(&self.version, *number, source))? {
+                Some(message) => {
+                    self.version.check_there()?;
+                    return Ok(Some(message.into()));
+                }
+                None => {
+                    self.segments.pop_front();
+                }
             }
         }
+        Ok(None)
     }
 }
 
-/// What `messages` has ready, then `batches` in messages of about [`MESSAGE_BYTES`], up to the first error.
-pub(super) fn in_messages(
-    mut messages: Messages,
-    batches: impl Iterator<Item = Result<RecordBatch, AgentError>> + Send + 'static,
-) -> impl Iterator<Item = Result<FlightData, AgentError>> + Send + 'static {
-    let mut parts = batches.flat_map(|batch| -> Box<dyn Iterator<Item = _> + Send> {
-        match batch {
-            Ok(batch) => Box::new(farrow_ipc::slices(&batch, MESSAGE_BYTES).map(Ok)),
-            Err(error) => Box::new(std::iter::once(Err(error))),
-        }
-    });
-    std::iter::from_fn(move || {
-        loop {
-            if let Some(message) = messages.ready.pop_front() {
-                return Some(Ok(message));
-            }
-            let part = parts.next()?;
-            if let Err(error) = part.and_then(|part| messages.encode(&part)) {
-                return Some(Err(error));
-            }
-        }
-    })
+/// Returns how large the next message is.
+pub(super) fn message_sizes(message_bytes: &MessageBytes) -> MessageSizes {
+    MessageSizes { about: usize::try_from(message_bytes()).unwrap_or(MOST_BYTES), most: MOST_BYTES }
 }
 
 /// A message for each batch of segment `segment`.
@@ -190,46 +216,7 @@ pub(super) fn batch_descriptors(segment: u32, layout: &Layout) -> impl Iterator<
     })
 }
 
-fn schema(first: Option<&OpenSegment>) -> Result<&Schema, AgentError> {
-    Ok(first.ok_or(AgentError::NoSegments)?.schema())
-}
-
-/// Encodes batches as Flight messages, dictionaries before the first batch that needs them.
-pub(super) struct Messages {
-    generator: IpcDataGenerator,
-    options: IpcWriteOptions,
-    dictionaries: DictionaryTracker,
-    context: IpcWriteContext,
-    pub(super) ready: VecDeque<FlightData>,
-}
-
-impl Messages {
-    /// With the schema message ready.
-    pub(super) fn new(schema: &Schema) -> Self {
-        let mut messages = Self {
-            generator: IpcDataGenerator::default(),
-            options: IpcWriteOptions::default(),
-            // A later segment may bring another dictionary for a column: it replaces the first one.
-            dictionaries: DictionaryTracker::new(false),
-            context: IpcWriteContext::default(),
-            ready: VecDeque::new(),
-        };
-        let schema = messages.generator.schema_to_bytes_with_dictionary_tracker(
-            schema,
-            &mut messages.dictionaries,
-            &messages.options,
-        );
-        messages.ready.push_back(schema.into());
-        messages
-    }
-
-    fn encode(&mut self, batch: &RecordBatch) -> Result<(), AgentError> {
-        let (dictionaries, batch) = self
-            .generator
-            .encode(batch, &mut self.dictionaries, &self.options, &mut self.context)
-            .map_err(AgentError::Arrow)?;
-        self.ready.extend(dictionaries.into_iter().map(FlightData::from));
-        self.ready.push_back(batch.into());
-        Ok(())
-    }
+/// The first message of a stream.
+pub(super) fn schema_message(schema: &Schema) -> Result<FlightData, AgentError> {
+    Ok(StreamSchema::new(schema)?.message().into())
 }

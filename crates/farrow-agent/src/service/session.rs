@@ -13,6 +13,7 @@ use farrow_proto::v1::session_request::Request;
 use farrow_proto::{SESSION_COMMAND, SESSION_VERSION, v1};
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tonic::{Status, Streaming};
 
 use super::grants::Untold;
@@ -20,6 +21,7 @@ use super::watches::WatchTask;
 use super::{Answers, Service};
 use crate::caller::Caller;
 use crate::error::AgentError;
+use crate::places::{Place, Room};
 use crate::process::Process;
 use crate::status;
 
@@ -32,6 +34,12 @@ const WAITING: usize = 64;
 /// Watches of one session.
 const MAX_WATCHES: usize = 1024;
 
+/// Watches of all sessions, which users share.
+const ALL_WATCHES: usize = 8192;
+
+/// Sessions, which users share.
+const MAX_SESSIONS: usize = 2048;
+
 impl Service {
     /// Serves a session of `process`'s until either side ends it.
     pub(super) fn session(
@@ -39,8 +47,13 @@ impl Service {
         caller: Caller,
         process: Arc<Process>,
         messages: Streaming<FlightData>,
-    ) -> Answers<FlightData> {
+    ) -> Result<Answers<FlightData>, AgentError> {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
+        let room = Room { total: MAX_SESSIONS, reserve: 0 };
+        let entered = self.sessions.enter(&caller.user(), room);
+        let (place, _) = entered.map_err(|full| AgentError::ManyOf { what: "sessions", has: full.has })?;
+        // One that says nothing for hours is as good as any.
+        place.busy();
         let (sender, mut answers) = mpsc::channel(WAITING);
         let session = Session {
             id: SESSIONS.fetch_add(1, Ordering::Relaxed),
@@ -49,13 +62,15 @@ impl Service {
             process,
             answers: Answering(sender),
             at_work: Arc::new(Semaphore::new(AT_WORK)),
+            under_way: JoinSet::new(),
             watches: HashMap::new(),
             last_seq: 0,
+            _place: place,
         };
         tokio::spawn(session.serve(messages));
-        Box::pin(futures::stream::poll_fn(move |context| {
+        Ok(Box::pin(futures::stream::poll_fn(move |context| {
             answers.poll_recv(context).map(|answer| answer.map(|outgoing| outgoing.map(Outgoing::sent)))
-        }))
+        })))
     }
 }
 
@@ -67,9 +82,12 @@ struct Session {
     process: Arc<Process>,
     answers: Answering,
     at_work: Arc<Semaphore>,
+    /// The work under way. It ends with the session.
+    under_way: JoinSet<()>,
     /// By the number of their request. They end with the session.
     watches: HashMap<u64, WatchTask>,
     last_seq: u64,
+    _place: Place,
 }
 
 /// The way to the client. The stream ends when the last of them is gone.
@@ -82,7 +100,7 @@ struct Outgoing {
     untold: Option<Untold>,
 }
 
-/// What a request came to: nothing, if it has no answer.
+/// The outcome of a request: nothing, if it has no answer.
 type Done = Result<Option<(Answer, Option<Untold>)>, AgentError>;
 
 impl Session {
@@ -93,9 +111,15 @@ impl Session {
             tracing::debug!(session = id, pid, %error, "session ends with an error");
             // Nobody is told who is gone.
             let _ = self.answers.0.send(Err(error.into())).await;
-        } else {
-            tracing::debug!(session = id, pid, requests = self.last_seq, "session ends");
+            return;
         }
+        // A client that has asked for all it wants may wait for the answers.
+        let answers = self.answers.clone();
+        tokio::select! {
+            () = async { while self.under_way.join_next().await.is_some() {} } => {}
+            () = answers.0.closed() => {}
+        }
+        tracing::debug!(session = id, pid, requests = self.last_seq, "session ends");
     }
 
     async fn requests(&mut self, messages: &mut Streaming<FlightData>) -> Result<(), AgentError> {
@@ -126,7 +150,8 @@ impl Session {
             match (greeted, request.request) {
                 (false, Some(Request::Hello(hello))) => {
                     let welcome = self.welcome(&hello)?;
-                    answers.answer(request.seq, Ok(Some((Answer::Welcome(welcome), None)))).await;
+                    let welcome = Ok(Some((Answer::Welcome(welcome), None)));
+                    answers.answer(&self.caller, request.seq, welcome).await;
                     greeted = true;
                 }
                 (false, _) => return Err(broken("its first request is not Hello".to_owned())),
@@ -176,59 +201,62 @@ impl Session {
     /// Answers a request, or begins to work at it.
     async fn request(&mut self, seq: u64, request: Option<Request>) {
         let (service, process) = (self.service.clone(), self.process.clone());
-        let caller = match self.caller.renewed(service.access.rights(), "session") {
+        let there = service.region.check_there();
+        let caller = match there.and_then(|()| self.caller.renewed(service.access.rights(), "session")) {
             Ok(caller) => caller,
-            Err(error) => return self.answers.answer(seq, Err(error)).await,
+            Err(error) => return self.answers.answer(&self.caller, seq, Err(error)).await,
         };
         match request {
             Some(Request::Map(request)) => {
-                self.work(seq, async move {
+                self.work(caller.clone(), seq, async move {
                     let (mapped, untold) = service.map_each(&caller, &process, &request).await?;
                     Ok(Some((Answer::Mapped(mapped), Some(untold))))
                 })
                 .await;
             }
             Some(Request::Release(request)) => {
-                self.work(seq, async move {
-                    service.release(&process, request.leases).await?;
+                self.work(caller.clone(), seq, async move {
+                    service.release(&process, request).await?;
                     Ok(None)
                 })
                 .await;
             }
             Some(Request::Reserve(request)) => {
-                self.work(seq, async move {
-                    Ok(Some((Answer::Reservation(service.reserve(&caller, process, request).await?), None)))
+                self.work(caller.clone(), seq, async move {
+                    let (reservation, untold) = service.reserve(&caller, process, request).await?;
+                    Ok(Some((Answer::Reservation(reservation), Some(untold))))
                 })
                 .await;
             }
             Some(Request::Commit(request)) => {
-                self.work(seq, async move {
+                self.work(caller.clone(), seq, async move {
                     Ok(Some((Answer::Committed(service.commit(&caller, process, request).await?), None)))
                 })
                 .await;
             }
             Some(Request::Abort(request)) => {
-                self.work(seq, async move {
+                self.work(caller.clone(), seq, async move {
                     service.abort(&process, request).await?;
                     Ok(Some((Answer::Aborted(v1::Aborted {}), None)))
                 })
                 .await;
             }
             Some(Request::Watch(request)) => {
-                let begun = self.watch(seq, caller, request).await;
+                let begun = self.watch(seq, caller.clone(), request).await;
                 if let Err(error) = begun {
-                    self.answers.answer(seq, Err(error)).await;
+                    self.answers.answer(&caller, seq, Err(error)).await;
                 }
             }
             Some(Request::Unwatch(request)) => {
                 if let Some(watch) = self.watches.remove(&request.watch) {
                     watch.end().await;
                 }
-                self.answers.answer(seq, Ok(Some((Answer::Unwatched(v1::Unwatched {}), None)))).await;
+                let unwatched = Ok(Some((Answer::Unwatched(v1::Unwatched {}), None)));
+                self.answers.answer(&caller, seq, unwatched).await;
             }
             // Checked before.
             Some(Request::Hello(_)) | None => {
-                self.answers.answer(seq, Err(AgentError::UnknownRequest { seq })).await;
+                self.answers.answer(&caller, seq, Err(AgentError::UnknownRequest { seq })).await;
             }
         }
     }
@@ -238,35 +266,41 @@ impl Session {
             let count = self.watches.len() + 1;
             return Err(AgentError::TooMany { what: "watches in one session", count, limit: MAX_WATCHES });
         }
-        let (task, commit) = WatchTask::begin(&self.service, seq, caller, request, &self.answers).await?;
+        let room = Room { total: ALL_WATCHES, reserve: 0 };
+        let entered = self.service.watches.enter(&caller.user(), room);
+        let (place, _) = entered.map_err(|full| AgentError::ManyOf { what: "watches", has: full.has })?;
+        place.busy();
+        let begun = WatchTask::begin(&self.service, (seq, place), caller, request, &self.answers).await?;
+        let (task, commit) = begun;
         self.watches.insert(seq, task);
         tracing::trace!(session = self.id, watch = seq, commit, "watches");
         Ok(())
     }
 
     /// What can be done at once is; what has to wait lets the next request be read.
-    async fn work(&self, seq: u64, work: impl Future<Output = Done> + Send + 'static) {
+    async fn work(&mut self, caller: Caller, seq: u64, work: impl Future<Output = Done> + Send + 'static) {
         let mut work = Box::pin(work);
         if let Poll::Ready(done) = futures::poll!(&mut work) {
-            return self.answers.answer(seq, done).await;
+            return self.answers.answer(&caller, seq, done).await;
         }
+        while self.under_way.try_join_next().is_some() {}
         // It is never closed.
         let permit = self.at_work.clone().acquire_owned().await;
         let answers = self.answers.clone();
-        tokio::spawn(async move {
-            answers.answer(seq, work.await).await;
+        self.under_way.spawn(async move {
+            answers.answer(&caller, seq, work.await).await;
             drop(permit);
         });
     }
 }
 
 impl Answering {
-    /// Sends an answer or a refusal, once there is room for it. A client that is gone gets none.
-    async fn answer(&self, seq: u64, done: Done) {
+    /// Sends an answer, or a refusal as `caller` may see it, once there is room for it. A client that is gone gets none.
+    async fn answer(&self, caller: &Caller, seq: u64, done: Done) {
         let (answer, untold) = match done {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
-            Err(error) => (Answer::Refusal(status::refusal(&error)), None),
+            Err(error) => (Answer::Refusal(status::refusal(&caller.censored(error))), None),
         };
         let answer = v1::SessionAnswer { seq, answer: Some(answer) };
         let _ = self.0.send(Ok(Outgoing { answer, untold })).await;
@@ -294,7 +328,7 @@ impl Outgoing {
     }
 }
 
-/// Whether a stream's first message asks for a session.
+/// Checks whether a stream's first message asks for a session.
 fn check_command(descriptor: Option<&FlightDescriptor>) -> Result<(), AgentError> {
     let found = descriptor.map_or_else(
         || "none".to_owned(),

@@ -13,6 +13,7 @@ use super::{Answers, Service};
 use crate::caller::Allowed;
 use crate::error::AgentError;
 use crate::region::{HeldVersion, Region};
+use crate::user::User;
 
 /// Bytes read between two results.
 const REPORT_BYTES: u64 = 64 << 20;
@@ -21,18 +22,32 @@ const REPORT_BYTES: u64 = 64 << 20;
 const WAITING: usize = 8;
 
 impl Service {
-    pub(super) fn verify(&self, frame: Allowed<FrameRef>) -> Result<Answers<ActionResult>, AgentError> {
+    pub(super) fn verify(
+        &self,
+        counted: User,
+        frame: Allowed<FrameRef>,
+    ) -> Result<Answers<ActionResult>, AgentError> {
+        let user = Some(frame.user());
         let FrameRef { name, version } = frame.into_inner();
         if let Some(file) = self.region.store().foreign(&name, version)? {
             return Err(AgentError::NothingRecorded { name: file.name.clone() });
         }
-        let version = self.region.hold(&name, version)?;
+        let version = self.region.hold_as(user, &name, version)?;
         let region = self.region.clone();
         let (results, mut told) = mpsc::channel(WAITING);
         let stall = self.limits.borrow().stall;
+        let readers = self.readers.clone();
         tokio::spawn(async move {
+            let thread = tokio::select! {
+                thread = readers.take(&counted, 1) => thread,
+                () = results.closed() => return,
+            };
             let reports = results.clone();
-            let last = tokio::task::spawn_blocking(move || verify(&region, &version, &reports)).await;
+            let work = move || {
+                let _thread = thread;
+                verify(&region, &version, &reports)
+            };
+            let last = tokio::task::spawn_blocking(work).await;
             let last = last.map_err(AgentError::Interrupted).flatten();
             // Whoever asked may be gone, which ended it, or take nothing.
             if !results.is_closed() {

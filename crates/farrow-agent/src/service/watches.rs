@@ -7,13 +7,14 @@ use farrow_proto::v1;
 use farrow_proto::v1::event::Event;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::watch::{From, What};
-use farrow_store::{Change, FrameName, Version};
+use farrow_store::{Change, FrameName, Prefix, Scope, Version};
 use tokio::task::JoinHandle;
 
 use super::Service;
 use super::session::Answering;
 use crate::caller::Caller;
 use crate::error::AgentError;
+use crate::places::Place;
 use crate::rights::Right;
 use crate::status;
 
@@ -27,7 +28,7 @@ impl WatchTask {
     /// Answers the request `seq`, and watches. Returns the last commit before that.
     pub(super) async fn begin(
         service: &Service,
-        seq: u64,
+        (seq, place): (u64, Place),
         caller: Caller,
         request: v1::Watch,
         answers: &Answering,
@@ -36,11 +37,12 @@ impl WatchTask {
             Some(What::Name(name)) => {
                 Watched::Name(caller.allow(Right::Read, FrameName::parse(&name)?)?.into_inner())
             }
-            Some(What::Prefix(prefix)) => Watched::Prefix(prefix),
-            None => Watched::Prefix(String::new()),
+            Some(What::Prefix(prefix)) => Watched::Prefix(Prefix::pattern(&prefix)?),
+            None => Watched::Prefix(Prefix::all()),
         };
         let commit = service.region.store().seq();
-        let watch = Watch { service: service.clone(), seq, caller, watched, answers: answers.clone() };
+        let watch =
+            Watch { service: service.clone(), seq, caller, watched, answers: answers.clone(), _place: place };
         answers.tell(seq, Answer::Watching(v1::Watching { commit })).await;
         Ok((Self(tokio::spawn(watch.run(request.from, commit))), commit))
     }
@@ -61,7 +63,7 @@ impl Drop for WatchTask {
 
 enum Watched {
     Name(FrameName),
-    Prefix(String),
+    Prefix(Prefix),
 }
 
 struct Watch {
@@ -71,9 +73,10 @@ struct Watch {
     caller: Caller,
     watched: Watched,
     answers: Answering,
+    _place: Place,
 }
 
-/// Why a watch ends: an error, or nobody is there to be told (`None`).
+/// The reason why a watch ends: an error, or nobody is there to be told (`None`).
 type Ended = Option<AgentError>;
 
 impl Watch {
@@ -149,31 +152,37 @@ impl Watch {
             }
             Watched::Prefix(prefix) => prefix,
         };
-        let mut after: Option<FrameName> = None;
-        loop {
-            let page = store.list(prefix, after.as_ref(), PAGE);
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.name.clone());
-            for version in
-                page.iter().filter(|version| news(version) && self.concerns(&caller, &version.name))
-            {
-                self.tell_version(version).await?;
+        for Scope { start, exact } in prefix.scopes() {
+            let mut after: Option<FrameName> = None;
+            loop {
+                let page = store.list(&start, after.as_ref(), if exact { 1 } else { PAGE });
+                let Some(last) = page.last() else { break };
+                after = Some(last.name.clone());
+                for version in
+                    page.iter().filter(|version| news(version) && self.concerns(&caller, &version.name))
+                {
+                    self.tell_version(version).await?;
+                }
+                if exact {
+                    break;
+                }
+                // Others have work to do as well.
+                tokio::task::yield_now().await;
             }
-            // Others have work to do as well.
-            tokio::task::yield_now().await;
         }
+        Ok(())
     }
 
-    /// Whether this watch is told of a frame.
+    /// True if this watch is told of a frame.
     fn concerns(&self, caller: &Caller, name: &FrameName) -> bool {
         let watched = match &self.watched {
             Watched::Name(watched) => name == watched,
-            Watched::Prefix(prefix) => name.as_str().starts_with(prefix.as_str()),
+            Watched::Prefix(prefix) => prefix.covers(name),
         };
         watched && caller.may(Right::Read, name)
     }
 
-    /// Who watches, under the rules as they are now.
+    /// Returns who watches, under the rules as they are now.
     fn caller(&self) -> Result<Caller, AgentError> {
         self.caller.renewed(self.service.access.rights(), "watch")
     }

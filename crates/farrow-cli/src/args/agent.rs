@@ -2,17 +2,18 @@
 
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args as Group;
 use clap_complete::Shell;
+use farrow_proto::{Period, PeriodFault};
 
-use super::Agent;
-use crate::age::Age;
+use super::PREFIX;
+use crate::complete::{frames, prefixes};
 
 #[derive(Debug, Group)]
 pub(crate) struct Ls {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true, help = PREFIX, add = prefixes())]
     pub(crate) prefix: String,
     /// Also versions, rows, bytes and times
     #[arg(short, long)]
@@ -20,71 +21,101 @@ pub(crate) struct Ls {
     /// As JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Stat {
     /// The frame's name, or name@version
+    #[arg(add = frames())]
     pub(crate) name: String,
     /// As JSON, in one line
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
+}
+
+#[derive(Debug, Group)]
+pub(crate) struct Versions {
+    /// The frame's name
+    #[arg(add = frames())]
+    pub(crate) name: String,
+    /// As JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Verify {
     /// The frame's name, or name@version
+    #[arg(add = frames())]
     pub(crate) name: String,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Rm {
-    /// The frame's name, or name@version
-    #[arg(required_unless_present = "prefix")]
-    pub(crate) name: Option<String>,
-    /// All frames whose names begin with this, all at once or, if the agent dies, none
-    #[arg(long, conflicts_with = "name", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    /// The frame's name, or name@version; of several each is removed, or not, by itself
+    #[arg(required_unless_present = "prefix", value_name = "NAME", add = frames())]
+    pub(crate) names: Vec<String>,
+    /// All frames of this prefix, all at once or, if the agent dies, none: sales is that frame and all below it, sales/
+    /// all below it, 'sales/2024*' all whose names begin so; there are no other wildcards
+    #[arg(long, conflicts_with = "names", allow_hyphen_values = true, add = prefixes())]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) prefix: Option<String>,
     /// Only list what would be removed: names of frames, or the version as name@version
     #[arg(long)]
     pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Retain {
-    /// The frame's name. What it keeps is forgotten when the whole frame is removed
-    pub(crate) name: String,
-    /// How many
-    #[arg(long, value_name = "N", required_unless_present = "all")]
+    /// The frame's name, also of one that is yet to come. What is said of it is forgotten when the whole frame is removed
+    #[arg(required_unless_present_any = ["prefix", "region", "list"], add = frames())]
+    pub(crate) name: Option<String>,
+    /// Instead of one frame: all frames of this prefix, sales with the frame of that name and sales/ with all below it
+    #[arg(long, conflicts_with = "name", add = prefixes())]
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) prefix: Option<String>,
+    /// Instead of one frame: all frames
+    #[arg(long, conflicts_with_all = ["name", "prefix"])]
+    pub(crate) region: bool,
+    /// How many of its latest versions a frame keeps
+    #[arg(long, value_name = "N", required_unless_present_any = ["max_age", "all", "unset", "list"])]
     pub(crate) last: Option<NonZeroU64>,
-    /// All versions, as at first
-    #[arg(long, conflicts_with = "last")]
+    /// How long it keeps each version but the latest, since its commit, by the agent's clock: 90s, 15min, 1h30m, 30d
+    #[arg(long, value_name = "AGE", value_parser = at_least_a_second)]
+    pub(crate) max_age: Option<Period>,
+    /// It keeps all versions, whatever is said of a prefix
+    #[arg(long, conflicts_with_all = ["last", "max_age"])]
     pub(crate) all: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
+    /// Nothing is said of it any more: it keeps what is said of its longest prefix, or else all
+    #[arg(long, conflicts_with_all = ["last", "max_age", "all"])]
+    pub(crate) unset: bool,
+    /// List what is said of frames and prefixes: of all, or of what holds for this frame or prefix
+    #[arg(long, conflicts_with_all = ["last", "max_age", "all", "unset"])]
+    pub(crate) list: bool,
+    /// The list as JSON, one object a line
+    #[arg(long, requires = "list", conflicts_with_all = ["last", "max_age", "all", "unset"])]
+    pub(crate) json: bool,
+}
+
+/// Ages are kept in seconds.
+fn at_least_a_second(text: &str) -> Result<Period, String> {
+    let age: Period = text.parse().map_err(|fault: PeriodFault| fault.to_string())?;
+    if age.0 < Duration::from_secs(1) { Err("the least is 1s".to_owned()) } else { Ok(age) }
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Expire {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true, help = PREFIX, add = prefixes())]
     pub(crate) prefix: String,
-    /// How old, since the commit, by the agent's clock: 90s, 15min, 12h, 30d
+    /// How old, since the commit, by the agent's clock: 90s, 15min, 1h30m, 30d
     #[arg(long, value_name = "AGE")]
-    pub(crate) older_than: Age,
+    pub(crate) older_than: Period,
     /// Also the latest version of a frame, which else stays however old it is
     #[arg(long)]
     pub(crate) latest: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
+    /// Only list what would be removed, as name@version; their ages are then taken by this host's clock
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Group)]
@@ -92,20 +123,15 @@ pub(crate) struct Leases {
     /// As JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Watch {
-    /// Only frames whose name begins with this
-    #[arg(default_value = "")]
+    #[arg(default_value = "", hide_default_value = true, help = PREFIX, add = prefixes())]
     pub(crate) prefix: String,
     /// As JSON, one object a line
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
@@ -118,26 +144,25 @@ pub(crate) struct Top {
     pub(crate) json: bool,
     /// How long between two looks: 1s, 5min
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
-    pub(crate) interval: Age,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
+    pub(crate) interval: Period,
 }
 
-fn interval(text: &str) -> Result<Age, String> {
-    let interval: Age = text.parse()?;
-    if interval.0.is_zero() { Err("expected at least 1s".to_owned()) } else { Ok(interval) }
+/// What is shorter would keep the agent busy.
+const SHORTEST: Duration = Duration::from_millis(100);
+
+fn interval(text: &str) -> Result<Period, String> {
+    let interval: Period = text.parse().map_err(|fault: PeriodFault| fault.to_string())?;
+    if interval.0 < SHORTEST { Err(format!("the least is {SHORTEST:?}")) } else { Ok(interval) }
 }
 
 #[derive(Debug, Group)]
 pub(crate) struct Doctor {
-    /// Also look at this region itself: a file, a device or the mount point of a famfs
-    #[arg(env = "FARROW_REGION")]
+    /// Also look at this region itself: a file, a device or the mount point of a famfs [default: $FARROW_REGION, else the
+    /// one that a frame is mapped from]
     pub(crate) path: Option<PathBuf>,
     /// As JSON, one object a line: one for each thing looked at
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]

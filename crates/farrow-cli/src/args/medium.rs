@@ -6,8 +6,6 @@ use clap::{Args as Group, ValueEnum};
 use famfs_format::FormatVersion;
 use farrow_proto::Size;
 
-use super::Agent;
-
 #[derive(Debug, Group)]
 pub(crate) struct Mkfs {
     /// Where: a file, made or replaced (in a tmpfs such as /dev/shm it is memory), a device, or the mount point of a
@@ -21,15 +19,19 @@ pub(crate) struct Mkfs {
     /// Bytes of the famfs log: a power of two of at least 8M, which has room for 15420 files [default: 8M]
     #[arg(long, value_name = "SIZE")]
     pub(crate) log_len: Option<Size>,
+    /// Bytes of the catalog: a multiple of 4K. A version of one page, put or appended, needs about 420 [default: a ninth of
+    /// catalog and pool together, of more than 1152M less: small regions can be full of such versions]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) catalog: Option<Size>,
     /// Version of the famfs format; a famfs tool reads exactly the one that it was built for [default: 2.2]
     #[arg(long, value_enum)]
     pub(crate) omf: Option<Omf>,
     /// Bytes left outside the pool, for other programs' famfs files for farrow export, and for farrow grow
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub(crate) reserve: Size,
-    /// The famfs program, which makes the files on a mounted famfs
-    #[arg(long, value_name = "PROGRAM", env = "FARROW_FAMFS", default_value = "famfs")]
-    pub(crate) famfs: PathBuf,
+    /// The famfs program, which makes the files on a mounted famfs [default: $FARROW_FAMFS, else famfs]
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) famfs: Option<PathBuf>,
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
     #[arg(long, value_name = "FILE")]
     pub(crate) system_uuid_file: Option<PathBuf>,
@@ -91,14 +93,14 @@ pub(crate) struct Cat {
 #[derive(Debug, Group)]
 pub(crate) struct Export {
     /// The frame's name, or name@version
-    #[arg(long, value_name = "NAME", required = true)]
-    pub(crate) file: String,
+    #[arg(long, value_name = "NAME", alias = "file", required = true)]
+    pub(crate) frame: String,
     /// The file to make, relative to the mount: dir/file.arrow. Missing directories are made
     #[arg(value_name = "FAMFS-PATH")]
     pub(crate) famfs_path: String,
-    /// The region
-    #[arg(value_name = "PATH", env = "FARROW_REGION")]
-    pub(crate) path: PathBuf,
+    /// The region [default: $FARROW_REGION]
+    #[arg(value_name = "PATH")]
+    pub(crate) path: Option<PathBuf>,
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
     #[arg(long, value_name = "FILE")]
     pub(crate) system_uuid_file: Option<PathBuf>,
@@ -114,8 +116,6 @@ pub(crate) struct Grow {
     /// File with this host's system UUID [default: /opt/famfs/system_uuid, or derived from /etc/machine-id]
     #[arg(long, value_name = "FILE", requires = "path")]
     pub(crate) system_uuid_file: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }
 
 #[derive(Debug, Group)]
@@ -125,6 +125,4 @@ pub(crate) struct Df {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
-    #[command(flatten)]
-    pub(crate) agent: Agent,
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use famfs_format::{FileEntry, RelPath};
+use farrow_region::shell::operand;
 use farrow_store::{Mount, read_log};
 
 use crate::args::Cat;
@@ -32,7 +33,8 @@ pub(crate) fn run(args: &Cat) -> anyhow::Result<()> {
         if namespace.dir(&path).is_some() {
             bail!("{path} in {} is a directory", named());
         }
-        let message = format!("no file {path} in {}. Try: farrow log", named());
+        let message =
+            format!("no file {path} in {}. Try: `farrow log {}`", named(), operand(args.path.display()));
         // Of a damaged log, what is not there may have been lost.
         let lost = !log.problems.is_empty();
         return Err(if lost { Failure::corrupt(message) } else { Failure::not_found(message) }.into());
@@ -73,7 +75,8 @@ fn copy(path: &Path, file: &FileEntry) -> anyhow::Result<()> {
     let len = source.metadata().with_context(named)?.len();
     if len != file.size {
         bail!(
-            "{} has {len} bytes, and the famfs log says {}. Try: umount, then famfs mount",
+            "{} has {len} bytes, and the famfs log says {}. Try: `umount MOUNT`, then `famfs mount DEVICE \
+             MOUNT`",
             named(),
             file.size
         );

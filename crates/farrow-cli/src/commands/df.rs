@@ -6,31 +6,34 @@ use farrow_region::PageUse;
 use farrow_store::{check, read_log};
 use serde::Serialize;
 
-use crate::args::Df;
+use crate::args::{Agent, Df};
 use crate::exit::Failure;
 use crate::medium::Medium;
 use crate::output;
 
-pub(crate) fn run(args: &Df) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Df, agent: &Agent) -> anyhow::Result<()> {
     let usage = match &args.path {
         Some(path) => of_medium(path)?,
-        None => of_agent(args)?,
+        None => of_agent(agent)?,
     };
     if args.json { output::json(&usage) } else { tell(&usage) }
 }
 
-/// What an agent says, and what can be seen without one. Bytes.
+/// The figures of an agent, and those that can be had without one. Bytes.
 #[derive(Default, Serialize)]
 struct Usage {
-    /// What only a look at the medium tells.
+    /// Figures that only a look at the medium tells.
     #[serde(flatten)]
     device: Option<Device>,
-    /// What only farrow's catalog tells.
+    /// Figures that only farrow's catalog tells.
     #[serde(flatten)]
     pool: Option<Pool>,
-    /// What only an agent knows.
+    /// A figure that only an agent knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     leases: Option<u64>,
+    /// The most that `farrow grow` can add. Without an agent `largest_unallocated` says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    growable: Option<u64>,
     log_entries: u64,
     log_capacity: u64,
 }
@@ -46,9 +49,11 @@ struct Device {
     /// Space of no file.
     unallocated: u64,
     largest_unallocated: u64,
-    /// What was read just now, in whole pages, and how much of it lies in huge ones.
+    /// Memory that is faulted in after superblock, log and catalog were read, and the part of it in huge pages.
     resident_bytes: u64,
     huge_bytes: u64,
+    /// Of those, a device's memory behind a file system: by which pages the kernel does not say.
+    direct_bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -63,10 +68,11 @@ struct Pool {
     versions: u64,
     catalog_bytes: u64,
     catalog_committed: u64,
+    catalog_live: u64,
 }
 
-fn of_agent(args: &Df) -> anyhow::Result<Usage> {
-    let usage = args.agent.connect()?.usage()?;
+fn of_agent(agent: &Agent) -> anyhow::Result<Usage> {
+    let usage = agent.connect()?.usage()?;
     Ok(Usage {
         device: None,
         pool: Some(Pool {
@@ -80,8 +86,10 @@ fn of_agent(args: &Df) -> anyhow::Result<Usage> {
             versions: usage.versions,
             catalog_bytes: usage.catalog_bytes,
             catalog_committed: usage.catalog_committed,
+            catalog_live: usage.catalog_live,
         }),
         leases: Some(usage.leases),
+        growable: Some(usage.growable),
         log_entries: usage.log_entries,
         log_capacity: usage.log_capacity,
     })
@@ -111,6 +119,7 @@ fn of_medium(path: &Path) -> anyhow::Result<Usage> {
             largest_unallocated: namespace.largest_free(),
             resident_bytes: pages.resident,
             huge_bytes: pages.huge,
+            direct_bytes: pages.direct,
         }),
         pool: report.catalog.map(|catalog| catalog.usage).map(|usage| Pool {
             pool_bytes: usage.pool_bytes,
@@ -123,8 +132,10 @@ fn of_medium(path: &Path) -> anyhow::Result<Usage> {
             versions: usage.versions,
             catalog_bytes: usage.catalog_bytes,
             catalog_committed: usage.catalog_committed,
+            catalog_live: usage.catalog_live,
         }),
         leases: None,
+        growable: None,
         log_entries: header.next_index(),
         log_capacity: header.capacity(),
     })
@@ -136,25 +147,41 @@ fn tell(usage: &Usage) -> anyhow::Result<()> {
     if let Some(device) = &usage.device {
         rows.push(row("device", device.device_bytes, String::new()));
         rows.push(row("superblock, log", device.metadata_bytes, String::new()));
-        rows.push(row("files", device.file_bytes, format!("{} files", device.files)));
+        rows.push(row("files", device.file_bytes, output::counted(device.files, "file")));
         let largest = output::size(device.largest_unallocated);
         rows.push(row("unallocated", device.unallocated, format!("in no file; largest range {largest}")));
-        let (mapped, huge) = (device.resident_bytes, device.huge_bytes);
-        let advice = PageUse { mapped, huge, resident: mapped }.advice();
+        let (mapped, huge, direct) = (device.resident_bytes, device.huge_bytes, device.direct_bytes);
+        let advice = PageUse { mapped, huge, resident: mapped, direct }.advice();
         let advice = advice.map(|advice| format!(". {advice}")).unwrap_or_default();
-        rows.push(row("huge pages", huge, format!("of {} read just now{advice}", output::size(mapped))));
+        let of = format!("of {} read just now{advice}", output::size(mapped));
+        rows.push(match direct {
+            0 => row("huge pages", huge, of),
+            _ => row("device's memory", direct, format!("mapped directly, {of}")),
+        });
     }
     if let Some(pool) = &usage.pool {
         let held = match usage.leases {
-            Some(leases) => format!("dropped, but still mapped; {leases} leases in all"),
+            Some(leases) => {
+                format!("dropped, but still mapped; {} in all", output::counted(leases, "lease"))
+            }
             None => "dropped, but not freed by an agent yet".to_owned(),
         };
         rows.push(row("pool", pool.pool_bytes, String::new()));
-        rows.push(row("used", pool.used, format!("{} frames, {} versions", pool.frames, pool.versions)));
+        let (frames, versions) =
+            (output::counted(pool.frames, "frame"), output::counted(pool.versions, "version"));
+        rows.push(row("used", pool.used, format!("{frames}, {versions}")));
         rows.push(row("held", pool.held, held));
         rows.push(row("reserved", pool.reserved, "being written".to_owned()));
         rows.push(row("free", pool.free, format!("largest extent {}", output::size(pool.largest_free))));
-        rows.push(row("catalog", pool.catalog_committed, format!("of {}", output::size(pool.catalog_bytes))));
+        let (of, written) = (output::size(pool.catalog_bytes), output::size(pool.catalog_committed));
+        rows.push(row(
+            "catalog",
+            pool.catalog_live,
+            format!("of {of}, one of two halves; {written} until it is compacted"),
+        ));
+    }
+    if let Some(growable) = usage.growable.filter(|&growable| growable > 0) {
+        rows.push(row("unallocated", growable, "`farrow grow` adds up to so much".to_owned()));
     }
     rows.push([
         "famfs log".to_owned(),

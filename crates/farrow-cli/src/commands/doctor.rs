@@ -5,18 +5,19 @@ use std::process::ExitCode;
 
 use farrow_client::blocking::Client;
 use farrow_client::{Address, Frame, Usage};
-use farrow_store::{check, read_log};
+use farrow_region::shell::operand;
+use farrow_store::{Mount, check, read_log};
 use serde::Serialize;
 
-use crate::args::Doctor;
+use crate::args::{Agent, Doctor, variable};
 use crate::medium::Medium;
 use crate::output::{self, Colour};
 
 /// A lease of so many seconds is worth a look: whoever forgot it keeps dropped frames from being freed.
 const OLD_LEASE: u64 = 86_400;
 
-pub(crate) fn run(args: &Doctor) -> ExitCode {
-    let findings = examine(args);
+pub(crate) fn run(args: &Doctor, agent: &Agent) -> ExitCode {
+    let findings = examine(args, agent);
     let told = findings.iter().try_for_each(|finding| {
         if args.json { output::json(finding) } else { Ok(output::line(finding.text())?) }
     });
@@ -77,12 +78,12 @@ impl Finding {
     }
 }
 
-fn examine(args: &Doctor) -> Vec<Finding> {
+fn examine(args: &Doctor, agent_args: &Agent) -> Vec<Finding> {
     let release = env!("CARGO_PKG_VERSION");
     let mut findings =
         vec![Finding::ok("command", format!("farrow {release}, protocol {}", farrow_proto::ANNOUNCE_VALUE))];
-    let mut medium = args.path.clone();
-    match args.agent.address() {
+    let mut medium = args.path.clone().or_else(|| variable("FARROW_REGION").map(PathBuf::from));
+    match agent_args.address() {
         Err(error) => findings.push(Finding::problem("agent", &error.into())),
         Ok(address) => match Client::connect(address.clone()) {
             Err(error) => findings.push(Finding::problem("agent", &error.into())),
@@ -92,7 +93,8 @@ fn examine(args: &Doctor) -> Vec<Finding> {
                 let (mapping, path) = mapping(&client, &address);
                 findings.push(mapping);
                 medium = medium.or(path);
-                findings.extend(space(&client));
+                let mounted = medium.as_deref().is_some_and(|path| matches!(Mount::find(path), Ok(Some(_))));
+                findings.extend(space(&client, mounted));
                 findings.push(leases(&client));
             }
         },
@@ -102,7 +104,7 @@ fn examine(args: &Doctor) -> Vec<Finding> {
         None => findings.push(Finding::note(
             "region",
             "not looked at: where it lies is not known",
-            "Name it: farrow doctor PATH",
+            "Name it: `farrow doctor PATH`",
         )),
     }
     findings
@@ -132,11 +134,13 @@ fn agent(client: &Client, address: &Address, release: &str) -> Finding {
 
 fn socket(address: &Address) -> Finding {
     match address {
-        Address::Unix(_) => Finding::ok("access", "by the unix socket: frames can be mapped"),
+        Address::Unix(_) | Address::Default(_) => {
+            Finding::ok("access", "by the unix socket: frames can be mapped")
+        }
         Address::Tcp(_) => Finding::note(
             "access",
             "over TCP: rows are streamed",
-            "On the agent's host use its unix socket (--address PATH), which maps them instead",
+            "On the agent's host use its unix socket (`farrow doctor --address SOCKET`), which maps them instead",
         ),
     }
 }
@@ -149,7 +153,7 @@ fn mapping(client: &Client, address: &Address) -> (Finding, Option<PathBuf>) {
     };
     let frames = frames.into_iter().filter(|frame| !frame.foreign && frame.bytes > 0);
     let Some(smallest) = frames.min_by_key(|frame| frame.bytes) else {
-        let advice = "Put one, and look again: farrow put NAME FILE";
+        let advice = "Put one, and look again: `farrow put NAME FILE`";
         return (Finding::note("mapping", "not tried: there is no frame", advice), None);
     };
     if matches!(address, Address::Tcp(_)) {
@@ -165,15 +169,15 @@ fn mapping(client: &Client, address: &Address) -> (Finding, Option<PathBuf>) {
             }
             None => {
                 let what = format!("`{}@{}` is mapped, nothing was copied", frame.name(), frame.version());
-                (Finding::ok("mapping", what), mapped_file(&frame))
+                (Finding::ok("mapping", what), mapped_medium(&frame))
             }
         },
     }
 }
 
-/// The file that a frame is mapped from, as the kernel names it. None: it is not there under that name any more, or
+/// The medium that a frame is mapped from: the file, as the kernel names it, or the mounted famfs that has it. None: it is not there under that name any more, or
 /// has none in this process's view.
-fn mapped_file(frame: &Frame) -> Option<PathBuf> {
+fn mapped_medium(frame: &Frame) -> Option<PathBuf> {
     let (address, _) = frame.mappings().first()?;
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|line| {
@@ -182,22 +186,39 @@ fn mapped_file(frame: &Frame) -> Option<PathBuf> {
         matches!(range, Some((Ok(from), Ok(to))) if (from..to).contains(address))
     })?;
     let path = PathBuf::from(line.get(line.find('/')?..)?);
-    path.exists().then_some(path)
+    let mount = Mount::around(&path).map(|mount| mount.root().to_owned());
+    mount.or_else(|| path.exists().then_some(path))
 }
 
-fn space(client: &Client) -> Vec<Finding> {
+fn space(client: &Client, mounted: bool) -> Vec<Finding> {
     let usage = match client.usage() {
         Ok(usage) => usage,
         Err(error) => return vec![Finding::problem("space", &error.into())],
     };
+    // The other half is for the next compaction.
+    let catalog = format!(
+        "{} of {}, one of two halves,",
+        output::size(usage.catalog_live),
+        output::size(usage.catalog_bytes)
+    );
+    let log = format!("{} of {}", usage.log_entries, usage.log_capacity);
     vec![
-        pool(&usage),
-        room("catalog", usage.catalog_committed, usage.catalog_bytes, output::size),
-        room("log", usage.log_entries, usage.log_capacity, |entries| entries.to_string()),
+        pool(&usage, mounted),
+        room("catalog", usage.catalog_live, usage.catalog_bytes, &catalog, CATALOG),
+        room("log", usage.log_entries, usage.log_capacity, &log, LOG),
     ]
 }
 
-fn pool(usage: &Usage) -> Finding {
+/// The advice about a catalog that compaction leaves nearly full.
+const CATALOG: &str = "Soon no version fits any more. Have fewer: `farrow retain NAME --last N`, `farrow expire \
+                       --older-than AGE`, `farrow rm NAME`";
+
+/// The same of the famfs log.
+const LOG: &str = "Frames need no entry. Other programs' files, `farrow export --frame NAME FAMFS-PATH PATH` and `farrow \
+                   grow` need one each, and famfs frees none: a region with a longer log is made by `farrow mkfs --log-len \
+                   SIZE PATH`";
+
+fn pool(usage: &Usage, mounted: bool) -> Finding {
     let found = format!(
         "{} of {} free, largest extent {}; {} held by leases on dropped frames, {} being written",
         output::size(usage.free),
@@ -206,27 +227,39 @@ fn pool(usage: &Usage) -> Finding {
         output::size(usage.held),
         output::size(usage.reserved)
     );
-    if usage.free < usage.pool_bytes / 10 {
-        let advice = if usage.held > usage.free {
-            "Most of what could be free is still mapped: farrow leases shows by whom"
-        } else {
-            "Make room: farrow ls -l, rm, retain, expire; or add some: farrow grow"
-        };
-        return Finding::note("space", found, advice);
+    if usage.free >= usage.pool_bytes / 10 {
+        return Finding::ok("space", found);
     }
-    Finding::ok("space", found)
+    Finding::note("space", found, format!("{}; {}", make_room(usage), add_room(usage, mounted)))
+}
+
+/// What to do about that which holds most.
+fn make_room(usage: &Usage) -> &'static str {
+    if usage.held > usage.used.max(usage.reserved) {
+        "Most is dropped and still mapped: `farrow leases` shows by whom"
+    } else if usage.reserved > usage.used {
+        "Most is being written, and free again when its writers give up or end"
+    } else {
+        "Most is in versions: `farrow ls -l` shows the latest of each frame, `farrow versions NAME` all of one; `farrow retain \
+         NAME --last N` and `farrow expire --older-than AGE` remove older ones, `farrow rm NAME` a frame"
+    }
+}
+
+/// Where more can come from, if it can.
+fn add_room(usage: &Usage, mounted: bool) -> String {
+    match usage.growable {
+        _ if mounted => "famfs's own tools add room on a mount: `farrow grow` says how".to_owned(),
+        0 => "no room is left outside the pool: more takes a larger region (`farrow mkfs --size SIZE PATH`)"
+            .to_owned(),
+        growable => format!("`farrow grow` adds up to {}", output::size(growable)),
+    }
 }
 
 /// Something that has a limit, and is a note from four fifths of it on.
-fn room(topic: &'static str, taken: u64, of: u64, text: impl Fn(u64) -> String) -> Finding {
-    let found = format!("{} of {} taken", text(taken), text(of));
-    // The agent compacts the catalog when it has to, and refuses what does not fit then.
+fn room(topic: &'static str, taken: u64, of: u64, text: &str, advice: &'static str) -> Finding {
+    let found = format!("{text} taken");
     if taken / 4 >= of / 5 && of > 0 {
-        return Finding::note(
-            topic,
-            found,
-            "Soon nothing more fits: fewer frames and versions, or a new region",
-        );
+        return Finding::note(topic, found, advice);
     }
     Finding::ok(topic, found)
 }
@@ -242,7 +275,7 @@ fn leases(client: &Client) -> Finding {
         return Finding::note(
             "leases",
             found,
-            "Whether they are wanted, their processes know: farrow leases",
+            "They keep dropped frames from being freed; `farrow leases` shows their processes",
         );
     }
     Finding::ok("leases", found)
@@ -266,8 +299,8 @@ fn contents(path: &Path, media: &Medium) -> Finding {
         // A region that an agent writes to meanwhile may look so.
         Ok(report) => Finding::note(
             "region",
-            format!("{place}: {} problems", report.problems.len()),
-            "Look again with no agent running: farrow fsck",
+            format!("{place}: {}", output::counted(report.problems.len() as u64, "problem")),
+            format!("Look again with no agent running: `farrow fsck {}`", operand(path.display())),
         ),
     }
 }

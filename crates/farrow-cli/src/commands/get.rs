@@ -5,33 +5,39 @@ use std::io::IsTerminal;
 use anyhow::Context;
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
-use farrow_client::ClientError;
 use farrow_client::blocking::BatchStream;
+use farrow_client::{ClientError, Selection};
 
-use crate::args::Get;
+use crate::args::{Agent, Get};
 use crate::destination::Destination;
 use crate::encode::Encoder;
 use crate::exit::Failure;
-use crate::format::{self, Format};
+use crate::format::Format;
 use crate::output;
 use crate::progress::Progress;
 
-pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Get, agent: &Agent) -> anyhow::Result<()> {
     let file = args.output.as_deref().filter(|path| path.as_os_str() != "-");
     let format = Format::of_output(args.format, file)?;
-    if file.is_none() && format != Format::Csv && std::io::stdout().is_terminal() {
-        let hint = "not for a terminal: use -o FILE, a pipe, --format csv, or farrow head";
+    if file.is_none() && !Format::TEXT.contains(&format) && std::io::stdout().is_terminal() {
+        let hint = "not for a terminal: use -o FILE, a pipe, --format csv or json, or `farrow head NAME`";
         return Err(Failure::usage(format!("rows as bytes are {hint}")).into());
     }
     // Not as a frame: one that is streamed would be in memory as a whole.
-    let stream = args.agent.connect()?.stream(&args.name)?;
+    let mut wanted = Selection::default();
+    let columns = args.columns.names();
+    if !columns.is_empty() {
+        wanted = wanted.columns(columns);
+    }
+    if let Some(rows) = &args.rows {
+        wanted = wanted.rows(rows.clone());
+    }
+    let stream = agent.connect()?.stream_selected(&args.name, &wanted)?;
     if let Some(why) = stream.why() {
         output::note(format_args!("streamed, not mapped: {why}"));
     }
     let place = || file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
-    let delimiter = file.map_or(b',', format::delimiter);
-    let mut encoder =
-        Encoder::new(format, delimiter, &stream.schema(), Destination::open(file)?).with_context(place)?;
+    let mut encoder = Encoder::new(format, &stream.schema(), Destination::open(file)?).with_context(place)?;
     // Where rows go to the terminal, they are all there is to see.
     let progress = if file.is_some() || !std::io::stdout().is_terminal() {
         Progress::new()?
@@ -53,7 +59,7 @@ pub(crate) fn run(args: &Get) -> anyhow::Result<()> {
     progress.clear();
     encoder.finish().with_context(place)?.finish()?;
     if let Some(path) = file {
-        output::note(format_args!("{version}: {rows} rows to {}", path.display()));
+        output::note(format_args!("{version}: {} to {}", output::counted(rows, "row"), path.display()));
     }
     Ok(())
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use farrow_region::{Access, FileMedia};
 use farrow_store::{HostId, Mount, Store};
 
-use crate::args::Grow;
+use crate::args::{Agent, Grow};
 use crate::output;
 
-pub(crate) fn run(args: &Grow) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Grow, agent: &Agent) -> anyhow::Result<()> {
     let by = args.by.map(|size| size.0);
     let len = match &args.path {
         Some(path) => grow_medium(path, args.system_uuid_file.as_deref(), by)?,
-        None => args.agent.connect()?.grow(by)?,
+        None => agent.connect()?.grow(by)?,
     };
     output::note(format_args!("a pool file of {} more", output::size(len)));
     Ok(())

@@ -1,25 +1,31 @@
 //! `farrow head`
 
-use arrow_array::RecordBatch;
+use anyhow::Context;
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use farrow_client::ClientError;
+use farrow_client::{ClientError, Selection};
 
-use crate::args::Head;
-use crate::encode::Encoder;
+use crate::args::{Agent, Head};
+use crate::contained::contained;
+use crate::encode::{Encoder, held_column};
 use crate::format::Format;
 use crate::output::{self, Stdout};
 
-/// Characters of a value that a table shows.
+/// Columns of the terminal that a value takes in a table.
 const WIDTH: usize = 40;
 
-pub(crate) fn run(args: &Head) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Head, agent: &Agent) -> anyhow::Result<()> {
     // Not as a frame: one that is streamed would come as a whole.
-    let stream = args.agent.connect()?.stream(&args.name)?;
-    let mut stream = if args.columns.is_empty() { stream } else { stream.select(&args.columns)? };
+    let mut wanted = Selection::default().rows(0..args.rows as u64);
+    let columns = args.columns.names();
+    if !columns.is_empty() {
+        wanted = wanted.columns(columns);
+    }
+    let mut stream = agent.connect()?.stream_selected(&args.name, &wanted)?;
     let schema = stream.schema();
     let batches = first(&mut stream, args.rows)?;
-    if args.csv {
-        let mut encoder = Encoder::new(Format::Csv, b',', &schema, Stdout)?;
+    if let Some(format) = args.format() {
+        let mut encoder = Encoder::new(format, &schema, Stdout)?;
         for batch in &batches {
             encoder.write(batch)?;
         }
@@ -30,16 +36,29 @@ pub(crate) fn run(args: &Head) -> anyhow::Result<()> {
     for batch in &batches {
         rows.extend(cells(batch)?);
     }
-    let rows: Vec<&[String]> = rows.iter().map(Vec::as_slice).collect();
-    let heading: Vec<String> =
+    let mut heading: Vec<String> =
         schema.fields().iter().map(|field| output::short(field.name(), WIDTH)).collect();
     let right: Vec<bool> = schema.fields().iter().map(|field| field.data_type().is_numeric()).collect();
+    if let Some(columns) = output::terminal_columns() {
+        let fit = output::fitting(&heading, &rows, columns);
+        heading.truncate(fit);
+        rows.iter_mut().for_each(|row| row.truncate(fit));
+    }
     output::grid(&heading, &right, &rows)?;
     let shown = rows.len() as u64;
-    match stream.rows() {
-        Some(all) if shown < all => output::note(format_args!("{shown} of {all} rows")),
-        None if shown == args.rows as u64 => output::note(format_args!("the first {shown} rows")),
+    match stream.version_rows() {
+        Some(all) if shown < all => output::note(format_args!("{shown} of {}", output::counted(all, "row"))),
+        None if shown == args.rows as u64 => {
+            output::note(format_args!("the first {}", output::counted(shown, "row")));
+        }
         _ => {}
+    }
+    let (fit, all) = (heading.len(), schema.fields().len());
+    if fit < all {
+        let all = output::counted(all as u64, "column");
+        output::note(format_args!(
+            "{fit} of {all} fit the terminal: name others with --columns, or use --format csv"
+        ));
     }
     Ok(())
 }
@@ -63,10 +82,22 @@ fn first(
 
 /// The values of each row, as text.
 fn cells(batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
+    let schema = batch.schema();
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        let shown = contained(|| texts(column));
+        shown.map_err(Into::into).and_then(|shown| shown).with_context(|| {
+            let (name, kind) = (output::short(field.name(), WIDTH), output::short(field.data_type(), WIDTH));
+            format!("column {name}, {kind}, cannot be shown. Try: --columns with others, or `farrow get NAME -o FILE`")
+        })
+    });
+    let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
+    Ok((0..batch.num_rows()).map(|row| columns.iter().map(|column| column[row].clone()).collect()).collect())
+}
+
+/// The values of a column.
+fn texts(column: &ArrayRef) -> anyhow::Result<Vec<String>> {
+    let column = held_column(Format::Csv, column)?;
     let options = FormatOptions::default().with_display_error(true);
-    let formatters: Result<Vec<_>, _> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options)).collect();
-    let formatters = formatters?;
-    let row = |row| formatters.iter().map(|column| output::short(column.value(row), WIDTH)).collect();
-    Ok((0..batch.num_rows()).map(row).collect())
+    let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+    Ok((0..column.len()).map(|row| output::short(formatter.value(row), WIDTH)).collect())
 }

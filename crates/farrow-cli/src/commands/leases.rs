@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::args::Leases;
+use crate::args::{Agent, Leases};
 use crate::output;
 
-pub(crate) fn run(args: &Leases) -> anyhow::Result<()> {
-    let leases = args.agent.connect()?.leases()?;
+pub(crate) fn run(args: &Leases, agent: &Agent) -> anyhow::Result<()> {
+    let leases = agent.connect()?.leases()?;
     if args.json {
         for lease in &leases {
             output::json(&Line {
@@ -17,6 +17,7 @@ pub(crate) fn run(args: &Leases) -> anyhow::Result<()> {
                 version: lease.version,
                 bytes: lease.bytes,
                 age_seconds: lease.age.as_secs_f64(),
+                inherited: lease.inherited,
             })?;
         }
         return Ok(());
@@ -26,7 +27,8 @@ pub(crate) fn run(args: &Leases) -> anyhow::Result<()> {
         .map(|lease| {
             let frame = format!("{}@{}", lease.name, lease.version);
             [
-                lease.pid.to_string(),
+                // Which processes have it now, the agent does not know.
+                if lease.inherited { format!("children of {}", lease.pid) } else { lease.pid.to_string() },
                 lease.uid.to_string(),
                 frame,
                 output::size(lease.bytes),
@@ -46,4 +48,5 @@ struct Line<'a> {
     version: u64,
     bytes: u64,
     age_seconds: f64,
+    inherited: bool,
 }

@@ -4,13 +4,17 @@ use std::io::IsTerminal;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use farrow_client::{Info, Validation};
+use farrow_store::{Prefix, StoreError};
 use serde::Serialize;
 
-use crate::args::Ls;
+use crate::args::{Agent, Ls};
 use crate::output;
 
-pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
-    let frames = args.agent.connect()?.list(&args.prefix)?;
+pub(crate) fn run(args: &Ls, agent: &Agent) -> anyhow::Result<()> {
+    let frames = agent.connect()?.list(&args.prefix)?;
+    if frames.is_empty() && !args.prefix.is_empty() {
+        output::note(StoreError::NoFrames { prefix: Prefix::pattern(&args.prefix)? });
+    }
     if args.json {
         for frame in frames {
             output::json(&Line::from(&frame))?;
@@ -29,7 +33,7 @@ pub(crate) fn run(args: &Ls) -> anyhow::Result<()> {
                     } else {
                         committed(frame.committed_at_micros)
                     },
-                    keeps(frame),
+                    keeps(frame.retention, frame.max_age),
                 ]
             })
             .collect();
@@ -63,6 +67,8 @@ pub(crate) struct Line<'a> {
     foreign: bool,
     /// Versions that the frame keeps; 0: all.
     retention: u64,
+    /// How long each but the latest; 0: for ever.
+    max_age_seconds: u64,
 }
 
 impl<'a> From<&'a Info> for Line<'a> {
@@ -81,13 +87,28 @@ impl<'a> From<&'a Info> for Line<'a> {
             },
             foreign: info.foreign,
             retention: info.retention,
+            max_age_seconds: info.max_age.map_or(0, |age| age.as_secs()),
         }
     }
 }
 
-/// How many versions a frame keeps.
-pub(crate) fn keeps(info: &Info) -> String {
-    if info.retention == 0 { "all".to_owned() } else { info.retention.to_string() }
+/// How many versions are kept, 0 for all, and how long: `3`, `all, 30days`.
+pub(crate) fn keeps(last: u64, max_age: Option<Duration>) -> String {
+    let count = if last == 0 { "all".to_owned() } else { last.to_string() };
+    max_age.map_or_else(|| count.clone(), |age| format!("{count}, {}", output::age(age)))
+}
+
+/// The same in words.
+pub(crate) fn kept(last: u64, max_age: Option<Duration>) -> String {
+    let count = match last {
+        0 => "all versions".to_owned(),
+        1 => "the last version".to_owned(),
+        last => format!("the last {last} versions"),
+    };
+    match max_age {
+        Some(age) => format!("{count}, and none but the latest for longer than {}", output::age(age)),
+        None => count,
+    }
 }
 
 /// How long ago, by this host's clock.

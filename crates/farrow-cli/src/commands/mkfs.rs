@@ -1,13 +1,14 @@
 //! `farrow mkfs`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use famfs_format::{FormatError, FormatVersion, MIN_DEVICE_LEN};
+use farrow_region::shell::operand;
 use farrow_region::{Access, FileMedia, Media};
 use farrow_store::{FamfsTools, FormatOptions, FormatReport, HostId, Mount, MountOptions, Store, StoreError};
 
-use crate::args::Mkfs;
+use crate::args::{Mkfs, variable};
 use crate::exit::Failure;
 use crate::output;
 
@@ -20,6 +21,7 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
         reserve: args.reserve.0,
         device_path: args.path.as_os_str().as_encoded_bytes().to_vec(),
         force: args.force,
+        catalog_len: args.catalog.map(|len| len.0),
         ..FormatOptions::new(host)
     };
     options.log_len = args.log_len.map_or(options.log_len, |len| len.0);
@@ -27,7 +29,14 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
     let size = args.size.map(|size| size.0);
     let (media, report) = match std::fs::metadata(&args.path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let size = size.context("there is no such file: say with --size how large to make it")?;
+            let size = size.with_context(|| {
+                let path = args.path.display();
+                format!(
+                    "{path}: there is no such file, and no size to make it with. Try: `farrow mkfs --size 1GiB {}`",
+                    operand(&path)
+                )
+            })?;
+            check(&options, &args.path, size)?;
             let media = FileMedia::create(&args.path, size, false)?;
             let report =
                 Store::format(&media, &options).inspect_err(|_| remove(&args.path)).map_err(understood)?;
@@ -42,8 +51,13 @@ pub(crate) fn run(args: &Mkfs) -> anyhow::Result<()> {
                     output::size(size.unwrap_or_default())
                 );
             }
+            let size = size.unwrap_or_default();
+            if found.is_file() {
+                // Creating the new file removes the old one, and with it the region in it.
+                check(&options, &args.path, size)?;
+            }
             // A device is refused here: it has its size.
-            let media = FileMedia::create(&args.path, size.unwrap_or_default(), args.force)?;
+            let media = FileMedia::create(&args.path, size, args.force)?;
             let report = Store::format(&media, &options).map_err(understood)?;
             (media, report)
         }
@@ -75,16 +89,20 @@ fn on_mount(args: &Mkfs, mount: &Mount, options: MountOptions) -> anyhow::Result
         pool_len: args.size.map(|size| size.0),
         reserve: args.reserve.0,
         force: args.force,
+        catalog_len: args.catalog.map(|len| len.0),
         ..options
     };
-    let report = mount.format(&FamfsTools::new(&args.famfs), &options)?;
+    let famfs = args.famfs.clone().or_else(|| variable("FARROW_FAMFS").map(PathBuf::from));
+    let famfs = famfs.unwrap_or_else(|| "famfs".into());
+    let report = mount.format(&FamfsTools::new(&famfs), &options)?;
     if report.replaced.is_some() {
         output::note("the frames that were in it are gone");
     }
     output::note(format_args!(
-        "{place}: region {} on a mounted famfs, {} of it for frames, {} in no file",
+        "{place}: region {} on a mounted famfs, {} of it for frames, {} for their catalog, {} in no file",
         report.superblock.uuid,
         output::size(report.pool_len),
+        output::size(report.catalog_len),
         output::size(report.unpooled),
     ));
     Ok(())
@@ -96,11 +114,12 @@ fn tell(path: &Path, media: &FileMedia, report: &FormatReport) {
         output::note(format_args!("region {replaced} is gone"));
     }
     output::note(format_args!(
-        "{}: region {} of {}, {} of them for frames",
+        "{}: region {} of {}, {} of them for frames, {} for their catalog",
         path.display(),
         report.superblock.uuid,
         output::size(media_len),
         output::size(report.pool_len),
+        output::size(report.catalog_len),
     ));
     if report.unpooled > 0 {
         output::note(format_args!(
@@ -121,6 +140,11 @@ fn tell(path: &Path, media: &FileMedia, report: &FormatReport) {
             output::size(MIN_DEVICE_LEN)
         ));
     }
+}
+
+/// Checks what is asked for before anything is made or removed.
+fn check(options: &FormatOptions, path: &Path, size: u64) -> anyhow::Result<()> {
+    options.check(&path.display().to_string(), size).map_err(understood)
 }
 
 /// The log's length is the one thing that may be wrong about the superblock of a region that is not there yet.

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::args::Schema;
+use crate::args::{Agent, Schema};
 use crate::output;
 
-pub(crate) fn run(args: &Schema) -> anyhow::Result<()> {
-    // Over TCP no more than the first batch comes with it.
-    let schema = args.agent.connect()?.stream(&args.name)?.schema();
+pub(crate) fn run(args: &Schema, agent: &Agent) -> anyhow::Result<()> {
+    let schema = agent.connect()?.schema(&args.name)?;
     if args.json {
         for field in schema.fields() {
             output::json(&Column {

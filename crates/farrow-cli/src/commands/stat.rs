@@ -4,12 +4,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use farrow_client::{Info, Validation};
 
-use crate::args::Stat;
+use crate::args::{Agent, Stat};
 use crate::commands::ls;
 use crate::output;
 
-pub(crate) fn run(args: &Stat) -> anyhow::Result<()> {
-    let info = args.agent.connect()?.stat(&args.name)?;
+pub(crate) fn run(args: &Stat, agent: &Agent) -> anyhow::Result<()> {
+    let info = agent.connect()?.stat(&args.name)?;
     if args.json {
         return output::json(&ls::Line::from(&info));
     }
@@ -21,7 +21,7 @@ pub(crate) fn run(args: &Stat) -> anyhow::Result<()> {
         row("segments", info.segments.to_string()),
         row("committed", committed(&info)),
         row("checked", checked(&info).to_owned()),
-        row("keeps", ls::keeps(&info)),
+        row("keeps", ls::keeps(info.retention, info.max_age)),
     ];
     for [what, value] in rows {
         output::line(format_args!("{what:<10} {}", output::plain(&value)))?;

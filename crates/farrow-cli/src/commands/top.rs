@@ -5,13 +5,13 @@ mod snapshot;
 
 use std::io::IsTerminal;
 
-use crate::args::Top;
+use crate::args::{Agent, Top};
 use crate::output;
 
 use self::snapshot::Snapshot;
 
-pub(crate) fn run(args: &Top) -> anyhow::Result<()> {
-    let client = args.agent.connect()?;
+pub(crate) fn run(args: &Top, agent: &Agent) -> anyhow::Result<()> {
+    let client = agent.connect()?;
     if args.json {
         loop {
             output::json(&Snapshot::take(&client)?)?;

@@ -1,11 +1,11 @@
 //! `farrow verify`
 
-use crate::args::Verify;
+use crate::args::{Agent, Verify};
 use crate::output;
 use crate::progress::Progress;
 
-pub(crate) fn run(args: &Verify) -> anyhow::Result<()> {
-    let client = args.agent.connect()?;
+pub(crate) fn run(args: &Verify, agent: &Agent) -> anyhow::Result<()> {
+    let client = agent.connect()?;
     let bar = Progress::new()?;
     let verified = client.verify(&args.name, |progress| {
         bar.expect(progress.bytes);
@@ -13,20 +13,21 @@ pub(crate) fn run(args: &Verify) -> anyhow::Result<()> {
     });
     bar.clear();
     let verified = verified?;
-    let batches = if verified.batches == 1 { "batch" } else { "batches" };
+    let batches = match verified.batches {
+        1 => "1 batch".to_owned(),
+        batches => format!("{batches} batches"),
+    };
     let mut told = format!(
-        "{}@{}: {} {batches}, {}, as committed",
+        "{}@{}: {batches}, {}, as committed",
         verified.name,
         verified.version,
-        verified.batches,
         output::size(verified.bytes)
     );
     if verified.without_checksums > 0 {
-        let segments = if verified.without_checksums == 1 { "segment" } else { "segments" };
         told += &format!(
-            "; {} {segments} without checksums, of which only the metadata was compared (the agent ran with \
+            "; {} without checksums, of which only the metadata was compared (the agent ran with \
              --validate structure)",
-            verified.without_checksums
+            output::counted(verified.without_checksums.into(), "segment")
         );
     }
     output::note(told);

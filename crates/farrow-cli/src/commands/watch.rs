@@ -3,11 +3,11 @@
 use farrow_client::{Event, Info};
 use serde::Serialize;
 
-use crate::args::Watch;
+use crate::args::{Agent, Watch};
 use crate::output;
 
-pub(crate) fn run(args: &Watch) -> anyhow::Result<()> {
-    let watch = args.agent.connect()?.watch(&args.prefix)?;
+pub(crate) fn run(args: &Watch, agent: &Agent) -> anyhow::Result<()> {
+    let watch = agent.connect()?.watch(&args.prefix)?;
     output::note(format_args!("watching {:?}", args.prefix));
     for event in watch {
         let event = event?;
@@ -23,12 +23,12 @@ pub(crate) fn run(args: &Watch) -> anyhow::Result<()> {
 pub(crate) fn text(event: &Event) -> String {
     match event {
         Event::Committed(Info { name, version, rows, bytes, .. }) => {
-            let rows = rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
-            format!("committed  {name}@{version}  {rows} rows  {}", output::size(*bytes))
+            let rows = rows.map_or_else(|| "? rows".to_owned(), |rows| output::counted(rows, "row"));
+            format!("committed  {name}@{version}  {rows}  {}", output::size(*bytes))
         }
         Event::Dropped { name, latest: None } => format!("dropped    {name}"),
         Event::Dropped { name, latest: Some(latest) } => format!("dropped    {name}  the latest is {latest}"),
-        _ => "missed     frames may have been dropped that were not told (farrow ls shows what there is)"
+        _ => "missed     frames may have been dropped that were not told (`farrow ls` shows what there is)"
             .to_owned(),
     }
 }

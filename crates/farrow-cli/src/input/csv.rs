@@ -1,5 +1,7 @@
 //! CSV.
 
+mod times;
+
 use std::io::{Cursor, Read};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use arrow_csv::ReaderBuilder;
 use arrow_csv::reader::{Decoder, Format};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
-use super::{Problem, Rows, batch_rows};
+use super::{Known, Problem, Rows, batch_rows};
 use crate::args::Csv;
 use crate::output;
 
@@ -21,15 +23,18 @@ const PIECE: usize = 1 << 20;
 /// At most so many bytes become one batch: a quote that is never closed makes one value of the rest of the file.
 const MAX_BATCH: usize = 256 << 20;
 
-/// What some programs put before the first character.
+/// Characters of a value or a name that an error shows.
+const VALUE: usize = 80;
+
+/// The bytes that some programs put before the first character.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// `known` are the columns as they have to be, in their order; else they are what the sample looks like.
+/// `known` are the columns as they have to be; else they are what the sample looks like.
 pub(super) fn open(
     mut input: impl Read + Send + 'static,
     csv: &Csv,
     delimiter: u8,
-    known: Option<SchemaRef>,
+    known: Option<Known>,
 ) -> Result<Rows, Problem> {
     let mut sample = Vec::new();
     input.by_ref().take(SAMPLE).read_to_end(&mut sample)?;
@@ -49,12 +54,17 @@ pub(super) fn open(
     let (found, rows) = format.clone().with_truncated_rows(true).infer_schema(whole, None)?;
     let known = match known {
         Some(known) if !csv.no_header => Some(same_names(&found, known)?),
-        known => known,
+        known => known.map(|known| known.schema),
     };
     let typed = known.is_some() || csv.text;
-    let schema = known.unwrap_or_else(|| Arc::new(types(&found, csv.text)));
+    let schema = match known {
+        Some(known) => known,
+        None => times::with_zones(Arc::new(types(&found, csv.text)), &format, whole)?,
+    };
     let batch_rows = batch_rows(whole.len() as u64, rows as u64);
-    let builder = ReaderBuilder::new(schema.clone()).with_format(format).with_batch_size(batch_rows);
+    // Times are taken as text first: Arrow would drop what they say of their zone.
+    let decoded = times::as_text(&schema);
+    let builder = ReaderBuilder::new(decoded).with_format(format).with_batch_size(batch_rows);
     Ok(Box::new(CsvReader {
         input: Cursor::new(sample).chain(input),
         decoder: builder.build_decoder(),
@@ -62,20 +72,36 @@ pub(super) fn open(
         typed,
         piece: Vec::new(),
         at: 0,
+        rows: 0,
     }))
 }
 
-/// The columns as they have to be, if they are called so.
-fn same_names(found: &Schema, known: SchemaRef) -> Result<SchemaRef, Problem> {
+/// The columns as they have to be, if they are called so: in the order in which they were found.
+fn same_names(found: &Schema, known: Known) -> Result<SchemaRef, Problem> {
+    let Known { schema, by_name } = known;
     let names = |schema: &Schema| -> Vec<String> {
         schema.fields().iter().map(|field| field.name().clone()).collect()
     };
-    let (found, wanted) = (names(found), names(&known));
+    let (found, wanted) = (names(found), names(&schema));
     if found == wanted {
-        return Ok(known);
+        return Ok(schema);
+    }
+    let (mut here, mut there) = (found.clone(), wanted.clone());
+    here.sort_unstable();
+    there.sort_unstable();
+    let once = here.windows(2).all(|names| names[0] != names[1]);
+    let shuffled = once && here == there;
+    if shuffled && by_name {
+        let places = found.iter().map(|name| schema.index_of(name)).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Arc::new(schema.project(&places)?));
     }
     let (found, wanted) = (output::short(found.join(", "), 400), output::short(wanted.join(", "), 400));
-    Err(format!("columns {found}, and the frame has {wanted}: they must be the same, in this order").into())
+    let advice = if shuffled {
+        "they must be in this order. Try: `farrow append --by-name NAME FILE`"
+    } else {
+        "they must be the same"
+    };
+    Err(format!("columns {found}, and the frame has {wanted}: {advice}").into())
 }
 
 /// The types that were found; a column that has no values in the sample is text.
@@ -91,15 +117,33 @@ fn types(found: &Schema, text: bool) -> Schema {
     Schema::new(fields.collect::<Vec<_>>())
 }
 
+/// Arrow's error of a value, which repeats the value and its row: a quote that is not closed makes megabytes of them.
+fn in_few_words(text: &str, schema: &Schema) -> Option<String> {
+    let rest = text.strip_prefix("Error while parsing value '")?;
+    rest.match_indices("' as type '").find_map(|(end, separator)| {
+        let (kind, place) = rest[end + separator.len()..].split_once('\'')?;
+        let (column, place) = place.strip_prefix(" for column ")?.split_once(" at line ")?;
+        let (line, _) = place.split_once(". Row data: ")?;
+        let (column, line): (usize, u64) = (column.parse().ok()?, line.parse().ok()?);
+        let name = output::short(schema.fields().get(column)?.name(), VALUE);
+        let value = output::short(&rest[..end], VALUE);
+        // Arrow counts them from 0.
+        let line = line.saturating_add(1);
+        Some(format!("line {line}, column {name}: '{value}' is not of type {kind}"))
+    })
+}
+
 struct CsvReader<R> {
     input: R,
     decoder: Decoder,
     schema: SchemaRef,
-    /// Whether types do not come from the sample.
+    /// True if types do not come from the sample.
     typed: bool,
-    /// What was read and not decoded yet, from `at` on.
+    /// The bytes that were read and not decoded yet, from `at` on.
     piece: Vec<u8>,
     at: usize,
+    /// Returned already.
+    rows: usize,
 }
 
 impl<R: Read> CsvReader<R> {
@@ -116,7 +160,10 @@ impl<R: Read> CsvReader<R> {
             self.at += decoded;
             taken += decoded;
             if decoded == 0 || self.decoder.capacity() == 0 {
-                return self.decoder.flush();
+                let Some(batch) = self.decoder.flush()? else { return Ok(None) };
+                let batch = times::from_text(&batch, &self.schema, self.rows)?;
+                self.rows += batch.num_rows();
+                return Ok(Some(batch));
             }
             if taken > MAX_BATCH {
                 return Err(ArrowError::CsvError(format!(
@@ -132,9 +179,15 @@ impl<R: Read> Iterator for CsvReader<R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.batch().map_err(|error| match error {
-            ArrowError::ParseError(text) if !self.typed => ArrowError::ParseError(format!(
-                "{text}. Types were taken from the first {SAMPLE} bytes; --text takes every column for text"
-            )),
+            ArrowError::ParseError(text) => {
+                let text = in_few_words(&text, &self.schema).unwrap_or(text);
+                let hint = "Types were taken from the first";
+                ArrowError::ParseError(if self.typed {
+                    text
+                } else {
+                    format!("{text}. {hint} {SAMPLE} bytes; --text takes every column for text")
+                })
+            }
             other => other,
         });
         batch.transpose()

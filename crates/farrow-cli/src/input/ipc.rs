@@ -1,8 +1,10 @@
 //! Arrow IPC, streams and files alike: a file is a stream behind its magic, and its footer repeats what the stream
-//! says. So a file can come by a pipe, too.
+//! says, with which it is compared. So a file can come by a pipe, too.
 //!
 //! Arrow decodes; the messages are cut here, because what they say of their own lengths must not be believed: memory
 //! is taken as bytes come, up to [`MAX_MESSAGE`].
+
+mod messages;
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read};
@@ -15,8 +17,14 @@ use arrow_ipc::reader::StreamDecoder;
 use arrow_ipc::{Message, root_as_message};
 use arrow_schema::{ArrowError, SchemaRef};
 
+use farrow_ipc::IpcError;
+
+use self::messages::Messages;
 use super::Problem;
-use crate::format::IPC_FILE;
+use crate::format::{FEATHER_V1, IPC_FILE};
+
+const IS_FEATHER_V1: &str = "a Feather V1 file, as pandas wrote them before 1.0, which is not Arrow IPC. Convert it: \
+    python -c \"import sys, pyarrow.feather as f; f.write_feather(f.read_table(sys.argv[1]), sys.argv[2])\" OLD NEW";
 
 /// At most so many bytes of one message's body, compressed or not.
 const MAX_MESSAGE: u64 = 4 << 30;
@@ -33,6 +41,9 @@ const PIECE: usize = 1 << 20;
 /// Stands before the length of a message.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 
+/// Bytes behind a footer: its length, and the magic.
+const FOOTER_TAIL: usize = 4 + IPC_FILE.len();
+
 /// A message of length 0: the end.
 const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
@@ -40,7 +51,8 @@ pub(super) struct IpcReader<R> {
     input: R,
     decoder: StreamDecoder,
     schema: SchemaRef,
-    is_file: bool,
+    /// The place where its messages are, of a file.
+    messages: Option<Messages>,
     ended: bool,
     /// Decoded already.
     batches: VecDeque<RecordBatch>,
@@ -50,9 +62,14 @@ impl<R: Read> IpcReader<R> {
     pub(super) fn open(mut input: R) -> Result<Self, Problem> {
         let mut first = [0; 4];
         read_exact(&mut input, &mut first)?;
-        let is_file = IPC_FILE.starts_with(&first);
-        if is_file {
-            first = behind_magic(&mut input)?;
+        if first == *FEATHER_V1 {
+            return Err(IS_FEATHER_V1.into());
+        }
+        let mut messages = None;
+        if IPC_FILE.starts_with(&first) {
+            let position;
+            (first, position) = behind_magic(&mut input)?;
+            messages = Some(Messages::from(position));
         }
         let mut decoder = StreamDecoder::new();
         let Some((head, body)) = message(&mut input, first)? else {
@@ -60,10 +77,12 @@ impl<R: Read> IpcReader<R> {
         };
         let schema = parse(&head)?.header_as_schema();
         let schema = schema.ok_or("does not begin with a schema: neither an Arrow IPC file nor a stream")?;
+        check_byte_order(schema)?;
         let schema = Arc::new(try_fb_to_schema(schema)?);
+        messages.iter_mut().for_each(|messages| messages.passed(&first, &head, &body));
         let mut batches = VecDeque::new();
         decode(&mut decoder, [head, body], &mut batches)?;
-        Ok(Self { input, decoder, schema, is_file, ended: false, batches })
+        Ok(Self { input, decoder, schema, messages, ended: false, batches })
     }
 
     /// Reads one message, or what is behind the last one.
@@ -72,35 +91,43 @@ impl<R: Read> IpcReader<R> {
         let found = match read_exact(&mut self.input, &mut first) {
             Ok(()) => message(&mut self.input, first)?,
             // A stream may end without saying so.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof && !self.is_file => None,
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.messages.is_none() => None,
             Err(error) => return Err(error.into()),
         };
         match found {
             Some((head, body)) => {
-                check_compressed(&parse(&head)?, &body)?;
+                let message = parse(&head)?;
+                check_compressed(&message, &body)?;
+                if let Some(messages) = &mut self.messages {
+                    messages.found(&message);
+                    messages.passed(&first, &head, &body);
+                }
                 decode(&mut self.decoder, [head, body], &mut self.batches)
             }
             None => {
                 self.ended = true;
                 decode(&mut self.decoder, [Buffer::from(END)], &mut self.batches)?;
-                if self.is_file { end_of_file(&mut self.input) } else { Ok(()) }
+                match &self.messages {
+                    Some(messages) => messages.compare(&end_of_file(&mut self.input)?, &self.schema),
+                    None => end_of_stream(&mut self.input),
+                }
             }
         }
     }
 }
 
-/// The first bytes of the first message of a file, of whose magic four bytes were read. Zeros lie between: to the next
+/// The first bytes of the first message of a file, of whose magic four bytes were read, and where they are. Zeros lie between: to the next
 /// 8 bytes, or as far as the writer aligns.
-fn behind_magic(input: &mut impl Read) -> Result<[u8; 4], Problem> {
+fn behind_magic(input: &mut impl Read) -> Result<([u8; 4], u64), Problem> {
     let mut word = [0; 4];
     read_exact(input, &mut word)?;
     if word[..2] != IPC_FILE[4..] {
         return Err("begins almost as an Arrow IPC file, but not with ARROW1".into());
     }
-    for _ in 0..MAX_PADDING / word.len() {
+    for position in (8..).step_by(word.len()).take(MAX_PADDING / word.len()) {
         read_exact(input, &mut word)?;
         if word != [0; 4] {
-            return Ok(word);
+            return Ok((word, position));
         }
     }
     Err(format!("begins as an Arrow IPC file, and {MAX_PADDING} bytes behind that are no message").into())
@@ -205,20 +232,47 @@ fn decode<const N: usize>(
     Ok(())
 }
 
-/// A file that was written to its end ends with the magic it begins with.
-fn end_of_file(input: &mut impl Read) -> Result<(), Problem> {
+/// The footer's flatbuffer: a file that was written to its end has it before its length and the magic.
+fn end_of_file(input: &mut impl Read) -> Result<Vec<u8>, Problem> {
+    let most = u64::from(MAX_METADATA) + FOOTER_TAIL as u64;
+    let mut rest = Vec::new();
+    input.take(most + 1).read_to_end(&mut rest)?;
+    if rest.len() as u64 > most {
+        return Err(
+            format!("more than {most} bytes follow its last message: damaged, or no Arrow IPC file").into()
+        );
+    }
+    if !rest.ends_with(IPC_FILE) {
+        return Err("ends without ARROW1: written only in part".into());
+    }
+    let end = rest.len().checked_sub(FOOTER_TAIL).ok_or("ends without a footer: written only in part")?;
+    let said = rest[end..].first_chunk().map_or(0, |len| i32::from_le_bytes(*len));
+    let start = usize::try_from(said).ok().and_then(|len| end.checked_sub(len));
+    let start = start.ok_or_else(|| format!("a footer of {said} bytes where {end} have room: damaged"))?;
+    rest.truncate(end);
+    Ok(rest.split_off(start))
+}
+
+/// A stream has nothing behind its end but perhaps zeros.
+fn end_of_stream(input: &mut impl Read) -> Result<(), Problem> {
     let mut piece = vec![0; PIECE];
-    let mut last = Vec::new();
     loop {
-        match input.read(&mut piece)? {
-            0 if last.ends_with(IPC_FILE) => return Ok(()),
-            0 => return Err("ends without ARROW1: written only in part".into()),
-            found => {
-                last.extend_from_slice(&piece[..found]);
-                last.drain(..last.len().saturating_sub(IPC_FILE.len()));
-            }
+        let found = input.read(&mut piece)?;
+        if piece[..found].iter().any(|byte| *byte != 0) {
+            return Err(
+                "goes on behind the end of the stream: several streams one after another? Put each by itself"
+                    .into(),
+            );
+        }
+        if found == 0 {
+            return Ok(());
         }
     }
+}
+
+/// Refuses values of the other byte order: nothing here swaps them.
+pub(super) fn check_byte_order(schema: arrow_ipc::Schema<'_>) -> Result<(), Problem> {
+    if schema.endianness().equals_to_target_endianness() { Ok(()) } else { Err(IpcError::Endianness.into()) }
 }
 
 impl<R: Read> Iterator for IpcReader<R> {
@@ -245,3 +299,6 @@ impl<R: Read> RecordBatchReader for IpcReader<R> {
         self.schema.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

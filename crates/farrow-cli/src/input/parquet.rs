@@ -1,8 +1,13 @@
 //! Parquet.
 
+mod leaves;
+mod zones;
+
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
 
 use super::{Problem, Rows, Source, batch_rows};
@@ -12,12 +17,22 @@ pub(super) fn open(source: Source, progress: &Progress) -> Result<Rows, Problem>
     let piped = matches!(source, Source::Stream(_));
     let file = source.into_file(progress)?;
     let len = file.metadata()?.len();
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    let mut metadata = ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())?;
+    let zoned = zones::restored(metadata.schema(), metadata.metadata());
+    let wanted = leaves::readable(&zoned, metadata.metadata());
+    if wanted != *metadata.schema() {
+        let options = ArrowReaderOptions::new().with_schema(wanted);
+        metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)?;
+    }
+    check_counts(metadata.metadata())?;
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+    // The reader's own schema has lost the metadata.
+    let schema = builder.schema().clone();
     let (bytes, rows) = size(builder.metadata());
     let reader = builder.with_batch_size(batch_rows(bytes, rows)).build()?;
     // Bytes that were piped have been counted already.
     let progress = (!piped).then(|| progress.clone());
-    Ok(Box::new(Counted { reader, progress, len, rows, done: 0 }))
+    Ok(Box::new(Counted { reader, schema, progress, len, rows, done: 0 }))
 }
 
 /// Bytes of the decoded pages, and rows, as the file says.
@@ -28,9 +43,46 @@ fn size(metadata: &ParquetMetaData) -> (u64, u64) {
     (bytes, unsigned(metadata.file_metadata().num_rows()))
 }
 
-/// Tells how far it is in the file, by rows: its pages are not read in order.
+/// Compares what the footer says in more than one place: a reader that believes one of them loses rows.
+fn check_counts(metadata: &ParquetMetaData) -> Result<(), Problem> {
+    let (said, groups) = (metadata.file_metadata().num_rows(), metadata.row_groups());
+    let sum: i128 = groups.iter().map(|group| i128::from(group.num_rows())).sum();
+    if sum != i128::from(said) {
+        return Err(miscounted(format!(
+            "the file has {said} rows, and that its {} row groups have {sum}",
+            groups.len()
+        )));
+    }
+    let columns = metadata.file_metadata().schema_descr().num_columns();
+    for (index, group) in groups.iter().enumerate() {
+        let (rows, found) = (group.num_rows(), group.num_columns());
+        if rows < 0 {
+            return Err(miscounted(format!("row group {index} has {rows} rows")));
+        }
+        if found != columns {
+            return Err(miscounted(format!(
+                "the file has {columns} columns, and that row group {index} has {found}"
+            )));
+        }
+        let mut flat = group.columns().iter().filter(|column| column.column_descr().max_rep_level() == 0);
+        if let Some(column) = flat.find(|column| column.num_values() != rows) {
+            let (path, values) = (column.column_path().string(), column.num_values());
+            return Err(miscounted(format!(
+                "row group {index} has {rows} rows, and that its column {path} has {values} values"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn miscounted(says: String) -> Problem {
+    format!("its footer says that {says}: damaged, or of a faulty writer. Nothing is read of it").into()
+}
+
+/// Tells how far it is in the file, by rows, as its pages are not read in order; and at the end, if some are missing.
 struct Counted {
     reader: ParquetRecordBatchReader,
+    schema: SchemaRef,
     progress: Option<Progress>,
     /// Bytes of the file.
     len: u64,
@@ -42,18 +94,30 @@ impl Iterator for Counted {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.reader.next()?;
-        if let (Ok(batch), Some(progress)) = (&batch, &self.progress) {
+        let Some(batch) = self.reader.next() else {
+            let (said, found) = (self.rows, std::mem::replace(&mut self.done, self.rows));
+            return (said != found).then(|| {
+                let rows =
+                    format!("ends after {found} rows, and its footer says that it has {said}: damaged");
+                Err(ArrowError::ParquetError(rows))
+            });
+        };
+        if let Ok(batch) = &batch {
             self.done += batch.num_rows() as u64;
-            let part = u128::from(self.len) * u128::from(self.done) / u128::from(self.rows.max(1));
-            progress.at(u64::try_from(part).unwrap_or(self.len).min(self.len));
+            if let Some(progress) = &self.progress {
+                let part = u128::from(self.len) * u128::from(self.done) / u128::from(self.rows.max(1));
+                progress.at(u64::try_from(part).unwrap_or(self.len).min(self.len));
+            }
         }
-        Some(batch)
+        Some(batch.and_then(|batch| batch.with_schema(self.schema.clone())))
     }
 }
 
 impl RecordBatchReader for Counted {
     fn schema(&self) -> SchemaRef {
-        self.reader.schema()
+        self.schema.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

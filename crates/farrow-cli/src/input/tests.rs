@@ -1,13 +1,19 @@
 //! Files as they may be: whole, cut, changed, invented.
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use ::parquet::arrow::ArrowWriter;
+use ::parquet::basic::{BrotliLevel, Compression};
+use ::parquet::file::properties::WriterProperties;
 use arrow_array::builder::StringDictionaryBuilder;
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, Float64Array, Int64Array, ListArray, StringArray};
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int32Type, TimestampSecondType};
+use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, ListArray, StringArray};
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use tempfile::TempDir;
 
 use super::*;
@@ -37,7 +43,7 @@ fn rows() -> RecordBatch {
 }
 
 fn encoded(format: Format, rows: &RecordBatch) -> Vec<u8> {
-    let mut encoder = Encoder::new(format, b',', &rows.schema(), Vec::new()).unwrap();
+    let mut encoder = Encoder::new(format, &rows.schema(), Vec::new()).unwrap();
     encoder.write(&rows.slice(0, 600)).unwrap();
     encoder.write(&rows.slice(600, 400)).unwrap();
     encoder.finish().unwrap()
@@ -124,7 +130,7 @@ fn what_is_cut_off_is_told() {
 /// Whatever is changed, it is rows or an error: no panic comes this far, and no length is believed.
 #[test]
 fn what_is_damaged_is_rows_or_an_error() {
-    quiet_panics();
+    crate::contained::quiet_panics();
     let (mut errors, mut random) = (0, fastrand::Rng::with_seed(1));
     for (extension, bytes) in files() {
         for _ in 0..300 {
@@ -205,4 +211,137 @@ fn csv_that_does_not_fit_is_told_with_its_line() {
     assert!(error.contains("is empty"), "{error}");
     let error = read("a.csv", b"a,b\n\xff\xfe,2\n", &PLAIN).unwrap_err();
     assert!(error.contains("UTF-8"), "{error}");
+}
+
+fn field_types(batches: &[RecordBatch]) -> Vec<String> {
+    batches[0].schema().fields().iter().map(|field| field.data_type().to_string()).collect()
+}
+
+#[test]
+fn csv_times_keep_their_offset() {
+    let text = "local,offset,utc,mixed\n\
+        2024-01-01 00:00:00,2024-01-01T00:00:00+02:00,2024-01-01T00:00:00.5Z,2024-01-01 00:00:00Z\n\
+        2024-01-01 01:00:00,,2024-01-01T01:00:00Z,2024-01-01 01:00:00\n";
+    let batches = read("a.csv", text.as_bytes(), &PLAIN).unwrap();
+    let types = ["Timestamp(s)", "Timestamp(s, \"UTC\")", "Timestamp(ms, \"UTC\")", "Utf8"];
+    assert_eq!(field_types(&batches), types);
+    let instants = batches[0].column(1).as_primitive::<TimestampSecondType>();
+    assert_eq!((instants.value(0), instants.is_null(1)), (1_704_060_000, true));
+    let mixed = batches[0].column(3).as_string::<i32>();
+    assert_eq!(mixed.value(0), "2024-01-01 00:00:00Z");
+}
+
+/// Behind the sample, a time of the other kind or with a fraction would lose a part of it.
+#[test]
+fn csv_times_that_lose_something_are_told_with_their_row() {
+    for (first, late, told) in [
+        ("2024-01-01 00:00:00", "2024-01-01 00:00:00+02:00", "has an offset"),
+        ("2024-01-01 00:00:00Z", "2024-01-01 00:00:00", "has no offset"),
+        ("2024-01-01 00:00:00", "2024-01-01 00:00:00.25", "has a fraction"),
+        ("2024-01-01 00:00:00", "2024-13-01 00:00:00", "is no time"),
+        ("2024-01-01 00:00:00", "2016-12-31 23:59:60", "is a leap second"),
+        ("2024-01-01 00:00:00Z", "2016-12-31T23:59:60Z", "is a leap second"),
+    ] {
+        let rows = 1 << 17;
+        let text = format!("t\n{}{late}\n", format!("{first}\n").repeat(rows));
+        let error = read("a.csv", text.as_bytes(), &PLAIN).unwrap_err();
+        let place = format!("row {}, column t: '{late}' {told}", rows + 1);
+        assert!(error.contains(&place) && error.contains("--text"), "{error}");
+    }
+}
+
+/// Arrow's own reader makes another second of each.
+#[test]
+fn csv_leap_seconds_are_text_or_refused() {
+    let text = "a,b,c,d\n\
+        2016-12-31T23:59:60Z,2016-12-31 23:59:60.5,2016-12-31T23:59:60+01:00,2016-12-31T23:59:59+00:60\n";
+    let batches = read("a.csv", text.as_bytes(), &PLAIN).unwrap();
+    assert_eq!(field_types(&batches)[..3], ["Utf8", "Utf8", "Utf8"]);
+    assert_eq!(batches[0].column(0).as_string::<i32>().value(0), "2016-12-31T23:59:60Z");
+    // Into columns that there are.
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("a.csv");
+    for (r#type, leap, other, told) in [
+        (DataType::Timestamp(TimeUnit::Second, None), "2016-12-31 23:59:60", "2016-12-31 23:59:59", None),
+        (DataType::Timestamp(TimeUnit::Second, None), "2016-12-31 235960", "2016-12-31 235959", None),
+        (DataType::Date64, "2016-12-31 23:59:60.5", "2016-12-31 00:00:00", None),
+        (DataType::Time32(TimeUnit::Second), "23:59:60", "11:59:59 pm", None),
+        (DataType::Time64(TimeUnit::Nanosecond), "12:34:60.5", "12:34:59.5", None),
+        (DataType::Time32(TimeUnit::Second), "23:59:59.5", "23:59:59", Some("has a fraction")),
+    ] {
+        let schema = Arc::new(Schema::new(vec![Field::new("t", r#type, true)]));
+        let rows = |value: &str| {
+            std::fs::write(&path, format!("t\n{other}\n{value}\n")).unwrap();
+            let known = || Some(Known { schema: schema.clone(), by_name: false });
+            let rows = open(&path, None, &PLAIN, known, &Progress::hidden()).unwrap();
+            rows.map(|batch| batch.map(|batch| batch.num_rows())).collect::<Result<Vec<_>, _>>()
+        };
+        assert_eq!(rows(other).unwrap(), [2]);
+        let error = farrow_client::chain(&rows(leap).unwrap_err());
+        let place = format!("row 2, column t: '{leap}' {}", told.unwrap_or("is a leap second"));
+        assert!(error.contains(&place), "{error}");
+    }
+}
+
+#[test]
+fn options_of_csv_are_refused_for_other_formats() {
+    let parquet = encoded(Format::Parquet, &rows());
+    for (name, csv, option) in [
+        ("a.parquet", Csv { delimiter: Some(b';'), ..PLAIN }, "--delimiter"),
+        ("a", Csv { no_header: true, ..PLAIN }, "--no-header"),
+        ("a.pq", Csv { text: true, ..PLAIN }, "--text"),
+    ] {
+        let error = read(name, &parquet, &csv).unwrap_err();
+        assert!(error.contains(&format!("is read as parquet, and {option} is of CSV")), "{error}");
+    }
+    let stream = encoded(Format::Stream, &rows());
+    assert!(read("a", &stream, &Csv { text: true, ..PLAIN }).unwrap_err().contains("is read as stream"));
+}
+
+#[test]
+fn csv_errors_do_not_repeat_a_long_value() {
+    let mut text = b"a,b\n".to_vec();
+    text.extend(b"1,2\n".repeat(300_000));
+    text.extend(b"y' as type 'z".repeat(200_000));
+    text.extend(b",3\n");
+    let error = read("a.csv", &text, &PLAIN).unwrap_err();
+    assert!(error.len() < 1024, "{} bytes", error.len());
+    assert!(error.contains("line 300002, column a: 'y' as type") && error.contains("Int64"), "{error}");
+}
+
+#[test]
+fn feather_v1_is_called_so() {
+    for name in ["a.feather", "a"] {
+        let error = read(name, b"FEA1\0\0\0\0\x10\0\0\0", &PLAIN).unwrap_err();
+        assert!(error.contains("Feather V1") && error.contains("pyarrow.feather"), "{error}");
+    }
+}
+
+#[test]
+fn parquet_by_brotli_is_read() {
+    let rows = rows();
+    let properties = WriterProperties::builder().set_compression(Compression::BROTLI(BrotliLevel::default()));
+    let mut writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties.build())).unwrap();
+    writer.write(&rows).unwrap();
+    assert_eq!(count(&read("a.parquet", &writer.into_inner().unwrap(), &PLAIN).unwrap()), 1000);
+}
+
+#[test]
+fn metadata_of_schema_and_fields_survive() {
+    let field = Field::new("x", DataType::Int64, true);
+    let field = field.with_metadata(HashMap::from([("unit".to_owned(), "m".to_owned())]));
+    let metadata = [("pandas".to_owned(), "{}".to_owned()), ("geo".to_owned(), "{\"v\": 1}".to_owned())];
+    let schema = Arc::new(Schema::new_with_metadata(vec![field], HashMap::from(metadata)));
+    let rows =
+        RecordBatch::try_new(schema.clone(), vec![Arc::new((0..1000).collect::<Int64Array>())]).unwrap();
+    let files = [
+        ("arrow", encoded(Format::Ipc, &rows)),
+        ("arrows", encoded(Format::Stream, &rows)),
+        ("feather", compressed(CompressionType::LZ4_FRAME, true, &rows)),
+        ("parquet", encoded(Format::Parquet, &rows)),
+    ];
+    for (extension, bytes) in files {
+        let batches = read(&format!("a.{extension}"), &bytes, &PLAIN).unwrap();
+        assert_eq!(batches[0].schema(), schema, "{extension}");
+    }
 }

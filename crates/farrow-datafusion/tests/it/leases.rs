@@ -1,4 +1,4 @@
-//! How long a frame is held.
+//! The life of a lease.
 
 use farrow_client::Client;
 use farrow_integration_tests::eventually;

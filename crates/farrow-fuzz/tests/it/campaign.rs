@@ -13,7 +13,7 @@ use crate::guard::{Guard, last_panic, say};
 use crate::mutation::{Input, inputs};
 
 /// All targets together then take about a minute of one core.
-const DEFAULT_SECONDS: u64 = 8;
+const DEFAULT_SECONDS: u64 = 6;
 
 /// Cases between two looks at the clock.
 const ROUND: u32 = 64;
@@ -69,7 +69,7 @@ fn run_round(
     Err(describe(target, &input, seed))
 }
 
-/// What somebody needs to see the failure again.
+/// Returns what somebody needs to see the failure again.
 fn describe(target: &Target, input: &Input, seed: u64) -> String {
     let name = target.name;
     let path = file(target, "crash");

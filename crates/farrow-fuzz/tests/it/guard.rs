@@ -1,4 +1,4 @@
-//! What a case may not do besides panicking: allocate without bound, or never end.
+//! Limits of a case besides panics: it may not allocate without bound, or never end.
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;

@@ -42,6 +42,11 @@ fn catalog() {
 }
 
 #[test]
+fn published() {
+    fuzz("published");
+}
+
+#[test]
 fn segment() {
     fuzz("segment");
 }
@@ -49,4 +54,14 @@ fn segment() {
 #[test]
 fn stream() {
     fuzz("stream");
+}
+
+#[test]
+fn by_name() {
+    fuzz("by_name");
+}
+
+#[test]
+fn selection() {
+    fuzz("selection");
 }

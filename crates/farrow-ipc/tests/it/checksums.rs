@@ -10,7 +10,7 @@ fn sample() -> (Vec<u8>, u64, Vec<u64>) {
     let batch = every_type(11);
     let bytes = segment(&batch.schema(), &[batch.slice(0, 7), batch.slice(7, 4)]);
     let layout = Layout::verify(&bytes).unwrap();
-    let checksums = layout.checksums(&bytes).unwrap();
+    let checksums = layout.checksums(bytes.as_slice()).unwrap();
     (bytes, layout.metadata_digest(), checksums)
 }
 
@@ -27,7 +27,7 @@ fn every_changed_byte_of_a_block_is_found_and_its_block_named() {
         done += bytes;
         ControlFlow::Continue(())
     };
-    let layout = recorded.verify(&bytes, count).unwrap();
+    let layout = recorded.verify(bytes.as_slice(), count).unwrap();
     let blocks = || layout.batches().iter().chain(layout.dictionaries());
     assert_eq!(done, blocks().map(|block| block.metadata_len + block.body_len).sum::<u64>());
     assert_eq!((checksums.len(), layout.batches().len()), (2 + layout.dictionaries().len(), 2));
@@ -39,7 +39,7 @@ fn every_changed_byte_of_a_block_is_found_and_its_block_named() {
         for at in body..body + block.body_len {
             let at = usize::try_from(at).unwrap();
             bytes[at] ^= 0x10;
-            match recorded.verify(&bytes, go_on) {
+            match recorded.verify(bytes.as_slice(), go_on) {
                 Err(IpcError::Checksum { place, .. }) => assert_eq!(place, expected, "byte {at}"),
                 other => panic!("byte {at}: {other:?}"),
             }
@@ -49,12 +49,12 @@ fn every_changed_byte_of_a_block_is_found_and_its_block_named() {
         for at in block.position..body {
             let at = usize::try_from(at).unwrap();
             bytes[at] ^= 0x10;
-            let found = recorded.verify(&bytes, go_on);
+            let found = recorded.verify(bytes.as_slice(), go_on);
             assert!(found.is_err(), "byte {at}");
             bytes[at] ^= 0x10;
         }
     }
-    assert!(recorded.verify(&bytes, go_on).is_ok());
+    assert!(recorded.verify(bytes.as_slice(), go_on).is_ok());
 }
 
 #[test]
@@ -69,14 +69,14 @@ fn what_was_not_recorded_is_not_compared_and_what_does_not_fit_is_refused() {
         told += 1;
         ControlFlow::Continue(())
     };
-    assert!(none.verify(&bytes, count).is_ok(), "only its structure is known");
+    assert!(none.verify(bytes.as_slice(), count).is_ok(), "only its structure is known");
     assert_eq!(told, 0);
 
     let other = Recorded { metadata_digest: metadata_digest ^ 1, checksums: &[] };
-    assert!(matches!(other.verify(&bytes, go_on), Err(IpcError::Digest { .. })));
+    assert!(matches!(other.verify(bytes.as_slice(), go_on), Err(IpcError::Digest { .. })));
     let recorded = Recorded { metadata_digest, checksums: &checksums };
-    assert!(matches!(recorded.verify(&bytes, |_| ControlFlow::Break(())), Err(IpcError::Ended)));
+    assert!(matches!(recorded.verify(bytes.as_slice(), |_| ControlFlow::Break(())), Err(IpcError::Ended)));
     let fewer = Recorded { metadata_digest, checksums: &checksums[1..] };
-    assert!(matches!(fewer.verify(&bytes, go_on), Err(IpcError::ChecksumCount { .. })));
+    assert!(matches!(fewer.verify(bytes.as_slice(), go_on), Err(IpcError::ChecksumCount { .. })));
     assert!(matches!(layout.checksums(&bytes[1..]), Err(IpcError::OtherBytes { .. })));
 }

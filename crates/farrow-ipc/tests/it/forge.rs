@@ -20,7 +20,7 @@ pub(crate) struct Message {
     pub(crate) variadic: Vec<i64>,
     pub(crate) compressed: bool,
     pub(crate) body: Vec<u8>,
-    /// What the message says of its body.
+    /// The length of its body, as the message says.
     pub(crate) body_len: i64,
 }
 

@@ -80,6 +80,25 @@ fn bool_field(fbb: &mut Fbb) -> FbField {
     field.finish()
 }
 
+/// The verifier of flatbuffers passes over the place of a type that it does not know.
+#[test]
+fn a_type_of_an_unknown_kind_is_followed_nowhere() {
+    let schema = |fbb: &mut Fbb| {
+        let unknown = BoolBuilder::new(fbb).finish().as_union_value();
+        let mut field = FieldBuilder::new(fbb);
+        field.add_type_type(Type(99));
+        field.add_type_(unknown);
+        let field = field.finish();
+        schema_of(fbb, &[field], Endianness::Little)
+    };
+    let good = file_with(schema, &[], &[], |_| ());
+    for at in 0..good.len() - 1 {
+        let mut bytes = good.clone();
+        bytes[at..at + 2].copy_from_slice(&0x7ff0_u16.to_le_bytes());
+        assert!(Layout::verify(&bytes).is_err(), "{at}");
+    }
+}
+
 #[test]
 fn unions_need_type_ids_of_seven_bits() {
     let union = |children: usize, ids: Option<Vec<i32>>| {
@@ -101,10 +120,12 @@ fn unions_need_type_ids_of_seven_bits() {
         };
         Layout::verify(&file_with(schema, &[], &[], |_| ()))
     };
-    assert!(union(128, None).is_ok());
+    assert!(union(127, None).is_ok());
+    assert!(union(128, Some((0..128).collect())).is_ok());
     assert!(union(2, Some(vec![127, 0])).is_ok());
-    let wrong: [(usize, Option<Vec<i32>>); 5] = [
+    let wrong: [(usize, Option<Vec<i32>>); 6] = [
         (129, None),
+        (128, None),
         (2, Some(vec![0, 128])),
         (2, Some(vec![256, 1])),
         (2, Some(vec![-1, 1])),

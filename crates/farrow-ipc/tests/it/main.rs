@@ -2,17 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
+mod by_name;
 mod checksums;
-mod copying;
 mod corruption;
 mod foreign;
 mod forge;
 mod hostile;
 mod limits;
 mod prepare;
+mod readable;
 mod round_trip;
+mod same_schema;
 mod samples;
 mod segment_writer;
 mod sending;
 mod stream;
+mod stream_encoder;
 mod zero_copy;

@@ -11,7 +11,7 @@ use arrow_array::{
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, Field, Schema};
 use arrow_select::concat::concat_batches;
-use farrow_ipc::{DEFAULT_TARGET_BYTES, IpcError, Layout, Plan, logical_bytes, prepare};
+use farrow_ipc::{DEFAULT_TARGET_BYTES, IpcError, Layout, Plan, logical_bytes, prepare, prepare_segments};
 
 use crate::samples::{every_type, one_column, read_all, segment};
 
@@ -138,19 +138,50 @@ fn dictionaries_within_other_types_become_one() {
     }
 }
 
+/// A hundred values of their own, as many as keys of eight bits can count but not twice.
+fn hundred(from: usize) -> RecordBatch {
+    let values: Vec<String> = (from..from + 100).map(|i| format!("value {i}")).collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    columns([dictionary(&values, &(0..100).collect::<Vec<i8>>())]).remove(0)
+}
+
 #[test]
-fn keys_too_small_for_all_values_are_an_error() {
-    let values = |from: usize| -> Vec<String> { (from..from + 100).map(|i| format!("value {i}")).collect() };
-    let keys: Vec<i8> = (0..100).collect();
-    let part = |from| {
-        let values = values(from);
-        dictionary(&values.iter().map(String::as_str).collect::<Vec<_>>(), &keys)
-    };
-    let parts = columns([part(0), part(100)]);
+fn keys_too_small_for_all_values_are_an_error_of_one_file() {
+    let parts = [hundred(0), hundred(100)];
     for target in [1, DEFAULT_TARGET_BYTES] {
         let error = prepare(&parts[0].schema(), parts.clone(), target).unwrap_err();
         let overflow = |source: &_| matches!(source, ArrowError::DictionaryKeyOverflowError);
         assert!(matches!(&error, IpcError::Join { column: 0, source, .. } if overflow(source)), "{error}");
+    }
+}
+
+#[test]
+fn what_one_file_cannot_hold_is_several_segments() {
+    let schema = hundred(0).schema();
+    for (firsts, expected) in [
+        (vec![], vec![0]),
+        (vec![0], vec![100]),
+        (vec![0; 9], vec![900]),
+        (vec![0, 100], vec![100, 100]),
+        (vec![0, 0, 0, 100, 100, 100, 300], vec![300, 300, 100]),
+        (vec![0, 0, 0, 0, 0, 100], vec![500, 100]),
+        (vec![100, 0, 0, 0, 0, 0], vec![100, 500]),
+        (vec![0, 100, 0, 100], vec![100; 4]),
+    ] {
+        let parts: Vec<RecordBatch> = firsts.iter().map(|&first| hundred(first)).collect();
+        for target in [1, DEFAULT_TARGET_BYTES] {
+            let segments = prepare_segments(&schema, &parts, target).unwrap();
+            let counts: Vec<usize> = segments.iter().map(|segment| rows(segment).iter().sum()).collect();
+            assert_eq!(counts, expected, "{firsts:?}");
+            let read: Vec<_> =
+                segments.iter().flat_map(|batches| read_all(&segment(&schema, batches))).collect();
+            let words = |batches: &[RecordBatch]| -> Vec<Option<String>> {
+                let columns = batches.iter().map(|batch| batch.column(0).as_dictionary::<Int8Type>());
+                let typed = columns.map(|column| column.downcast_dict::<StringArray>().unwrap());
+                typed.flat_map(|column| column.into_iter().map(|word| word.map(str::to_owned))).collect()
+            };
+            assert_eq!(words(&read), words(&parts), "{firsts:?}");
+        }
     }
 }
 

@@ -78,7 +78,7 @@ fn flat(rows: usize) -> Vec<(&'static str, ArrayRef)> {
         ("float32", Arc::new(Float32Array::from_iter(i16s().map(|v| v.map(f32::from))))),
         ("float64", Arc::new(Float64Array::from_iter(i32s().map(|v| v.map(f64::from))))),
         ("date32", Arc::new(Date32Array::from_iter(i32s()))),
-        ("date64", Arc::new(Date64Array::from_iter(n()))),
+        ("date64", Arc::new(Date64Array::from_iter(n().map(|v| v.map(|v| v * 86_400_000))))),
         ("time32", Arc::new(Time32MillisecondArray::from_iter(i32s()))),
         ("time64", Arc::new(Time64NanosecondArray::from_iter(n()))),
         ("timestamp", Arc::new(TimestampMicrosecondArray::from_iter(n()).with_timezone("Europe/Berlin"))),

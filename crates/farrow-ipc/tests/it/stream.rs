@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::types::Int8Type;
 use arrow_array::{
-    Array, ArrayRef, DictionaryArray, Int8Array, NullArray, RecordBatch, StringArray, UnionArray,
+    Array, ArrayRef, Decimal128Array, DictionaryArray, Int8Array, NullArray, RecordBatch, StringArray,
+    UnionArray,
 };
 use arrow_buffer::Buffer;
 use arrow_ipc::writer::{
     DictionaryHandling, DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions,
 };
 use arrow_schema::{DataType, Field, Schema, UnionFields, UnionMode};
-use farrow_ipc::{IpcError, MessageProblem, Place, Plan, StreamDecoder, prepare};
+use farrow_ipc::{IpcError, MessageProblem, Place, Plan, StreamDecoder, bytes_outside, prepare};
 use proptest::prelude::*;
 
 use crate::samples::every_type;
@@ -19,7 +20,7 @@ use crate::samples::every_type;
 /// More than any dictionary here has.
 const MOST: u64 = 1 << 20;
 
-fn messages(batches: &[RecordBatch], options: &IpcWriteOptions) -> Vec<EncodedData> {
+pub(crate) fn messages(batches: &[RecordBatch], options: &IpcWriteOptions) -> Vec<EncodedData> {
     let generator = IpcDataGenerator::default();
     let mut tracker = DictionaryTracker::new(false);
     let mut context = IpcWriteContext::default();
@@ -45,7 +46,7 @@ fn at(bytes: &[u8], misalignment: usize) -> Buffer {
     Buffer::from(all).slice(misalignment)
 }
 
-fn decode(messages: &[EncodedData], misalignment: usize) -> Result<Vec<RecordBatch>, IpcError> {
+pub(crate) fn decode(messages: &[EncodedData], misalignment: usize) -> Result<Vec<RecordBatch>, IpcError> {
     let (first, rest) = messages.split_first().unwrap();
     let mut decoder = StreamDecoder::new(&at(&first.ipc_message, misalignment), MOST)?;
     let batches = rest.iter().map(|message| {
@@ -113,6 +114,44 @@ fn dictionaries_have_a_limit_together() {
     let mut decoder = StreamDecoder::new(&replaced[0].ipc_message, first).unwrap();
     for message in &replaced[1..] {
         decoder.message(&message.ipc_message, at(&message.arrow_data, 0)).unwrap();
+    }
+}
+
+#[test]
+fn a_message_is_held_by_its_batch_alone() {
+    let sent = messages(&[keyed(&["a", "b"]), keyed(&["a", "c"])], &IpcWriteOptions::default());
+    let mut decoder = StreamDecoder::new(&sent[0].ipc_message, MOST).unwrap();
+    for message in &sent[1..] {
+        // The body is a part of what came.
+        let whole = at(&message.arrow_data, 64);
+        let batch = decoder.message(&message.ipc_message, whole.clone()).unwrap();
+        let held = usize::from(batch.is_some());
+        assert_eq!(whole.strong_count(), 1 + held, "dictionaries that are kept are copies");
+    }
+}
+
+#[test]
+fn what_is_copied_of_a_message_counts() {
+    let decimals = Decimal128Array::from_iter_values(0..100).with_precision_and_scale(9, 2).unwrap();
+    let numbers = Int8Array::from_iter([Some(1), None].into_iter().cycle().take(100));
+    let batch = RecordBatch::try_from_iter([
+        ("decimal", Arc::new(decimals) as ArrayRef),
+        ("number", Arc::new(numbers)),
+        ("word", keyed(&["a"; 100]).column(0).clone()),
+    ])
+    .unwrap();
+    let sent = messages(&[batch], &IpcWriteOptions::default());
+    let mut decoder = StreamDecoder::new(&sent[0].ipc_message, MOST).unwrap();
+    decoder.message(&sent[1].ipc_message, at(&sent[1].arrow_data, 0)).unwrap();
+    let len = sent[2].arrow_data.len();
+    // Decimals have 16 bytes, and Arrow copies those that begin between their boundaries. A body that is 7 bytes off is
+    // copied whole.
+    for (misalignment, copied) in [(0, 0..=0), (8, 1600..=1664), (7, 1700..=len)] {
+        let body = at(&sent[2].arrow_data, misalignment);
+        let lies = body.as_slice().as_ptr_range();
+        let batch = decoder.message(&sent[2].ipc_message, body.clone()).unwrap().unwrap();
+        let found = usize::try_from(bytes_outside(&batch, lies)).unwrap();
+        assert!(copied.contains(&found), "{found} of {len}, {misalignment} off");
     }
 }
 

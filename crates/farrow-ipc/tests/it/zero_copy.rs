@@ -1,4 +1,4 @@
-//! Where buffers point, and who keeps the bytes.
+//! The addresses of buffers, and the owners of their bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -92,6 +92,12 @@ pub struct PoolFile {
     /// and its files are mapped one by one.
     #[prost(string, tag = "4")]
     pub superblock: ::prost::alloc::string::String,
+    /// Which file or device the agent has open there, so that no other one is taken for it: a copy has the same UUID. Of a
+    /// file its st_dev and st_ino, of a device its st_rdev and 0. Both 0: not said.
+    #[prost(uint64, tag = "5")]
+    pub device: u64,
+    #[prost(uint64, tag = "6")]
+    pub inode: u64,
 }
 /// A range of a medium, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -122,11 +128,32 @@ pub struct Ticket {
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "3")]
     pub version: u64,
-    /// Sequence number of the version's commit, which is given once in a region. A frame that was dropped whole and put
-    /// again counts its versions from 1 again; a ticket of the earlier one is NOT_FOUND then, and gets no other's rows.
-    /// 0: a foreign file, which has no commit.
+    /// Sequence number of the version's commit, which is given once in a region. 0: a foreign file, which has no commit.
     #[prost(fixed64, tag = "4")]
     pub commit: u64,
+    /// Which of its columns and rows are sent. Not set: all. A ticket with it has framing version 2, which an agent refuses
+    /// that would not look at it. Who holds a ticket may set it.
+    #[prost(message, optional, tag = "5")]
+    pub selection: ::core::option::Option<Selection>,
+}
+/// Some columns and rows of a version.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Selection {
+    /// The columns, and if this is not set all of them.
+    #[prost(message, optional, tag = "1")]
+    pub columns: ::core::option::Option<Columns>,
+    /// The first row, from 0, and the one behind the last; not set: up to the end. Rows that there are not are left out.
+    #[prost(uint64, tag = "2")]
+    pub first_row: u64,
+    #[prost(uint64, optional, tag = "3")]
+    pub end_row: ::core::option::Option<u64>,
+}
+/// Top-level columns, in the order in which they are sent; none at all sends rows without columns.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Columns {
+    /// Each once, as its place in the version's schema, from 0.
+    #[prost(uint32, repeated, tag = "1")]
+    pub indexes: ::prost::alloc::vec::Vec<u32>,
 }
 /// How far the agent has checked a segment's bytes at commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -201,6 +228,9 @@ pub struct ReserveRequest {
     /// is refused here, before anything is written. Empty: not said.
     #[prost(string, tag = "2")]
     pub name: ::prost::alloc::string::String,
+    /// With a name: what the commit will say. Refused here if it would be refused now (version-conflict).
+    #[prost(uint64, optional, tag = "3")]
+    pub if_version: ::core::option::Option<u64>,
 }
 /// Result of "farrow.Reserve". The caller maps the extents writable, writes up to `len` bytes, and commits.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -238,6 +268,15 @@ pub struct CommitRequest {
     /// own. `reservation` and `len` are 0 then; an agent that does not know this field refuses that (not-held).
     #[prost(message, repeated, tag = "5")]
     pub segments: ::prost::alloc::vec::Vec<WrittenSegment>,
+    /// The frame has a retention of its own from this commit on, of so many of its latest versions, 0 for all, as by
+    /// "farrow.Retain", which needs the right to drop; an age that its own had stays. Absent: what it kept before. By the
+    /// same record as the version: both are there, or neither.
+    #[prost(uint64, optional, tag = "6")]
+    pub keep: ::core::option::Option<u64>,
+    /// The number that the frame's latest version must have at the commit; 0: there must be no such frame. If it has another
+    /// one, the commit is refused (version-conflict). Absent: whatever there is.
+    #[prost(uint64, optional, tag = "7")]
+    pub if_version: ::core::option::Option<u64>,
 }
 /// One complete Arrow IPC file in a reservation.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -271,12 +310,15 @@ pub struct FrameInfo {
     /// UUID of the region that holds the frame.
     #[prost(bytes = "bytes", tag = "8")]
     pub region_uuid: ::prost::bytes::Bytes,
-    /// An Arrow file that another program put into famfs: one version, number 1, never replaced and never removed.
+    /// An Arrow file that another program put into famfs: one version, never replaced and never removed.
     #[prost(bool, tag = "9")]
     pub foreign: bool,
-    /// How many of its latest versions the frame keeps; 0: all.
+    /// How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all.
     #[prost(uint64, tag = "10")]
     pub retention: u64,
+    /// How long it keeps each version but the latest, in seconds since the commit, by the same retention; 0: for ever.
+    #[prost(uint64, tag = "11")]
+    pub max_age_seconds: u64,
 }
 /// "farrow.Abort": gives a reservation back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -286,10 +328,21 @@ pub struct AbortRequest {
 }
 /// "farrow.Release": these leases' bytes are no longer mapped by the caller. Unknown ids, and those of other
 /// processes, are ignored and not counted.
+///
+/// A process that has forked since it has the page `page` (map_socket.proto) says so before it releases what a child may
+/// have inherited: all of its leases up to the number `up_to` are then kept, also once they are released, for as long as
+/// anybody has the page mapped. Numbers grow, so the highest that it had been told when it forked will do. If that page
+/// is none of the process's, the request is refused (`not-held`) and changes nothing. A process that goes on leaves the
+/// page after the answer, and maps another one instead: as long as it has the page itself, nothing comes free.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReleaseRequest {
     #[prost(uint64, repeated, tag = "1")]
     pub leases: ::prost::alloc::vec::Vec<u64>,
+    /// 0: the process has not forked, or has said so.
+    #[prost(fixed64, tag = "2")]
+    pub page: u64,
+    #[prost(uint64, tag = "3")]
+    pub up_to: u64,
 }
 /// Result of "farrow.Release".
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -337,7 +390,7 @@ pub struct Refusal {
     #[prost(int32, tag = "3")]
     pub code: i32,
 }
-/// "farrow.Drop": removes one version (name@7), a whole frame, or all frames whose names begin alike, from all look-ups
+/// "farrow.Drop": removes one version (name@7), a whole frame, or all frames of a prefix, from all look-ups
 /// at once: all of them or, if the agent dies, none. Their bytes return when nobody maps them any more. Refused
 /// (read-only) for a foreign file: famfs cannot remove one.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -347,22 +400,75 @@ pub struct DropRequest {
     /// 0: the whole frame.
     #[prost(uint64, tag = "2")]
     pub version: u64,
-    /// Instead of a name: every frame whose name begins with this. NOT_FOUND if there is none.
+    /// Instead of a name: every frame of this prefix, which is not empty. NOT_FOUND if there is none.
     #[prost(string, tag = "3")]
     pub prefix: ::prost::alloc::string::String,
 }
-/// "farrow.Retain": a frame keeps this many of its latest versions from now on. Older ones are removed at once, and later
-/// with the commit that makes them too many. It is the frame's, and ends when the whole frame is dropped.
+/// "farrow.Retain": what a frame, or all frames of a prefix, keep from now on, in place of what was said for the same
+/// name or prefix before. One retention holds for a frame as a whole: its own, or else that of the longest prefix that has
+/// one. Versions that are too many are removed at once, and later with the commit that makes them too many; those that are
+/// too old within some seconds, by the agent's clock (in a region of very many frames within minutes). The latest version
+/// of a frame stays. A frame's own retention ends when the whole frame is dropped; one of a name that has no frame waits
+/// for it. It takes the right to drop every frame that is meant. The region has at most 4,096 retentions of prefixes and
+/// of names without a frame, and a user 1,024 of these (`quota`).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetainRequest {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
-    /// 0: all of them.
+    /// How many of its latest versions; 0: all.
     #[prost(uint64, tag = "2")]
     pub last: u64,
+    /// Instead of a name: the frames of this prefix (README, "Prefixes"), which is of whole components, and may be empty for
+    /// all of the region.
+    #[prost(string, optional, tag = "3")]
+    pub prefix: ::core::option::Option<::prost::alloc::string::String>,
+    /// How long each version but the latest, in seconds since its commit; 0: for ever.
+    #[prost(uint64, tag = "4")]
+    pub max_age_seconds: u64,
+    /// Nothing is said for this name or prefix any more, and `last` and `max_age_seconds` are 0: a shorter prefix holds.
+    #[prost(bool, tag = "5")]
+    pub unset: bool,
+}
+/// "farrow.Retentions": the retentions that hold for frames of `prefix`, one RetentionRule a result: first those of
+/// prefixes, by their text, then those of single names, by name. Those below which the caller may read no frame are left
+/// out.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionsRequest {
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    /// Only those behind this one, the last of the page before; absent for the first page. An empty page is the end.
+    #[prost(message, optional, tag = "2")]
+    pub after: ::core::option::Option<RetentionRule>,
+    /// At most this many; 0 for the agent's own limit of 10,000.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// Result of "farrow.Retentions": a retention as it was set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetentionRule {
+    /// As in RetainRequest.
+    #[prost(uint64, tag = "3")]
+    pub last: u64,
+    #[prost(uint64, tag = "4")]
+    pub max_age_seconds: u64,
+    /// The user who set it, as the agent's host numbers users; 65534 for one over TCP.
+    #[prost(uint32, tag = "5")]
+    pub uid: u32,
+    #[prost(oneof = "retention_rule::Target", tags = "1, 2")]
+    pub target: ::core::option::Option<retention_rule::Target>,
+}
+/// Nested message and enum types in `RetentionRule`.
+pub mod retention_rule {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        #[prost(string, tag = "1")]
+        Name(::prost::alloc::string::String),
+        #[prost(string, tag = "2")]
+        Prefix(::prost::alloc::string::String),
+    }
 }
 /// "farrow.Expire": removes the versions that were committed longer ago than this, by the agent's clock, of all frames
-/// whose names begin with `prefix`: all of them or none. There may be none.
+/// of `prefix`: all of them or none. There may be none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ExpireRequest {
     #[prost(string, tag = "1")]
@@ -387,7 +493,7 @@ pub struct DropResult {
     #[prost(uint64, tag = "4")]
     pub frames: u64,
 }
-/// "farrow.List": the latest version of each frame whose name begins with `prefix`, by name, one FrameInfo a result.
+/// "farrow.List": the latest version of each frame of `prefix` (README, "Prefixes"), by name, one FrameInfo a result.
 /// Arrow files that other programs put into famfs are among them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListRequest {
@@ -408,6 +514,37 @@ pub struct StatRequest {
     /// 0: the latest.
     #[prost(uint64, tag = "2")]
     pub version: u64,
+}
+/// "farrow.Versions": the versions that a frame has, oldest first, one VersionInfo a result. NOT_FOUND if there is no such
+/// frame. A foreign file has one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionsRequest {
+    /// Without version.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Only versions with a higher number than this; 0 for the first page. An empty page is the end.
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    /// At most this many; 0 for the agent's own limit of 10,000.
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+/// Result of "farrow.Versions".
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VersionInfo {
+    #[prost(message, optional, tag = "1")]
+    pub info: ::core::option::Option<FrameInfo>,
+    /// Bytes of extents that no other version has: what is given up when this version alone is dropped. Versions that were
+    /// appended to share the rest.
+    #[prost(uint64, tag = "2")]
+    pub own_bytes: u64,
+    /// User of the process that committed it, as the agent's host numbers users. 65534 for one that came over TCP, and for
+    /// a foreign file.
+    #[prost(uint32, tag = "3")]
+    pub uid: u32,
+    /// Leases on it, of those that "farrow.Leases" tells the caller.
+    #[prost(uint64, tag = "4")]
+    pub leases: u64,
 }
 /// "farrow.Verify": reads every byte of a version and compares it with what was recorded at its commit. Results come
 /// while it goes on; the last one has bytes_done = bytes. If something differs, the stream ends with DATA_LOSS
@@ -470,6 +607,9 @@ pub struct LeaseInfo {
     /// Milliseconds since the grant, by the agent's monotonic clock.
     #[prost(uint64, tag = "7")]
     pub age_millis: u64,
+    /// The process has released it, or has ended: children that it forked may read on.
+    #[prost(bool, tag = "8")]
+    pub inherited: bool,
 }
 /// "farrow.Health": no body. For clients that cannot ask gRPC's own health service.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -514,6 +654,8 @@ pub struct Usage {
     pub versions: u64,
     #[prost(uint64, tag = "10")]
     pub leases: u64,
+    /// Bytes of one half of the catalog, and bytes written into the half in use. The agent compacts it when it has to, so
+    /// these tell nothing of how full it is: see `catalog_live`.
     #[prost(uint64, tag = "11")]
     pub catalog_bytes: u64,
     #[prost(uint64, tag = "12")]
@@ -522,6 +664,13 @@ pub struct Usage {
     pub log_entries: u64,
     #[prost(uint64, tag = "14")]
     pub log_capacity: u64,
+    /// Bytes that "farrow.Grow" can add at most; 0 where famfs is mounted, whose own tools make files.
+    #[prost(uint64, tag = "15")]
+    pub growable: u64,
+    /// Bytes that the half holds once it is compacted. A commit that would bring them over seven eighths of `catalog_bytes`
+    /// is refused ("region-full").
+    #[prost(uint64, tag = "16")]
+    pub catalog_live: u64,
 }
 /// From the client. The agent works at 64 requests at a time, and reads no further before one of them is done.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -655,7 +804,7 @@ pub mod watch {
         /// A frame, without version. It need not exist.
         #[prost(string, tag = "1")]
         Name(::prost::alloc::string::String),
-        /// All frames whose names begin with this; empty: all.
+        /// All frames of this prefix (README, "Prefixes").
         #[prost(string, tag = "2")]
         Prefix(::prost::alloc::string::String),
     }
@@ -741,6 +890,10 @@ pub struct MapSocketRequest {
     /// where that is empty.
     #[prost(bool, tag = "3")]
     pub superblock: bool,
+    /// Instead of a file of the medium a page, for the process that asks: a new one each time. An agent that has none to
+    /// give refuses; one that does not know this field sends a file of the medium, and no MapSocketAnswer.page.
+    #[prost(bool, tag = "4")]
+    pub page: bool,
 }
 /// The descriptor, or why there is none.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -751,4 +904,7 @@ pub struct MapSocketAnswer {
     /// For people, cut off where it would be too long.
     #[prost(string, tag = "2")]
     pub text: ::prost::alloc::string::String,
+    /// The number of the page whose descriptor this is. 0: it is of the medium.
+    #[prost(fixed64, tag = "3")]
+    pub page: u64,
 }

@@ -8,10 +8,22 @@
 """
 
 import farrow._interpreter  # noqa: F401 - first: it refuses where pyarrow and the native module would fail
-from farrow._answers import Dropped, Event, Health, Info, Lease, Usage, Verified, Written
+from farrow._answers import (
+    Dropped,
+    Event,
+    Health,
+    Info,
+    Lease,
+    Retention,
+    Usage,
+    Verified,
+    VersionInfo,
+    Written,
+)
 from farrow._client import Client, connect
 from farrow._errors import (
     Busy,
+    Closed,
     Corrupt,
     CutOff,
     Denied,
@@ -19,11 +31,15 @@ from farrow._errors import (
     Failed,
     Fenced,
     Forked,
+    InvalidArgument,
     InvalidData,
     InvalidName,
+    InvalidType,
     NeedsUnixSocket,
+    NoColumn,
     NotFound,
     NotHeld,
+    OutOfRange,
     Quota,
     ReadOnly,
     RegionFull,
@@ -31,6 +47,7 @@ from farrow._errors import (
     Unauthenticated,
     Unavailable,
     Unimplemented,
+    VersionConflict,
 )
 from farrow._farrow import __version__
 from farrow._frame import Frame
@@ -39,6 +56,7 @@ from farrow._writer import Writer
 __all__ = [
     "Busy",
     "Client",
+    "Closed",
     "Corrupt",
     "CutOff",
     "Denied",
@@ -51,21 +69,28 @@ __all__ = [
     "Frame",
     "Health",
     "Info",
+    "InvalidArgument",
     "InvalidData",
     "InvalidName",
+    "InvalidType",
     "Lease",
     "NeedsUnixSocket",
+    "NoColumn",
     "NotFound",
     "NotHeld",
+    "OutOfRange",
     "Quota",
     "ReadOnly",
     "RegionFull",
+    "Retention",
     "Stalled",
     "Unauthenticated",
     "Unavailable",
     "Unimplemented",
     "Usage",
     "Verified",
+    "VersionConflict",
+    "VersionInfo",
     "Writer",
     "Written",
     "__version__",

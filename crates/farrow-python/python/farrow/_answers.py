@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
+
+from farrow._display import size
 
 
 class Info(NamedTuple):
@@ -18,7 +20,7 @@ class Info(NamedTuple):
     bytes: int
     """Of its Arrow files."""
     foreign: bool
-    """Whether it is an Arrow file that another program put into famfs."""
+    """True if it is an Arrow file that another program put into famfs."""
     why: Optional[str]
     """Of a put: why the rows were streamed to the agent and not written in place, if they were."""
     segments: int
@@ -28,7 +30,61 @@ class Info(NamedTuple):
     validation: str
     """How far the agent has checked it: ``none``, ``structure`` or ``values``."""
     retention: int
-    """How many of its latest versions the frame keeps; 0: all."""
+    """How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all."""
+    max_age: Optional[datetime.timedelta]
+    """How long it keeps each version but the latest, by the same retention; None: for ever."""
+
+    def __repr__(self) -> str:
+        return f"<farrow.Info {_facts(self)}>"
+
+
+class VersionInfo(NamedTuple):
+    """A version in the list of its frame's; what :class:`Info` has of it, and what it holds."""
+
+    name: str
+    """The frame's name, without version."""
+    version: int
+    """From 1."""
+    rows: Optional[int]
+    """None of a foreign file whose bytes are no Arrow file, or not yet."""
+    bytes: int
+    """Of its Arrow files."""
+    own_bytes: int
+    """Bytes of the region that no other version has: what dropping this one alone gives up."""
+    segments: int
+    """One or more for each put or append that it consists of."""
+    committed_at: Optional[datetime.datetime]
+    """By the agent's clock, in UTC; None for a foreign file."""
+    validation: str
+    """How far the agent has checked it: ``none``, ``structure`` or ``values``."""
+    foreign: bool
+    """True if it is an Arrow file that another program put into famfs."""
+    retention: int
+    """How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all."""
+    max_age: Optional[datetime.timedelta]
+    """How long it keeps each version but the latest, by the same retention; None: for ever."""
+    uid: int
+    """User of the process that committed it, on the agent's host; 65534 for one that came over TCP, and a foreign file."""
+    leases: int
+    """Leases on it, of those that ``client.leases()`` tells."""
+
+    def __repr__(self) -> str:
+        return f"<farrow.VersionInfo {_facts(self)}, {size(self.own_bytes)} its own, {self.leases} leases>"
+
+
+class Retention(NamedTuple):
+    """The rule that was set for the versions of a frame, or of all frames of a prefix."""
+
+    name: Optional[str]
+    """Of one frame; None of a prefix."""
+    prefix: Optional[str]
+    """Of all frames of a prefix, the empty one for the region; None of one frame."""
+    last: int
+    """How many of its latest versions a frame keeps; 0: all."""
+    max_age: Optional[datetime.timedelta]
+    """How long it keeps each version but the latest, since its commit; None: for ever."""
+    uid: int
+    """User who set it, on the agent's host; 65534 for one over TCP."""
 
 
 class Dropped(NamedTuple):
@@ -66,6 +122,13 @@ class Lease(NamedTuple):
     uid: int
     lease: int
     """Its number."""
+    inherited: bool
+    """True if the process has released it, or has ended, and children that it forked may read on."""
+
+    def __repr__(self) -> str:
+        reader = f"{'children of ' if self.inherited else ''}process {self.pid} of user {self.uid}"
+        version = f"{self.name}@{self.version}, {size(self.bytes)}"
+        return f"<farrow.Lease {self.lease}: {version}, mapped by {reader} for {self.age_seconds:.1f} s>"
 
 
 class Usage(NamedTuple):
@@ -88,11 +151,25 @@ class Usage(NamedTuple):
     catalog_bytes: int
     """Room in one half of the catalog."""
     catalog_committed: int
-    """Of which is taken."""
+    """Bytes written into the half in use. It is compacted when it is full."""
     log_entries: int
     """Entries in the famfs log (a count)."""
     log_capacity: int
     """Entries that it can hold (a count)."""
+    growable: int
+    """The most that :meth:`Client.grow` can add; 0 on a mounted famfs, whose own tools make files."""
+    catalog_live: int
+    """Bytes that compaction leaves of ``catalog_committed``: what versions, reservations and dropped names take. New
+    versions are refused before they are seven eighths of ``catalog_bytes``."""
+
+    def __repr__(self) -> str:
+        space = ", ".join(f"{what} {size(getattr(self, what))}" for what in ("used", "held", "reserved", "free"))
+        return (
+            f"<farrow.Usage of {size(self.pool_bytes)}: {space} (largest extent {size(self.largest_free)}); "
+            f"{self.frames} frames, {self.versions} versions, {self.leases} leases; catalog "
+            f"{size(self.catalog_live)} of {size(self.catalog_bytes)}, log {self.log_entries} of "
+            f"{self.log_capacity} entries>"
+        )
 
 
 class Health(NamedTuple):
@@ -127,14 +204,54 @@ class Written(NamedTuple):
     bytes: int
 
 
+_LONGEST = int(datetime.timedelta.max.total_seconds())
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def _facts(of: Union[Info, VersionInfo]) -> str:
+    rows = "rows not counted" if of.rows is None else f"{of.rows:,} rows"
+    return f"{of.name}@{of.version}: {rows}, {size(of.bytes)}{', foreign' if of.foreign else ''}"
 
 
 def info(found: "tuple[Any, ...]") -> Info:
     """Of the native module's tuple, which has the commit's time in microseconds, 0 for none."""
     made = Info._make(found)
     micros = found[7]
-    return made._replace(committed_at=_EPOCH + datetime.timedelta(microseconds=micros) if micros else None)
+    return made._replace(
+        committed_at=_EPOCH + datetime.timedelta(microseconds=micros) if micros else None, max_age=_age(found[10])
+    )
+
+
+def retention(found: "tuple[Any, ...]") -> Retention:
+    """Of the native module's tuple, which has the age in seconds."""
+    made = Retention._make(found)
+    return made._replace(max_age=_age(found[3]))
+
+
+def _age(seconds: Optional[int]) -> Optional[datetime.timedelta]:
+    # A timedelta ends before the seconds that the agent takes do.
+    return None if seconds is None else datetime.timedelta(seconds=min(seconds, _LONGEST))
+
+
+def version(found: "tuple[Any, ...]") -> VersionInfo:
+    """Of the native module's tuple, with an info in it."""
+    of, own_bytes, uid, leases = found
+    made = info(of)
+    return VersionInfo(
+        name=made.name,
+        version=made.version,
+        rows=made.rows,
+        bytes=made.bytes,
+        own_bytes=own_bytes,
+        segments=made.segments,
+        committed_at=made.committed_at,
+        validation=made.validation,
+        foreign=made.foreign,
+        retention=made.retention,
+        max_age=made.max_age,
+        uid=uid,
+        leases=leases,
+    )
 
 
 def event(found: "tuple[Any, ...]") -> Event:

@@ -1,4 +1,4 @@
-"""What a frame becomes in other engines. None of them is needed to import farrow.
+"""Frames as objects of other engines. None of the engines is needed to import farrow.
 
 Engines keep what they map: the buffers that they are given own the frame's lease.
 """
@@ -39,13 +39,14 @@ def to_polars_lazy(frame: Frame) -> polars.LazyFrame:
     except ImportError:
         raise ImportError(
             f"Frame.to_polars_lazy needs Polars 1.32 or newer; found {polars.__version__}. "
-            "Try: pip install --upgrade polars"
+            "Try: `pip install --upgrade polars`"
         ) from None
 
     def scan(
         columns: Optional[list[str]], predicate: Optional[polars.Expr], rows: Optional[int], _batch_size: Optional[int]
     ) -> Iterator[polars.DataFrame]:
-        for batch in frame if columns is None else frame.select(columns):
+        wanted = frame if columns is None else frame.select(columns)
+        for batch in map(wanted.batch, range(wanted.num_batches)):
             if rows is not None:
                 batch = batch.slice(0, rows)
                 rows -= batch.num_rows
@@ -54,16 +55,43 @@ def to_polars_lazy(frame: Frame) -> polars.LazyFrame:
             if rows == 0:
                 break
 
-    return register_io_source(scan, schema=_polars_frame(polars, frame.schema.empty_table()).schema)
+    # Not empty_table(), which does not make arrays of every extension type.
+    empty = pa.Table.from_batches([], frame.schema)
+    return register_io_source(scan, schema=_polars_frame(polars, empty).schema)
 
 
-def to_pandas(frame: Frame) -> pandas.DataFrame:
+def to_pandas(frame: Frame, **options: Any) -> pandas.DataFrame:
     """A pandas frame over the same memory: its columns are Arrow arrays (``pandas.ArrowDtype``).
 
-    For columns of NumPy, most of which are copies: ``frame.to_arrow().to_pandas()``.
+    Dictionaries become categorical columns, with copies of their indices and words, unless words are null, repeated or
+    instants, whose zone categories would lose.
+
+    With options, those of pyarrow's ``Table.to_pandas``; a ``types_mapper`` among them replaces these types.
     """
     pandas = _engine("pandas")
-    return pa.table(frame).to_pandas(types_mapper=pandas.ArrowDtype)
+    table = pa.table(frame)
+    if "types_mapper" in options:
+        return table.to_pandas(**options)
+    columns = [column for column in table.columns if pa.types.is_dictionary(column.type)]
+    # Of these pandas makes no categories: they stay dictionaries of Arrow.
+    others = [column.type for column in columns if not all(map(_are_categories, column.chunks))]
+
+    def mapped(kind: pa.DataType) -> Optional[pandas.ArrowDtype]:
+        return None if pa.types.is_dictionary(kind) and kind not in others else pandas.ArrowDtype(kind)
+
+    return table.to_pandas(types_mapper=mapped, **options)
+
+
+def _are_categories(column: pa.DictionaryArray) -> bool:
+    words = column.dictionary
+    if pa.types.is_timestamp(words.type) and words.type.tz is not None:
+        # Categories would lose the zone.
+        return False
+    try:
+        return words.null_count == 0 and len(words.unique()) == len(words)
+    except pa.ArrowNotImplementedError:
+        # Lists, for example, are not compared.
+        return False
 
 
 def to_duckdb(frame: Frame, connection: Optional[duckdb.DuckDBPyConnection] = None) -> duckdb.DuckDBPyRelation:
@@ -89,7 +117,7 @@ def _engine(name: str) -> Any:
         if error.name != name:
             # It is there, and something that it needs is not.
             raise
-        what = f"Frame.to_{name} needs {name}, which is not installed. Try: pip install {name}"
+        what = f"Frame.to_{name} needs {name}, which is not installed. Try: `pip install {name}`"
         raise ModuleNotFoundError(what, name=name) from None
 
 

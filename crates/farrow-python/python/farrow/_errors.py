@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+MESSAGE = 3 << 10
+"""Bytes of the longest message, about: what others say, and what was asked, may be a plan, a traceback or a whole table."""
+
 
 class Error(Exception):
     """Any failure of farrow.
@@ -14,6 +17,9 @@ class Error(Exception):
 
     reason: Optional[str] = None
     retry: str = "no"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(_line(each) if isinstance(each, str) else each for each in args))
 
 
 class NotFound(Error):
@@ -30,9 +36,12 @@ class InvalidName(Error):
 
 
 class InvalidData(Error):
-    """Data that is no Arrow, or that farrow does not store."""
+    """Data that is no Arrow, or that farrow does not store.
 
-    reason = "invalid-data"
+    Arguments that a call does not take are, too: :class:`InvalidArgument`, :class:`InvalidType`, :class:`OutOfRange`.
+    """
+
+    reason: Optional[str] = "invalid-data"
 
 
 class RegionFull(Error):
@@ -66,6 +75,15 @@ class ReadOnly(Error):
     """The frame is a file of another program, which nobody can replace or remove."""
 
     reason = "read-only"
+
+
+class VersionConflict(Error):
+    """The latest version is another one than ``if_version`` says: somebody has published or dropped one meanwhile.
+
+    Nothing was published. Get the frame again, change what is there, and put that with its version.
+    """
+
+    reason = "version-conflict"
 
 
 class NeedsUnixSocket(Error):
@@ -134,9 +152,52 @@ class Unavailable(Error):
 
 
 class Forked(Error):
-    """A client or frame of the parent was used in a forked child: connect and get again there."""
+    """A client of the parent was used in a forked child: connect again there. Frames and arrays of the parent can be read;
+    a frame raises this only if the child could not inherit what is mapped."""
 
 
-for _kind in [Error, *Error.__subclasses__(), Unauthenticated]:
+class NoColumn(Error, KeyError):
+    """A frame has no column of that name, or several."""
+
+    # A KeyError's is a repr.
+    __str__ = Exception.__str__
+
+
+class Closed(Error, ValueError):
+    """A client or frame was used after ``close()``, or a writer after its end."""
+
+
+class InvalidArgument(InvalidData, ValueError):
+    """A call was given a value that it does not take, such as a negative number of rows."""
+
+    # The client's own: no agent was asked.
+    reason = None
+
+
+class InvalidType(InvalidData, TypeError):
+    """A call was given something of another kind than it takes, such as a number for a name."""
+
+    reason = None
+
+
+class OutOfRange(InvalidData, IndexError):
+    """There is no batch of that number."""
+
+    reason = None
+
+
+def _line(text: str) -> str:
+    """A message as one line, its middle left out where it is too long."""
+    if not text.isprintable():
+        text = " ".join(filter(None, map(str.strip, text.splitlines())))
+    if len(text) * 4 > MESSAGE and len(data := text.encode(errors="backslashreplace")) > MESSAGE:
+        # The failed request stands in front, the cause at the end.
+        first, last = data[: MESSAGE * 3 // 4], data[-MESSAGE // 4 :]
+        left = f" … {len(data) - MESSAGE:,} bytes … "
+        text = first.decode(errors="ignore") + left + last.decode(errors="ignore")
+    return text
+
+
+for _kind in [Error, *Error.__subclasses__(), *Denied.__subclasses__(), *InvalidData.__subclasses__()]:
     # Where programs find them, and what tracebacks and pickles name.
     _kind.__module__ = "farrow"

@@ -1,4 +1,4 @@
-"""How far a put is, told to whatever shows it."""
+"""The progress of a put, told to whatever shows it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _tqdm() -> Any:
         from tqdm.auto import tqdm
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "progress=True shows a bar of tqdm's, which is not installed. Try: pip install tqdm; or progress=print, or "
+            "progress=True shows a bar of tqdm's, which is not installed. Try: `pip install tqdm`; or progress=print, or "
             "another function of bytes done and bytes in all",
             name="tqdm",
         ) from error

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, NoReturn, Optional
 
-from farrow import _farrow
+from farrow import _farrow, _references, _sources
 from farrow._answers import Info, Written, info
+from farrow._errors import Closed, Error
 
 
 class Writer:
@@ -19,19 +20,33 @@ class Writer:
     >>> writer.info.version
     """
 
-    __slots__ = ("_info", "_native", "_written")
+    __slots__ = ("_by_name", "_info", "_native", "_written")
 
-    def __init__(self, native: _farrow.Writer) -> None:
+    def __init__(self, native: _farrow.Writer, by_name: bool = False) -> None:
         self._native = native
+        self._by_name = by_name
         self._written = Written(0, 0)
         self._info: Optional[Info] = None
 
     def write(self, data: Any) -> None:
-        """Writes a batch, a table, or anything else that offers ``__arrow_c_stream__`` or ``__arrow_c_array__``.
+        """Writes a batch, a table, or anything else that put takes but iterables.
 
-        If that fails, the writer is aborted.
+        If the agent or the schema refuses it, the writer is aborted, and the error says so.
         """
-        self._written = Written._make(self._native.write(data).wait())
+        rows = _sources.rows(data, self._by_name)
+        try:
+            self._write_rows(rows)
+        except Error as error:
+            self.abort()
+            ended(error)
+            raise
+
+    def _write_rows(self, rows: _sources.Source) -> None:
+        """Writes rows that are converted already."""
+        # As a stream, a reader whose batches have columns in another order would have them swapped.
+        for part in _sources.pieces(rows) if self._by_name and rows.once else [rows]:
+            _sources.uncut(part.arrow.schema)
+            self._written = Written._make(self._native.write(part.arrow, part.once).wait())
 
     @property
     def written(self) -> Written:
@@ -40,7 +55,7 @@ class Writer:
 
     @property
     def info(self) -> Optional[Info]:
-        """What was published; None before that."""
+        """The version that was published; None before that."""
         return self._info
 
     def finish(self) -> Info:
@@ -52,6 +67,9 @@ class Writer:
         """Forgets what was written, and gives its space back. Does nothing after the end."""
         self._native.abort().wait()
 
+    def __reduce__(self) -> NoReturn:
+        raise _references.refuse("a farrow.Writer")
+
     def __enter__(self) -> Writer:
         return self
 
@@ -60,3 +78,9 @@ class Writer:
             self.abort()
         elif self._info is None:
             self.finish()
+
+
+def ended(error: Error) -> None:
+    """Says with an error of a writer's that it was the last of it."""
+    if not isinstance(error, Closed):
+        error.args = (f"{error}. The writer has ended with this, and publishes nothing: make another",)

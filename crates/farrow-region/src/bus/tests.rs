@@ -390,7 +390,7 @@ fn an_address_that_changes_hands() {
 
 const CHILD: &str = "FARROW_TEST_BUS_CHILD";
 
-/// How a process ends that runs the test `name` with [`CHILD`] in its environment.
+/// Returns how a process ends that runs the test `name` with [`CHILD`] in its environment.
 fn child(name: &str) -> ExitStatus {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", &format!("bus::tests::{name}"), "--nocapture"]).env(CHILD, "1");

@@ -4,11 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::{FileMedia, check_len, directory_of, is, lock, no_space, open_file, path_error, room};
+use super::{FileMedia, check_len, directory_of, followed, is, lock, no_space, open_file, path_error, room};
 use crate::RegionError;
 use crate::media::Access;
 use crate::medium::{Medium, MediumKind, SYSFS, page_of};
@@ -22,9 +22,9 @@ impl FileMedia {
         allocate: impl FnOnce(&File, u64) -> io::Result<()>,
     ) -> Result<Self, RegionError> {
         check_len(path, len)?;
-        let old = Old::find(path, overwrite)?;
         // Through a symbolic link the file it names is replaced, not the link.
-        let target = old.as_ref().map_or(path, |old| &old.target);
+        let target = &*followed(path, Access::ReadWrite)?;
+        let old = Old::find(path, target, overwrite)?;
         let directory = directory_of(target);
         let failed = |action| move |e| path_error(path, Access::ReadWrite, action, e);
 
@@ -37,8 +37,10 @@ impl FileMedia {
         if available.is_some_and(|available| available < len) {
             return Err(no_space(path, len, available));
         }
-        if old.is_some() {
+        if let Some(old) = old {
             fs::remove_file(target).map_err(failed("replace"))?;
+            // Its bytes are free once nobody has it open, and may be needed for the new one.
+            drop(old);
         }
 
         let created = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(target);
@@ -68,18 +70,17 @@ impl FileMedia {
 
 /// A file that is to be replaced, locked so that no agent opens it meanwhile.
 struct Old {
-    /// Its path, without symbolic links.
-    target: PathBuf,
     file: File,
 }
 
 impl Old {
-    fn find(path: &Path, overwrite: bool) -> Result<Option<Self>, RegionError> {
+    /// Returns what is at `target`, to which `path` leads.
+    fn find(path: &Path, target: &Path, overwrite: bool) -> Result<Option<Self>, RegionError> {
         let error = |e| path_error(path, Access::ReadWrite, "look at", e);
-        match fs::metadata(path) {
+        match fs::metadata(target) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(error(e)),
-            Ok(_) => match Medium::at(path, Path::new(SYSFS))?.kind {
+            Ok(_) => match Medium::called(path, target, Path::new(SYSFS))?.kind {
                 MediumKind::File => {}
                 kind => return Err(RegionError::IsADevice { path: path.to_owned(), kind }),
             },
@@ -87,9 +88,9 @@ impl Old {
         if !overwrite {
             return Err(RegionError::AlreadyExists { path: path.to_owned() });
         }
-        let file = open_file(path, Access::ReadWrite)?;
+        let file = open_file(path, target, Access::ReadWrite)?;
         lock(path, &file)?;
-        Ok(Some(Self { target: fs::canonicalize(path).map_err(error)?, file }))
+        Ok(Some(Self { file }))
     }
 
     /// Bytes that are free once the file is gone (and mapped by nobody).
@@ -125,7 +126,7 @@ impl Drop for RemoveOnDrop<'_> {
     }
 }
 
-/// What [`allocate`] does, where the file system cannot: for new files.
+/// Does what [`allocate`] does, where the file system cannot: for new files.
 fn write_zeros(file: &File, len: u64) -> io::Result<()> {
     io::copy(&mut io::Read::take(io::repeat(0), len), &mut &*file).map(drop)
 }

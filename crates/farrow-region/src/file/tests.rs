@@ -156,6 +156,22 @@ fn a_file_that_cannot_be_allocated_is_removed() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "no file is left behind");
 }
 
+/// Where there is no room for both.
+#[test]
+fn a_replaced_file_is_free_before_the_new_one_is_allocated() {
+    let directory = directory();
+    let path = directory.path().join("region");
+    fs::write(&path, [7; 8192]).unwrap();
+    let replaced = format!("{} (deleted)", path.display());
+    let allocated = |file: &File, len| {
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let mut open = open.filter_map(|entry| fs::read_link(entry.path()).ok());
+        assert!(!open.any(|file| file == Path::new(&replaced)), "the old file is open, and takes its memory");
+        allocate(file, len)
+    };
+    FileMedia::create_with(&path, MIB, true, allocated).unwrap();
+}
+
 #[test]
 fn too_short() {
     let directory = directory();
@@ -267,7 +283,7 @@ fn one_writer_at_a_time() {
 
 const MEDIUM_OF_PARENT: &str = "FARROW_TEST_MEDIUM";
 
-/// What the child does.
+/// Runs as the child.
 fn hold_until_killed(path: &OsStr) {
     let _media = FileMedia::open(path, Access::ReadWrite).unwrap();
     println!("\nlocked");
@@ -486,16 +502,27 @@ fn hugetlbfs() {
 fn messages_say_what_to_do() {
     let path = PathBuf::from("/dev/shm/region");
     for (error, message) in [
-        (RegionError::Missing { path: path.clone() }, "/dev/shm/region does not exist. Try: farrow mkfs"),
+        (
+            RegionError::Missing { path: path.clone() },
+            "/dev/shm/region does not exist: see that the path is right, or make a region there: \
+             `farrow mkfs --size SIZE /dev/shm/region`",
+        ),
+        (
+            RegionError::Missing { path: "/dev/dax0.0".into() },
+            "/dev/dax0.0 does not exist: see that the path is right, and that the device's driver has made it",
+        ),
         (
             no_space(&path, 3 << 30, Some(1 << 30)),
             "no space for /dev/shm/region: need 3221225472 bytes, 1073741824 available. \
              Try: a smaller region, or a file system with more room",
         ),
         (
-            RegionError::NoPermission { path: path.clone(), access: Access::ReadWrite },
-            "no permission to open /dev/shm/region for reading and writing. \
-             Try: another user, or the file's mode and its directories'",
+            RegionError::NoPermission {
+                path: path.clone(),
+                access: Access::ReadWrite,
+                denial: "it belongs to others".to_owned(),
+            },
+            "no permission to open /dev/shm/region for reading and writing: it belongs to others",
         ),
         (
             RegionError::InUse { path },

@@ -182,7 +182,7 @@ fn the_seed_decides_everything() {
     assert!(run(3) != run(4), "another seed");
 }
 
-/// Which steps of a publication are taken.
+/// The steps of a publication that are taken.
 #[derive(Debug, Clone, Copy)]
 struct Steps {
     persist_data: bool,
@@ -194,7 +194,7 @@ struct Steps {
 const ALL: Steps = Steps { persist_data: true, persist_word: true, refresh_word: true, refresh_data: true };
 
 /// The writer overwrites the same 200 bytes round after round and says so by a word; the reader looks at
-/// the word and then at the bytes. What goes wrong, if anything does.
+/// the word and then at the bytes. The error says what the reader did not see.
 fn publish(steps: Steps, seed: u64) -> Result<(), &'static str> {
     const WORD_AT: u64 = 0;
     const DATA_AT: u64 = 100;

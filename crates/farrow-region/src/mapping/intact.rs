@@ -1,4 +1,4 @@
-//! Whether the memory of a mapping is there: asked before it is read, and after.
+//! Checks that the memory of a mapping is there: made before it is read, and after.
 
 use std::fs;
 use std::ops::Range;
@@ -51,7 +51,7 @@ impl StitchedMapping {
         self.check_intact(range)
     }
 
-    /// Whether what was read or written of `range` so far was the medium's.
+    /// Checks whether what was read or written of `range` so far was the medium's.
     ///
     /// # Errors
     ///

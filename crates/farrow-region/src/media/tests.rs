@@ -1,4 +1,4 @@
-//! What every medium does, whatever it is made of.
+//! Tests of every medium, whatever it is made of.
 
 use std::path::Path;
 

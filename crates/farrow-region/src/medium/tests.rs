@@ -202,6 +202,19 @@ fn a_file_with_larger_pages() {
     assert_eq!(whole_units((6 << 20) + 5, MIB2), 6 << 20);
 }
 
+/// The daemon of a famfs over FUSE answers statfs of every file with an error. (It is tried on a FUSE file system in
+/// `integration-tests/tests/it/fuse.rs`.)
+#[test]
+fn a_file_whose_file_system_does_not_answer() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(5000).unwrap();
+    let stat = rustix::fs::fstat(file.as_file()).unwrap();
+    let no_path = || panic!("only sysfs needs the path");
+    let facts = Facts { what: String::new(), stat, file_system: None, path: &no_path };
+    let expected = Medium { kind: MediumKind::File, len: 5000, unit: PAGE };
+    assert_eq!(facts.medium(Path::new(SYSFS)).unwrap(), expected);
+}
+
 #[test]
 fn a_block_device() {
     let devices = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
@@ -226,6 +239,7 @@ fn a_real_device_dax_node() {
         );
     };
     real_device(&path, MediumKind::DeviceDax);
+    crate::family::tests::a_device(&path, true);
     crate::bus::tests::a_poisoned_page_of_a_device(&path);
 }
 
@@ -238,6 +252,7 @@ fn a_real_pci_bar() {
         );
     };
     real_device(&path, MediumKind::PciBar);
+    crate::family::tests::a_device(&path, false);
 }
 
 fn real_device(path: &Path, kind: MediumKind) {
@@ -269,7 +284,7 @@ fn real_device(path: &Path, kind: MediumKind) {
     let mut bytes = [0; 17];
     media.read_at(4096, &mut bytes).unwrap();
     assert_eq!(&bytes, b"through a mapping");
-    // What an application is given by its agent.
+    // A descriptor as an agent gives it to applications.
     let passed = media.reopen(Access::ReadOnly).unwrap();
     let page = [FileRange { offset: 4096, len: 4096 }];
     ReadMapping::map(&passed, &page).unwrap().read_at(0, &mut bytes).unwrap();

@@ -30,6 +30,19 @@ fn small_takes_the_shortest_that_fits() {
 }
 
 #[test]
+fn free_extents_from_a_place_on() {
+    let mut free = FreeSpace::new([(0, 4 * PAGE), (2, 2 * PAGE)]);
+    assert!(free.take(&extent(PAGE, PAGE)));
+    let other = Extent { pool: 2, offset: 0, len: 2 * PAGE };
+    assert_eq!(free.from((0, 0)), Some(extent(0, PAGE)));
+    assert_eq!(free.from((0, PAGE)), Some(extent(2 * PAGE, 2 * PAGE)));
+    assert_eq!(free.from((0, 3 * PAGE)), Some(extent(3 * PAGE, PAGE)));
+    assert_eq!(free.from((0, 4 * PAGE)), Some(other));
+    assert_eq!(free.from((2, PAGE)), Some(Extent { offset: PAGE, len: PAGE, ..other }));
+    assert_eq!(free.from((2, 2 * PAGE)), None);
+}
+
+#[test]
 fn large_begins_on_a_huge_page() {
     let mut free = FreeSpace::new([(0, 16 * MIB)]);
     take(&mut free, 1);

@@ -1,11 +1,11 @@
-//! What can be wrong with the bytes of a catalog.
+//! Faults of the bytes of a catalog.
 
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::state::StateFault;
 
-/// What is wrong with a catalog. Offsets are media offsets, for use with a hex dump.
+/// A fault of a catalog. Offsets are media offsets, for use with a hex dump.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CatalogFault {
@@ -20,27 +20,27 @@ pub enum CatalogFault {
     /// The head does not begin with the catalog's magic number.
     #[error("catalog head at {at:#x}: magic {found:#018x}, expected {expected:#018x}")]
     HeadMagic {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         found: u64,
-        /// What it must be.
+        /// The expected value.
         expected: u64,
     },
     /// The head was written by a later farrow, or is damaged.
     #[error("catalog head at {at:#x}: format version {found}, this farrow knows {expected}")]
     HeadVersion {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         found: u32,
-        /// What this code reads.
+        /// The version that this code reads.
         expected: u32,
     },
     /// The head's checksum does not match.
     #[error("catalog head at {at:#x}: crc {stored:#010x} stored, {computed:#010x} computed")]
     HeadCrc {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         stored: u32,
@@ -60,7 +60,7 @@ pub enum CatalogFault {
         "catalog head at {at:#x}: halves at {offsets:#x?} of {half_len} bytes do not match a file of {len} bytes"
     )]
     HeadLayout {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// Offsets of the halves in the catalog file.
         offsets: [u64; 2],
@@ -74,7 +74,7 @@ pub enum CatalogFault {
         "commit word at {at:#x} is {word:#018x}: committed length {committed}, a half holds 64 to {half_len}"
     )]
     CommitWord {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         word: u64,
@@ -86,17 +86,17 @@ pub enum CatalogFault {
     /// The live half does not begin with its magic number.
     #[error("catalog half at {at:#x}: magic {found:#018x}, expected {expected:#018x}")]
     HalfMagic {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         found: u64,
-        /// What it must be.
+        /// The expected value.
         expected: u64,
     },
     /// The half header's checksum does not match.
     #[error("catalog half at {at:#x}: crc {stored:#010x} stored, {computed:#010x} computed")]
     HalfCrc {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         stored: u32,
@@ -108,7 +108,7 @@ pub enum CatalogFault {
         "catalog half at {at:#x} has serial {found}, the commit word names one that ends in {expected:#06x}"
     )]
     HalfSerial {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         found: u64,
@@ -118,7 +118,7 @@ pub enum CatalogFault {
     /// The checkpoint is longer than what is committed, or does not end between two records.
     #[error("catalog half at {at:#x}: checkpoint of {checkpoint_len} bytes, {committed} bytes are committed")]
     Checkpoint {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// On media.
         checkpoint_len: u64,
@@ -130,7 +130,7 @@ pub enum CatalogFault {
         "commit word at {at:#x} has an epoch that ends in {found:#06x}, the last record has epoch {expected}"
     )]
     WordEpoch {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// Low 16 bits, from the commit word.
         found: u16,
@@ -140,24 +140,24 @@ pub enum CatalogFault {
     /// A record, or something of fixed place, that cannot be read.
     #[error("catalog at {at:#x}: {fault}")]
     Record {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
-        /// Why.
+        /// The reason why.
         fault: RecordFault,
     },
     /// A record that can be read, but not follow what comes before it.
     #[error("catalog record {seq} at {at:#x}: {fault}")]
     State {
-        /// Where.
+        /// Its offset, in bytes.
         at: u64,
         /// The record's sequence number.
         seq: u64,
-        /// Why.
+        /// The reason why.
         fault: StateFault,
     },
 }
 
-/// What is wrong with the bytes of one record.
+/// A fault of the bytes of one record.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecordFault {
@@ -166,7 +166,7 @@ pub enum RecordFault {
     Length {
         /// On media.
         len: u64,
-        /// What is left of the committed bytes, or the longest record.
+        /// The rest of the committed bytes, or the longest record.
         max: u64,
     },
     /// The checksum does not match.
@@ -192,7 +192,7 @@ pub enum RecordFault {
     /// The body is longer than its fields, or the record longer than its body needs.
     #[error("{extra} bytes too many")]
     Extra {
-        /// How many.
+        /// The number.
         extra: usize,
     },
     /// Bytes that must be zero are not.

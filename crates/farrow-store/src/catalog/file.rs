@@ -21,20 +21,20 @@ const PIECE: u64 = 1024 * 1024;
 /// In which part of a half a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// What was live when the half was written.
+    /// The state when the half was written.
     Checkpoint,
-    /// What happened since.
+    /// The changes since.
     Log,
 }
 
 /// The catalog of a region, positioned behind its last committed record.
 #[derive(Clone, Debug)]
 pub(crate) struct CatalogFile {
-    /// Where the file begins on the medium.
+    /// The place where the file begins on the medium.
     base: u64,
     head: Head,
     header: HalfHeader,
-    /// What the commit word says, or is to say next.
+    /// The commit word, as it is or is to be next.
     word: CommitWord,
 }
 
@@ -101,12 +101,12 @@ impl CatalogFile {
         Ok((epoch, seq))
     }
 
-    /// What the commit word says now. The medium's, not what this has been told last.
+    /// Returns what the commit word says now. The medium's, not what this has been told last.
     pub(crate) fn look(&self, media: &dyn Media) -> Result<CommitWord> {
         Self::look_at(media, self.base)
     }
 
-    /// What the commit word of the catalog at `base` says now.
+    /// Returns what the commit word of the catalog at `base` says now.
     pub(crate) fn look_at(media: &dyn Media, base: u64) -> Result<CommitWord> {
         let at = base + WORD_OFFSET;
         media.refresh(at, 8)?;
@@ -118,7 +118,7 @@ impl CatalogFile {
         read_head(media, self.base, self.head.region, self.head.len).map(drop)
     }
 
-    /// Whether the half that this reads is, as far as anybody has said, the live one. If not, its bytes may be being
+    /// True if the half that this reads is, as far as anybody has said, the live one. If not, its bytes may be being
     /// written over.
     pub(crate) fn is_live(&self, word: CommitWord) -> bool {
         word.serial == self.word.serial
@@ -264,7 +264,7 @@ impl CatalogFile {
         Ok(())
     }
 
-    /// Where the live half begins on the medium.
+    /// Returns where the live half begins on the medium.
     fn half(&self) -> u64 {
         self.base + self.head.halves[usize::from(self.word.serial & 1)]
     }

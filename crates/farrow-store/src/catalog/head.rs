@@ -8,6 +8,12 @@ use super::fields::{FieldReader, FieldWriter};
 /// The shortest catalog, in bytes. famfs gives every file 2 MiB at least, so that less than that saves nothing.
 pub const MIN_CATALOG_LEN: u64 = 32 * 1024;
 
+/// The longest catalog that is made, in bytes: the commit word can count no more.
+pub const MAX_CATALOG_LEN: u64 = PAGE_LEN + 2 * MAX_HALF_LEN;
+
+/// The longest half: the commit word counts units of 8 bytes in 32 bits.
+const MAX_HALF_LEN: u64 = (u32::MAX as u64) * 8 / PAGE_LEN * PAGE_LEN;
+
 /// Bytes of a half's header.
 pub(crate) const HALF_HEADER_LEN: u64 = HALF_HEADER_BYTES as u64;
 
@@ -23,7 +29,7 @@ pub(super) const PAGE_BYTES: usize = 4096;
 /// Bytes of the head.
 pub(super) const HEAD_LEN: usize = 128;
 
-/// Where the commit word stands, in a cache line of its own.
+/// The place where the commit word stands, in a cache line of its own.
 pub(super) const WORD_OFFSET: u64 = 128;
 
 const HEAD_MAGIC: u64 = u64::from_le_bytes(*b"farrowCT");
@@ -32,13 +38,13 @@ const FORMAT_VERSION: u32 = 1;
 const HEAD_CRC_OFFSET: usize = HEAD_LEN - 4;
 const HALF_CRC_OFFSET: usize = 60;
 
-/// What never changes in a catalog.
+/// The part of a catalog that never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) region: Uuid,
     /// Bytes of the catalog file.
     pub(super) len: u64,
-    /// Where the halves begin in the file.
+    /// The place where the halves begin in the file.
     pub(super) halves: [u64; 2],
     pub(super) half_len: u64,
 }
@@ -46,9 +52,7 @@ pub(super) struct Head {
 impl Head {
     /// The head of a catalog of `len` bytes, at least [`MIN_CATALOG_LEN`].
     pub(super) fn new(region: Uuid, len: u64) -> Self {
-        // The commit word counts units of 8 bytes in 32 bits.
-        let most = u64::from(u32::MAX) * 8 / PAGE_LEN * PAGE_LEN;
-        let half_len = (len.saturating_sub(PAGE_LEN) / 2 / PAGE_LEN * PAGE_LEN).min(most);
+        let half_len = (len.saturating_sub(PAGE_LEN) / 2 / PAGE_LEN * PAGE_LEN).min(MAX_HALF_LEN);
         Self { region, len, halves: [PAGE_LEN, PAGE_LEN + half_len], half_len }
     }
 
@@ -143,7 +147,7 @@ pub(super) fn low16(value: u64) -> u16 {
     u16::from_le_bytes([a, b])
 }
 
-/// What stands before the records of a half.
+/// The header before the records of a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct HalfHeader {
     /// Grows by one with each checkpoint; even ones are in the first half, odd ones in the second.

@@ -1,6 +1,8 @@
 //! Records: what happened, one after the other.
 
+mod retention;
 mod segment;
+mod version;
 
 use std::sync::Arc;
 
@@ -10,10 +12,16 @@ use super::fault::RecordFault;
 use super::fields::{FieldReader, FieldWriter};
 use crate::frame::{Extent, Owner, Segment};
 use crate::name::{FrameName, MAX_NAME_LEN};
+use crate::prefix::Prefix;
+use retention::{decode_old_retention, decode_retention, encode_old_retention, encode_retention};
 use segment::{
     EXTENT_LEN, decode_extents, decode_owner, decode_segment, encode_extents, encode_owner, encode_segment,
-    segment_len,
 };
+use version::{decode_version, encode_version};
+
+pub(crate) use retention::{RetentionSet, retention_record_len};
+pub(crate) use segment::segment_len;
+pub(crate) use version::{VersionRecord, version_record_len};
 
 /// The longest record, in bytes: what a reader must be ready to hold at once.
 pub const MAX_RECORD_LEN: u64 = 16 * 1024 * 1024;
@@ -21,10 +29,11 @@ pub const MAX_RECORD_LEN: u64 = 16 * 1024 * 1024;
 /// Bytes of the header of each record.
 pub(super) const RECORD_HEADER_LEN: usize = 32;
 
+/// Bytes that the body of an orphan's record has before the segment.
+const ORPHAN_UID_LEN: u64 = 4;
+
 const CRC_OFFSET: usize = 28;
 const BODY_OFFSET: usize = RECORD_HEADER_LEN;
-
-const VERSION_FIXED_LEN: u64 = 88;
 
 const VERSION_COMMITTED: u16 = 1;
 const VERSION_DROPPED: u16 = 2;
@@ -34,8 +43,17 @@ const RESERVATION_ENDED: u16 = 5;
 const MASTER_STARTED: u16 = 6;
 const SEGMENT_KEPT: u16 = 7;
 // Set aside: 8 host joined, 9 host left.
-const RETENTION_SET: u16 = 10;
+const OLD_RETENTION_SET: u16 = 10;
 const PREFIX_DROPPED: u16 = 11;
+const ORPHAN_KEPT: u16 = 12;
+const NUMBER_KEPT: u16 = 13;
+const FLOOR_KEPT: u16 = 14;
+const RETENTION_SET: u16 = 15;
+
+/// Flags of a PrefixDropped: the latest version of each frame is meant, too; the text is a name, and that frame is meant
+/// with all below it.
+const LATEST: u64 = 1;
+const ITSELF: u64 = 2;
 
 /// One record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +65,7 @@ pub(crate) struct Record {
     pub(crate) body: Body,
 }
 
-/// What a record says.
+/// The change that a record describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Body {
     /// A version exists from here on.
@@ -62,39 +80,31 @@ pub(crate) enum Body {
     ReservationEnded { id: u64 },
     /// A master took over; the record carries its epoch.
     MasterStarted { host: Uuid },
-    /// Only in a checkpoint: a segment, whether in a version or not.
+    /// Only in a checkpoint: one more segment of the version that the records before it are about.
     SegmentKept(Arc<Segment>),
-    /// From here on a frame keeps this many of its latest versions; 0: all.
-    RetentionSet { name: FrameName, last: u64 },
+    /// Only in a checkpoint: a segment that is in no version any more, and the user whose version it was.
+    OrphanKept { uid: u32, segment: Arc<Segment> },
+    /// Only in a checkpoint: the highest number that a frame has given, if its latest version has another or there is
+    /// no version left.
+    NumberKept { name: FrameName, number: u64 },
+    /// Only in a checkpoint: the number behind which the numbers of names begin of which nothing is known.
+    FloorKept { number: u64 },
+    /// From here on frames keep other versions than before.
+    RetentionSet(RetentionSet),
+    /// The same of one frame that is there, without an age and a user. Only read.
+    OldRetentionSet(RetentionSet),
     /// The versions that it means do not exist any more.
     PrefixDropped(PrefixDropped),
 }
 
-/// Versions of several frames: those committed up to a time, of frames whose names begin alike.
+/// Versions of several frames: those committed up to a time, of the frames that a prefix means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PrefixDropped {
-    pub(crate) prefix: String,
+    pub(crate) prefix: Prefix,
     /// Microseconds since the Unix epoch; the versions of that very moment are meant, too.
     pub(crate) until_micros: i64,
-    /// Whether the latest version of each frame is meant, too.
+    /// True if the latest version of each frame is meant, too.
     pub(crate) latest: bool,
-}
-
-/// The fields of a committed version.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct VersionRecord {
-    pub(crate) name: FrameName,
-    pub(crate) number: u64,
-    /// The highest number that the frame has given; in a log record the version's own.
-    pub(crate) last_number: u64,
-    pub(crate) schema_fingerprint: u64,
-    pub(crate) committed_at_micros: i64,
-    pub(crate) owner: Owner,
-    /// All segments of the version in order, the written ones last.
-    pub(crate) segments: Vec<u64>,
-    /// In a log record: the segments that the writer brings, each named as the reservation that it was. In a
-    /// checkpoint: none.
-    pub(crate) written: Vec<Arc<Segment>>,
 }
 
 impl Record {
@@ -166,26 +176,28 @@ impl Record {
     }
 }
 
-/// Bytes of the record that keeps a segment in a checkpoint.
-pub(crate) fn segment_record_len(segment: &Segment) -> u64 {
-    RECORD_HEADER_LEN as u64 + segment_len(segment)
+/// Bytes of a record whose body has so many.
+pub(super) const fn record_len(body: u64) -> u64 {
+    RECORD_HEADER_LEN as u64 + body.next_multiple_of(8)
 }
 
-/// Bytes of a version's record in a checkpoint.
-pub(crate) fn version_record_len(name: &FrameName, segments: usize) -> u64 {
-    let body = VERSION_FIXED_LEN + segments as u64 * 8 + name.as_str().len() as u64;
-    RECORD_HEADER_LEN as u64 + body.next_multiple_of(8)
+/// Bytes of the record of a segment alone in a checkpoint, whether a version has it or not.
+pub(crate) fn segment_record_len(segment: &Segment) -> u64 {
+    record_len(ORPHAN_UID_LEN + segment_len(segment))
 }
 
 /// Bytes of a reservation's record.
 pub(crate) fn reservation_record_len(extents: usize) -> u64 {
-    RECORD_HEADER_LEN as u64 + 48 + extents as u64 * EXTENT_LEN
+    record_len(48 + extents as u64 * EXTENT_LEN)
 }
 
-/// Bytes of the record of a frame's retention.
-pub(crate) fn retention_record_len(name: &FrameName) -> u64 {
-    RECORD_HEADER_LEN as u64 + (16 + name.as_str().len() as u64).next_multiple_of(8)
+/// Bytes of the record of a name's highest number.
+pub(crate) fn number_record_len(name: &FrameName) -> u64 {
+    record_len(16 + name.as_str().len() as u64)
 }
+
+/// Bytes of the record of the floor.
+pub(crate) const FLOOR_RECORD_LEN: u64 = record_len(8);
 
 /// Over everything but the checksum itself.
 fn record_crc(bytes: &[u8]) -> u32 {
@@ -203,8 +215,12 @@ impl Body {
             Self::ReservationEnded { .. } => RESERVATION_ENDED,
             Self::MasterStarted { .. } => MASTER_STARTED,
             Self::SegmentKept(_) => SEGMENT_KEPT,
-            Self::RetentionSet { .. } => RETENTION_SET,
+            Self::RetentionSet(_) => RETENTION_SET,
+            Self::OldRetentionSet(_) => OLD_RETENTION_SET,
             Self::PrefixDropped(_) => PREFIX_DROPPED,
+            Self::OrphanKept { .. } => ORPHAN_KEPT,
+            Self::NumberKept { .. } => NUMBER_KEPT,
+            Self::FloorKept { .. } => FLOOR_KEPT,
         }
     }
 
@@ -228,14 +244,26 @@ impl Body {
             Self::ReservationEnded { id } => out.u64(*id),
             Self::MasterStarted { host } => out.uuid(host),
             Self::SegmentKept(segment) => encode_segment(segment, out),
-            Self::RetentionSet { name, last } => {
-                out.u64(*last);
+            Self::OrphanKept { uid, segment } => {
+                out.u32(*uid);
+                encode_segment(segment, out);
+            }
+            Self::NumberKept { name, number } => {
+                out.u64(*number);
                 encode_text(name.as_str(), out);
             }
+            Self::FloorKept { number } => out.u64(*number),
+            Self::RetentionSet(set) => encode_retention(set, out),
+            Self::OldRetentionSet(set) => encode_old_retention(set, out),
             Self::PrefixDropped(dropped) => {
                 out.i64(dropped.until_micros);
-                out.u64(dropped.latest.into());
-                encode_text(&dropped.prefix, out);
+                let latest = if dropped.latest { LATEST } else { 0 };
+                let (flags, text) = match dropped.prefix.itself() {
+                    Some(name) => (latest | ITSELF, name),
+                    None => (latest, dropped.prefix.start()),
+                };
+                out.u64(flags);
+                encode_text(text, out);
             }
         }
     }
@@ -265,75 +293,40 @@ impl Body {
             RESERVATION_ENDED => Self::ReservationEnded { id: fields.u64("reservation")? },
             MASTER_STARTED => Self::MasterStarted { host: fields.uuid("host")? },
             SEGMENT_KEPT => Self::SegmentKept(Arc::new(decode_segment(fields)?)),
-            RETENTION_SET => {
-                let last = fields.u64("versions to keep")?;
-                let name_len = fields.u64("name length")?;
-                Self::RetentionSet { last, name: decode_name(name_len, fields)? }
-            }
+            OLD_RETENTION_SET => Self::OldRetentionSet(decode_old_retention(fields)?),
             PREFIX_DROPPED => Self::PrefixDropped(decode_prefix_dropped(fields)?),
+            ORPHAN_KEPT => {
+                Self::OrphanKept { uid: fields.u32("uid")?, segment: Arc::new(decode_segment(fields)?) }
+            }
+            NUMBER_KEPT => {
+                let number = fields.u64("highest version")?;
+                let name_len = fields.u64("name length")?;
+                Self::NumberKept { number, name: decode_name(name_len, fields)? }
+            }
+            FLOOR_KEPT => Self::FloorKept { number: fields.u64("floor")? },
+            RETENTION_SET => Self::RetentionSet(decode_retention(fields)?),
             found => return Err(RecordFault::Type { found }),
         })
     }
 }
 
-fn encode_version(version: &VersionRecord, out: &mut FieldWriter) {
-    out.u64(version.number);
-    out.u64(version.last_number);
-    out.u64(version.written.len() as u64);
-    out.u64(version.schema_fingerprint);
-    out.i64(version.committed_at_micros);
-    encode_owner(&version.owner, out);
-    out.u64(version.name.as_str().len() as u64);
-    out.u64(version.segments.len() as u64);
-    version.segments.iter().for_each(|&id| out.u64(id));
-    version.written.iter().for_each(|segment| encode_segment(segment, out));
-    out.bytes(version.name.as_str().as_bytes());
-}
-
-fn decode_version(fields: &mut FieldReader<'_>) -> Result<VersionRecord, RecordFault> {
-    let number = fields.u64("version")?;
-    let last_number = fields.u64("last version")?;
-    let written = fields.u64("count of new segments")?;
-    let schema_fingerprint = fields.u64("schema fingerprint")?;
-    let committed_at_micros = fields.i64("time of commit")?;
-    let owner = decode_owner(fields)?;
-    let name_len = fields.u64("name length")?;
-    let count = fields.u64("segment count")?;
-    let segments = decode_ids(count, fields)?;
-    if written > count {
-        return Err(RecordFault::Value { what: "count of new segments", found: written });
-    }
-    let written = (0..written).map(|_| decode_segment(fields).map(Arc::new)).collect::<Result<_, _>>()?;
-    let name = decode_name(name_len, fields)?;
-    if number == 0 || last_number < number {
-        return Err(RecordFault::Value { what: "version", found: number });
-    }
-    Ok(VersionRecord {
-        name,
-        number,
-        last_number,
-        schema_fingerprint,
-        committed_at_micros,
-        owner,
-        segments,
-        written,
-    })
-}
-
 fn decode_prefix_dropped(fields: &mut FieldReader<'_>) -> Result<PrefixDropped, RecordFault> {
     let until_micros = fields.i64("time")?;
-    let latest = match fields.u64("whether the latest is dropped")? {
-        0 => false,
-        1 => true,
-        found => return Err(RecordFault::Value { what: "whether the latest is dropped", found }),
-    };
+    let flags = fields.u64("flags of the prefix")?;
+    if flags & !(LATEST | ITSELF) != 0 {
+        return Err(RecordFault::Value { what: "flags of the prefix", found: flags });
+    }
     let len = fields.u64("prefix length")?;
     if len > MAX_NAME_LEN as u64 {
         return Err(RecordFault::Value { what: "prefix length", found: len });
     }
     let bytes = fields.bytes("prefix", fields.fits("prefix", len, 1)?)?;
-    let prefix = std::str::from_utf8(bytes).map_err(|_| RecordFault::Name)?.to_owned();
-    Ok(PrefixDropped { prefix, until_micros, latest })
+    let text = std::str::from_utf8(bytes).map_err(|_| RecordFault::Name)?;
+    let prefix = match flags & ITSELF {
+        0 => Prefix::starting(text),
+        _ => Prefix::parse(text).ok().filter(|prefix| prefix.itself().is_some()).ok_or(RecordFault::Name)?,
+    };
+    Ok(PrefixDropped { prefix, until_micros, latest: flags & LATEST != 0 })
 }
 
 fn encode_text(text: &str, out: &mut FieldWriter) {

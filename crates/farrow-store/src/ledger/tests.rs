@@ -1,13 +1,16 @@
 use std::collections::HashMap;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use famfs_format::{FILE_FLAGS, FileEntry, FileMap, RelPath};
 use farrow_region::MemMedia;
 
 use super::*;
-use crate::catalog::{PrefixDropped, VersionRecord};
-use crate::frame::{Extent, Owner, Segment, Validation};
+use crate::catalog::{PrefixDropped, RetentionSet, VersionRecord};
+use crate::frame::{Extent, Owner, Segment, Validation, Version};
 use crate::name::FrameName;
+use crate::prefix::Prefix;
+use crate::retention::{Retention, RetentionTarget};
 
 const GOLDEN: &[u8] = include_bytes!("../../testdata/catalog.bin");
 const MIB: u64 = 1024 * 1024;
@@ -32,21 +35,47 @@ fn taken(len: u64, places: &[(u64, u64)]) -> Body {
     Body::ReservationTaken { owner: OWNER, len, extents: extents(places) }
 }
 
-fn committed(name: &str, number: u64, time: i64, fingerprint: u64, ids: &[u64], new: &[Segment]) -> Body {
+fn committed(name: &str, number: u64, extends: bool, time: i64, fingerprint: u64, added: &[Segment]) -> Body {
     Body::VersionCommitted(VersionRecord {
         name: FrameName::parse(name).unwrap(),
         number,
-        last_number: number,
+        extends,
         schema_fingerprint: fingerprint,
         committed_at_micros: time,
         owner: OWNER,
-        segments: ids.to_vec(),
-        written: new.iter().cloned().map(Arc::new).collect(),
+        added: added.iter().cloned().map(Arc::new).collect(),
+        keep: None,
     })
+}
+
+/// The same commit, with what the frame keeps from then on.
+fn keeping(body: Body, keep: u64) -> Body {
+    match body {
+        Body::VersionCommitted(version) => {
+            Body::VersionCommitted(VersionRecord { keep: Some(keep), ..version })
+        }
+        body => body,
+    }
 }
 
 fn dropped(name: &str, number: Option<u64>) -> Body {
     Body::VersionDropped { name: FrameName::parse(name).unwrap(), number }
+}
+
+fn of_prefix(prefix: &str) -> RetentionTarget {
+    RetentionTarget::Prefix(Prefix::parse(prefix).unwrap())
+}
+
+fn of_frame(name: &str) -> RetentionTarget {
+    RetentionTarget::Frame(FrameName::parse(name).unwrap())
+}
+
+fn retention(last: u64, age: u64) -> Option<Retention> {
+    Some(Retention { last: NonZeroU64::new(last), max_age_seconds: NonZeroU64::new(age) })
+}
+
+fn retain(target: RetentionTarget, retention: Option<Retention>, uid: u32) -> Body {
+    Body::RetentionSet(RetentionSet { target, retention, uid })
 }
 
 fn small() -> Segment {
@@ -77,12 +106,13 @@ fn large() -> Segment {
     }
 }
 
-fn tiny() -> Segment {
+/// One byte without rows, in a page of its own.
+fn tiny(id: u64, offset: u64) -> Segment {
     Segment {
-        id: 9,
+        id,
         len: 1,
-        generation: 9,
-        extents: extents(&[(8192, 4096)]),
+        generation: id,
+        extents: extents(&[(offset, 4096)]),
         rows: 0,
         batches: 0,
         validation: Validation::None,
@@ -91,53 +121,70 @@ fn tiny() -> Segment {
     }
 }
 
-fn expired() -> Segment {
-    Segment { id: 13, generation: 13, extents: extents(&[(24576, 4096)]), ..tiny() }
+/// A reservation of a page, the record `seq`, and the version that it becomes.
+fn put(seq: u64, name: &str, number: u64, extends: bool, offset: u64, fingerprint: u64) -> [Body; 2] {
+    let added = [tiny(seq, offset)];
+    [taken(1, &[(offset, 4096)]), committed(name, number, extends, 0, fingerprint, &added)]
 }
 
-/// Of one commit.
-fn two() -> [Segment; 2] {
-    [(19, 8192), (20, 24576)].map(|(id, offset)| Segment {
-        id,
-        generation: id,
-        extents: extents(&[(offset, 4096)]),
-        ..tiny()
-    })
-}
-
-/// What `make_catalog.py` writes, done by the store's own code.
+/// The catalog that `make_catalog.py` writes, written by the store's own code.
 fn golden_by_hand() -> (MemMedia, Ledger) {
     let media = MemMedia::new(32 * 1024);
     CatalogFile::create(&media, 0, PLACE.1, REGION).unwrap();
     let mut ledger = Ledger::replay(&media, PLACE, REGION, &pools()).unwrap();
     ledger.start_master(&media, HOST).unwrap();
     let time = 1_700_000_000_000_000;
+    let [x, y] = ["x", "y"].map(|letter| letter.repeat(200));
+    let one = |body| vec![body];
     let bodies = [
-        taken(5000, &[(0, 8192)]),
-        committed("a/b", 1, -1, 0xf1, &[2], &[small()]),
-        taken(3 * MIB, &[(2 * MIB, 2 * MIB), (6 * MIB, MIB)]),
-        committed("a/b", 2, time, 0xf1, &[2, 4], &[large()]),
-        taken(4096, &[(8192, 4096)]),
-        Body::ReservationEnded { id: 6 },
-        dropped("a/b", Some(1)),
-        taken(1, &[(8192, 4096)]),
-        committed("größe", 1, 0, 0, &[9], &[tiny()]),
-        dropped("größe", None),
-        taken(4097, &[(16384, 8192)]),
-        taken(1, &[(24576, 4096)]),
-        committed("tmp/x", 1, -5, 0, &[13], &[expired()]),
-        Body::PrefixDropped(PrefixDropped { prefix: "tmp/".into(), until_micros: -5, latest: true }),
-        Body::RetentionSet { name: FrameName::parse("a/b").unwrap(), last: 3 },
+        one(taken(5000, &[(0, 8192)])),
+        one(committed("a/b", 1, false, -1, 0xf1, &[small()])),
+        one(taken(3 * MIB, &[(2 * MIB, 2 * MIB), (6 * MIB, MIB)])),
+        one(committed("a/b", 2, true, time, 0xf1, &[large()])),
+        one(taken(4096, &[(8192, 4096)])),
+        one(Body::ReservationEnded { id: 6 }),
+        one(dropped("a/b", Some(1))),
+        put(9, "größe", 1, false, 8192, 0).to_vec(),
+        one(dropped("größe", None)),
+        one(taken(4097, &[(16384, 8192)])),
+        put(13, "tmp/x", 1, false, 24576, 0).to_vec(),
+        one(Body::PrefixDropped(PrefixDropped {
+            prefix: Prefix::starting("tmp/"),
+            until_micros: 0,
+            latest: true,
+        })),
+        one(Body::OldRetentionSet(RetentionSet {
+            target: of_frame("a/b"),
+            retention: retention(3, 0),
+            uid: 0,
+        })),
+        put(17, "a/b", 3, true, 28672, 0xf1).to_vec(),
+        one(dropped("a/b", Some(3))),
+        put(20, &x, 1, false, 32768, 0).to_vec(),
+        put(22, &x, 2, false, 36864, 0).to_vec(),
+        one(dropped(&x, None)),
+        put(25, &y, 1, false, 40960, 0).to_vec(),
+        one(dropped(&y, None)),
+        one(retain(of_prefix("tmp/"), retention(2, 3600), 1000)),
+        one(retain(of_prefix("a"), retention(5, 0), 1001)),
+        one(retain(of_frame("größe"), retention(0, 86400), 1001)),
+        one(retain(of_prefix(""), retention(9, 0), 1000)),
+        one(retain(of_prefix(""), None, 1000)),
     ];
-    for (seq, body) in (2..).zip(bodies) {
+    for (seq, body) in (2..).zip(bodies.into_iter().flatten()) {
         assert_eq!(ledger.record(&media, body).unwrap(), seq);
     }
     ledger.compact(&media).unwrap();
-    ledger.record(&media, Body::ExtentsFreed { segments: vec![9, 13] }).unwrap();
+    ledger.record(&media, Body::ExtentsFreed { segments: vec![9, 13, 17, 20, 22, 25] }).unwrap();
     ledger.start_master(&media, HOST).unwrap();
-    for body in
-        [taken(1, &[(8192, 4096)]), taken(1, &[(24576, 4096)]), committed("two", 1, 0, 0, &[19, 20], &two())]
-    {
+    let bodies = [
+        one(taken(1, &[(8192, 4096)])),
+        one(taken(1, &[(24576, 4096)])),
+        one(committed("two", 2, false, 0, 0, &[tiny(35, 8192), tiny(36, 24576)])),
+        put(38, &x, 3, false, 28672, 0).to_vec(),
+        put(40, "a/b", 4, true, 32768, 0xf1).map(|body| keeping(body, 2)).to_vec(),
+    ];
+    for body in bodies.into_iter().flatten() {
         ledger.record(&media, body).unwrap();
     }
     (media, ledger)
@@ -157,25 +204,34 @@ fn reads_the_golden_bytes() {
     let golden = MemMedia::from(GOLDEN.to_vec());
     let ledger = Ledger::replay(&golden, PLACE, REGION, &pools()).unwrap();
     let state = ledger.state();
-    assert_eq!((state.epoch(), state.seq()), (2, 21));
+    assert_eq!((state.epoch(), state.seq()), (2, 41));
 
     let name = FrameName::parse("a/b").unwrap();
     let frame = state.frame(&name).unwrap();
-    assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (2, 1, 2));
-    assert_eq!(frame.retention, 3);
-    let version = frame.latest().unwrap();
+    assert_eq!((frame.last_number, frame.versions.len(), state.frames()), (4, 2, 3));
+    let kept = |name: &str| state.retention(&FrameName::parse(name).unwrap());
+    let expected =
+        [retention(2, 0), retention(0, 86400), retention(2, 3600), retention(5, 0), retention(0, 0)];
+    assert_eq!(["a/b", "größe", "tmp/y", "a/c", "tmp"].map(|name| Some(kept(name))), expected);
+    let ids = |version: &Version| version.segments.iter().map(|segment| segment.id).collect::<Vec<_>>();
+    let version = &frame.versions[&2];
     assert_eq!((version.number, version.seq, version.rows), (2, 5, 100));
     assert_eq!(version.bytes, 5000 + 2 * MIB + 1);
     assert_eq!(version.segments.iter().map(|s| (**s).clone()).collect::<Vec<_>>(), [small(), large()]);
+    let latest = frame.latest().unwrap();
+    assert_eq!((latest.number, ids(latest)), (4, vec![2, 4, 40]));
 
     let reservation = &state.reservations()[&12];
     assert_eq!((reservation.id, reservation.generation, reservation.len), (12, 12, 4097));
     assert_eq!(reservation.extents, extents(&[(16384, 8192)]));
     assert!(state.orphans().is_empty());
-    let both = state.frame(&FrameName::parse("two").unwrap()).unwrap().latest().unwrap();
-    assert_eq!(both.segments.iter().map(|s| (**s).clone()).collect::<Vec<_>>(), two());
+    let latest = |name: &str| state.frame(&FrameName::parse(name).unwrap()).unwrap().latest().unwrap();
+    assert_eq!((latest("two").number, ids(latest("two"))), (2, vec![35, 36]));
+    assert_eq!(latest(&"x".repeat(200)).number, 3);
+    let next = |name: &str| state.highest_number(&FrameName::parse(name).unwrap()) + 1;
+    assert_eq!([next("größe"), next("new"), next("a/b"), next("two")], [2, 2, 5, 3]);
     let free =
-        [(12288, 4096), (28672, 2 * MIB - 28672), (4 * MIB, 2 * MIB), (6 * MIB + 4096, 2 * MIB - 4096)];
+        [(12288, 4096), (36864, 2 * MIB - 36864), (4 * MIB, 2 * MIB), (6 * MIB + 4096, 2 * MIB - 4096)];
     assert_eq!(state.free().extents().collect::<Vec<_>>(), extents(&free));
 
     // Replay and what the live store had made of the same records agree in everything.
@@ -210,7 +266,7 @@ fn a_wrong_commit_length_is_an_error_or_a_state_that_was() {
     let (media, mut ledger) = golden_by_hand();
     ledger.compact(&media).unwrap();
     let mut states = HashMap::from([(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone())]);
-    for body in [taken(1, &[(12288, 4096)]), Body::ReservationEnded { id: 22 }, dropped("a/b", None)] {
+    for body in [taken(1, &[(12288, 4096)]), Body::ReservationEnded { id: 42 }, dropped("a/b", None)] {
         ledger.record(&media, body).unwrap();
         states.insert(media.load_u64(128).unwrap() & LENGTH, ledger.state().clone());
     }
@@ -273,15 +329,14 @@ fn a_full_catalog_can_be_emptied() {
             Ok(id) => id,
             Err(full) => break full,
         };
-        let segment = Segment { id, generation: id, extents: extents(&[(page, 4096)]), ..tiny() };
         let name = format!("{}{long}", names.len());
-        match ledger.record(&media, committed(&name, 1, 0, 0, &[id], &[segment])) {
+        match ledger.record(&media, committed(&name, 1, false, 0, 0, &[tiny(id, page)])) {
             Ok(_) => names.push((name, id)),
             Err(full) => break full,
         }
     };
     assert!(matches!(full, StoreError::CatalogFull { .. }), "{full}");
-    let holders = format!("by {} versions and ", names.len());
+    let holders = format!("by {} versions, ", names.len());
     assert!(full.to_string().contains(&holders), "{full}");
     assert!(names.len() > 10, "{}", names.len());
     for (name, id) in names {

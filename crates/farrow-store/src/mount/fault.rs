@@ -1,33 +1,34 @@
-//! What can be wrong with a mounted famfs.
+//! Faults of a mounted famfs.
 
 use std::io;
 use std::path::PathBuf;
 
 use famfs_format::RelPath;
+use farrow_region::shell::operand;
 use thiserror::Error;
 use uuid::Uuid;
 
 use crate::catalog::CatalogFault;
 use crate::size::Size;
 
-/// What is wrong with a mounted famfs, or with what its tools made of it. Lengths are bytes.
+/// A fault of a mounted famfs, or of what its tools made of it. Lengths are bytes.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MountFault {
     /// A directory, but no famfs is mounted there.
     #[error(
-        "{} is a directory without {missing}, so no famfs is mounted there. Try: the mount point of famfs mount, or a \
-         region's file or device",
+        "{} is a directory without {missing}, so no famfs is mounted there. Try: the mount point of `famfs mount DEVICE \
+         MOUNT`, or a region's file or device",
         path.display()
     )]
     NoMount {
         /// The directory.
         path: PathBuf,
-        /// What famfs would have put there.
+        /// The file that famfs would have put there.
         missing: &'static str,
     },
     /// The log has a file that is not under the mount.
-    #[error("{} is in the famfs log, but not there. Try: famfs logplay {}", file.display(), mount.display())]
+    #[error("{} is in the famfs log, but not there. Try: `famfs logplay {}`", file.display(), operand(mount.display()))]
     NotThere {
         /// The file.
         file: PathBuf,
@@ -36,8 +37,8 @@ pub enum MountFault {
     },
     /// A file is not as long as it must be.
     #[error(
-        "{} has {found} bytes, and {says} {expected}: it was cut off, or is another file system's. Try: umount, then \
-         famfs mount, which makes it anew from the log",
+        "{} has {found} bytes, and {says} {expected}: it was cut off, or is another file system's. Try: `umount MOUNT`, \
+         then `famfs mount DEVICE MOUNT`, which makes it anew from the log",
         file.display()
     )]
     Len {
@@ -47,14 +48,14 @@ pub enum MountFault {
         found: u64,
         /// The length that it must have.
         expected: u64,
-        /// Who says so.
+        /// The source of the statement.
         says: &'static str,
     },
     /// A pool file was to be made while the region is served or looked at: only its tools write the famfs log.
     #[error(
-        "on a mounted famfs pool files are made by its tools. Try: famfs creat -C 0 -N 0 -B 0 -m 0600 -s SIZE {}, then \
+        "on a mounted famfs pool files are made by its tools. Try: `famfs creat -C 0 -N 0 -B 0 -m 0600 -s SIZE {}`, then \
          start the agent anew",
-        file.display()
+        operand(file.display())
     )]
     ToolsGrow {
         /// The next pool file.
@@ -80,12 +81,12 @@ pub enum MountFault {
     OccupiedUnreadable {
         /// The mount point.
         mount: PathBuf,
-        /// What is wrong with the catalog.
+        /// The fault of the catalog.
         fault: CatalogFault,
     },
     /// A file that is there has another length than the one asked for, and famfs cannot change it.
     #[error(
-        "{path} is there already with {}, and {} was asked for: famfs cannot change a file's size. Try: without a size",
+        "{path} is there already with {}, and {} was asked for: famfs cannot change a file's size. Try: without {option}",
         Size(*found), Size(*asked)
     )]
     Resize {
@@ -93,12 +94,14 @@ pub enum MountFault {
         path: RelPath,
         /// Its length.
         found: u64,
-        /// What was asked for.
+        /// The requested length.
         asked: u64,
+        /// The option of `farrow mkfs` that asks for it.
+        option: &'static str,
     },
     /// No room for a file.
     #[error(
-        "no room for {path} in {}: need {}, largest free range {} of {} free. Try: a smaller --size or --reserve",
+        "no room for {path} in {}: need {}, largest free range {} of {} free. Try: a smaller --size, --catalog or --reserve",
         mount.display(), Size(*need), Size(*largest_free), Size(*free)
     )]
     NoRoom {
@@ -127,9 +130,9 @@ pub enum MountFault {
     /// The famfs program failed.
     #[error("{command} failed ({status}): {said}")]
     ToolFailed {
-        /// What was run.
+        /// The command that was run.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
         /// The end of what it wrote to stderr.
         said: String,
@@ -137,12 +140,12 @@ pub enum MountFault {
     /// The famfs program ended well, and the log does not have what it was to make.
     #[error(
         "{command} ended well, but {path} is not in the famfs log with {len} bytes: what is under the mount does not \
-         match the log. Try: umount, then famfs mount, then this again"
+         match the log. Try: `umount MOUNT`, then `famfs mount DEVICE MOUNT`, then this again"
     )]
     NotMade {
-        /// What was run.
+        /// The command that was run.
         command: String,
-        /// What it was to make.
+        /// The file that it was to make.
         path: RelPath,
         /// With how many bytes; 0 for a directory.
         len: u64,

@@ -10,15 +10,16 @@ use uuid::Uuid;
 use super::{FamfsTools, Mount, MountFault};
 use crate::catalog::{CatalogFault, CatalogFile};
 use crate::error::{Result, StoreError};
-use crate::mkfs::{FormatReport, catalog_share, check_catalog_len, check_hosts_len, zero};
+use crate::mkfs::{FormatReport, check_catalog_len, check_hosts_len, share, zero};
 use crate::volume::{CATALOG_FILE, FARROW_DIR, HOSTS_FILE, POOL_DIR, Volume, pool_path};
 
-/// How to make farrow's files on a mounted famfs. Lengths are bytes.
+/// The options of making farrow's files on a mounted famfs. Lengths are bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountOptions {
     /// This host, which must be the master.
     pub host: Uuid,
-    /// Length of the catalog: a multiple of 4096. `None` is 1/128 of the pool, from 2 MiB to 1 GiB.
+    /// Length of the catalog: a multiple of 4096, from 32 KiB to 64 GiB. `None` is an eighth of the pool, and of more than a
+    /// gigabyte less.
     pub catalog_len: Option<u64>,
     /// Length of the file with a slot for each host: a multiple of 4096.
     pub hosts_len: u64,
@@ -96,7 +97,7 @@ impl Mount {
         })
     }
 
-    /// What superblock and log say now. A log that cannot be read to its end is an error.
+    /// Returns what superblock and log say now. A log that cannot be read to its end is an error.
     fn volume(&self) -> Result<Volume> {
         let mut volume = Volume::read(&self.log()?)?;
         match volume.log_fault.take() {
@@ -141,11 +142,20 @@ impl Mount {
     /// The files that there should be, in the order in which they are made; those that are there keep their length.
     fn plan(&self, volume: &Volume, options: &MountOptions) -> Result<Vec<Wanted>> {
         // Of what farrow gets: others may have most of the device.
-        let free = volume.namespace.largest_free();
-        let ours = options.pool_len.map_or(free, |len| len.min(free));
-        let catalog_len = options.catalog_len.unwrap_or(catalog_share(ours));
+        let space = volume.namespace.largest_free().saturating_sub(options.hosts_len);
+        let most = share::of_space(space);
+        let usual = options.pool_len.map_or(most, |len| share::of_pool(len).min(most));
+        let catalog_len = options.catalog_len.unwrap_or(usual);
         check_catalog_len(catalog_len)?;
         check_hosts_len(options.hosts_len)?;
+        let is_there = |path: &RelPath, asked: Option<u64>, option| match (volume.namespace.file(path), asked)
+        {
+            (Some(found), Some(asked)) if found.size != asked => {
+                Err(MountFault::Resize { path: path.clone(), found: found.size, asked, option })
+            }
+            _ => Ok(()),
+        };
+        is_there(&RelPath::parse(CATALOG_FILE)?, options.catalog_len, "--catalog")?;
         let mut trial = Trial::new(volume)?;
         let mut plan = Vec::new();
         for (path, len) in [(CATALOG_FILE, catalog_len), (HOSTS_FILE, options.hosts_len)] {
@@ -154,11 +164,7 @@ impl Mount {
         let path = RelPath::parse(&pool_path(0))?;
         let units = |bytes: u64| bytes.div_ceil(ALLOC_UNIT).saturating_mul(ALLOC_UNIT);
         let (asked, reserve) = (options.pool_len.map(units), units(options.reserve));
-        if let (Some(found), Some(asked)) = (volume.namespace.file(&path), asked)
-            && found.size != asked
-        {
-            return Err(MountFault::Resize { path, found: found.size, asked }.into());
-        }
+        is_there(&path, asked, "--size")?;
         let all = trial.namespace.largest_free().saturating_sub(reserve) / ALLOC_UNIT * ALLOC_UNIT;
         // Nothing left is asked for as the least that a pool can be, so that the error tells what is missing.
         let len = asked.unwrap_or(all).max(ALLOC_UNIT);
@@ -173,7 +179,7 @@ struct Wanted {
     len: u64,
 }
 
-/// What the log would say: nothing is made before everything has been found to fit.
+/// The log as it would be: nothing is made before everything has been found to fit.
 struct Trial {
     namespace: Namespace,
 }

@@ -4,6 +4,8 @@ use thiserror::Error;
 
 use crate::frame::Extent;
 use crate::name::FrameName;
+use crate::prefix::Prefix;
+use crate::retention::RetentionTarget;
 
 /// Why a record cannot follow the ones before it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -28,7 +30,7 @@ pub enum StateFault {
     /// A record in a part of the half where its type or form does not belong.
     #[error("a record of this kind does not belong into this part of the catalog")]
     Misplaced,
-    /// A version that does not follow the frame's last one.
+    /// A version, or a frame's highest number, that does not follow the last number.
     #[error("version `{name}@{number}` does not follow @{highest}")]
     Number {
         /// The frame.
@@ -46,23 +48,31 @@ pub enum StateFault {
         /// The version, or all.
         number: Option<u64>,
     },
-    /// The retention of a frame that is not there is set.
+    /// A retention that is not there is removed.
+    #[error("no retention of {target} to remove")]
+    NoRetention {
+        /// For which frames.
+        target: RetentionTarget,
+    },
+    /// The retention of a frame that is not there is set, by a record that needs one.
     #[error("no frame `{name}` to keep versions of")]
     NoFrame {
         /// The frame.
         name: FrameName,
     },
     /// No version is among those that are dropped.
-    #[error("no version to drop in frames whose names begin with {prefix:?}")]
+    #[error("no version to drop in the frames of prefix `{prefix}`")]
     NothingMeant {
-        /// How the names of the frames begin.
-        prefix: String,
+        /// The frames.
+        prefix: Prefix,
     },
-    /// A version refers to a segment that is not there.
-    #[error("no segment {id}")]
-    NoSegment {
-        /// The segment.
-        id: u64,
+    /// A version has the segments of the one before it, and there is none.
+    #[error("version `{name}@{number}` extends a version that is not there")]
+    NoBase {
+        /// The frame.
+        name: FrameName,
+        /// The version's number.
+        number: u64,
     },
     /// A segment's extents are freed while a version has it, or it is not there.
     #[error("segment {id} does not wait to be freed")]
@@ -76,7 +86,7 @@ pub enum StateFault {
         /// The reservation.
         id: u64,
     },
-    /// A segment or reservation that is there already, or a segment twice in a version.
+    /// A segment or reservation that is there already.
     #[error("segment or reservation {id} twice")]
     Twice {
         /// Its number.

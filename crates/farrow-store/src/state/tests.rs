@@ -1,10 +1,13 @@
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::PrefixDropped;
+use crate::catalog::{Place, Record, VersionRecord};
 use crate::frame::{Owner, Validation};
+
+mod retention;
 
 const PAGE: u64 = 4096;
 const OWNER: Owner = Owner { host: Uuid::from_u128(1), uid: 2, pid: 3, start_time: 4 };
@@ -34,19 +37,26 @@ fn name(name: &str) -> FrameName {
 fn version(
     frame: &str,
     number: u64,
-    segments: &[u64],
-    written: impl IntoIterator<Item = Arc<Segment>>,
+    extends: bool,
+    added: impl IntoIterator<Item = Arc<Segment>>,
 ) -> VersionRecord {
     VersionRecord {
         name: name(frame),
         number,
-        last_number: number,
+        extends,
         schema_fingerprint: 0,
         committed_at_micros: 0,
         owner: OWNER,
-        segments: segments.to_vec(),
-        written: written.into_iter().collect(),
+        added: added.into_iter().collect(),
+        keep: None,
     }
+}
+
+/// Room for the numbers of six names of up to eight bytes.
+const HALF_LEN: u64 = 12 * 1024;
+
+fn fresh(epoch: u64, seq: u64) -> State {
+    State::new(FreeSpace::new([(0, 64 * PAGE)]), epoch, seq, HALF_LEN)
 }
 
 fn taken(page: u64) -> Body {
@@ -63,9 +73,9 @@ fn log(state: &mut State, body: Body) -> Result<(), StateFault> {
 
 /// A frame `a@1` of segment 1 in page 0, and reservation 3 of page 1.
 fn state() -> State {
-    let mut state = State::new(FreeSpace::new([(0, 16 * PAGE)]), 1, 0);
+    let mut state = fresh(1, 0);
     log(&mut state, taken(0)).unwrap();
-    log(&mut state, Body::VersionCommitted(version("a", 1, &[1], Some(segment(1, 0))))).unwrap();
+    log(&mut state, Body::VersionCommitted(version("a", 1, false, [segment(1, 0)]))).unwrap();
     log(&mut state, taken(1)).unwrap();
     state
 }
@@ -99,8 +109,8 @@ fn nothing_is_given_twice() {
     let twice =
         Body::ReservationTaken { owner: OWNER, len: 3 * PAGE, extents: vec![extent(4, 2), extent(5, 1)] };
     assert_eq!(log(&mut state, twice), Err(StateFault::NotFree { extent: extent(5, 1) }));
-    let outside = Body::ReservationTaken { owner: OWNER, len: PAGE, extents: vec![extent(16, 1)] };
-    assert_eq!(log(&mut state, outside), Err(StateFault::NotFree { extent: extent(16, 1) }));
+    let outside = Body::ReservationTaken { owner: OWNER, len: PAGE, extents: vec![extent(64, 1)] };
+    assert_eq!(log(&mut state, outside), Err(StateFault::NotFree { extent: extent(64, 1) }));
 }
 
 #[test]
@@ -108,9 +118,9 @@ fn a_commit_is_what_was_reserved() {
     let mut state = state();
     let mut commit = |change: &dyn Fn(&mut VersionRecord, &mut Segment)| {
         let mut segment = (*segment(3, 1)).clone();
-        let mut record = version("a", 2, &[3], None);
+        let mut record = version("a", 2, false, None);
         change(&mut record, &mut segment);
-        record.written = vec![Arc::new(segment)];
+        record.added = vec![Arc::new(segment)];
         log(&mut state, Body::VersionCommitted(record))
     };
     let other = Err(StateFault::NotAsReserved { id: 3 });
@@ -120,29 +130,18 @@ fn a_commit_is_what_was_reserved() {
     assert_eq!(commit(&|record, _| record.owner.pid = 9), other);
     let number = |number| Err(StateFault::Number { name: name("a"), number, highest: 1 });
     assert_eq!(commit(&|record, _| record.number = 1), number(1));
-    assert_eq!(commit(&|record, _| record.last_number = 3), number(2));
-    assert_eq!(commit(&|record, _| record.segments = vec![7, 3]), Err(StateFault::NoSegment { id: 7 }));
-    // The new one comes last, once.
-    for segments in [vec![3, 1], vec![3, 3]] {
-        let fault = commit(&|record, _| record.segments.clone_from(&segments));
-        assert_eq!(fault, Err(StateFault::NoSegment { id: 3 }));
-    }
-    assert_eq!(commit(&|record, _| record.segments = vec![1]), Err(StateFault::NotAsReserved { id: 3 }));
-    assert_eq!(commit(&|record, _| record.segments = vec![1, 1, 3]), Err(StateFault::Twice { id: 1 }));
-    assert_eq!(
-        commit(&|record, segment| {
-            segment.id = 1;
-            record.segments = vec![1];
-        }),
-        Err(StateFault::Twice { id: 1 })
-    );
-    assert_eq!(
-        commit(&|record, segment| {
-            segment.rows = u64::MAX;
-            record.segments = vec![1, 3];
-        }),
-        Err(StateFault::Overflow)
-    );
+    assert_eq!(commit(&|record, _| record.number = 3), number(3));
+    assert_eq!(commit(&|_, segment| segment.id = 7), Err(StateFault::NoReservation { id: 7 }));
+    assert_eq!(commit(&|_, segment| segment.id = 1), Err(StateFault::Twice { id: 1 }));
+    let base = Err(StateFault::NoBase { name: name("b"), number: 1 });
+    let onto_nothing = |record: &mut VersionRecord, _: &mut Segment| {
+        (record.name, record.number, record.extends) = (name("b"), 1, true);
+    };
+    assert_eq!(commit(&onto_nothing), base);
+    let long = |record: &mut VersionRecord, segment: &mut Segment| {
+        (record.extends, segment.rows) = (true, u64::MAX);
+    };
+    assert_eq!(commit(&long), Err(StateFault::Overflow));
     assert_eq!(commit(&|_, _| {}), Ok(()));
     assert_eq!(commit(&|_, _| {}), Err(StateFault::Number { name: name("a"), number: 2, highest: 2 }));
     assert_eq!(
@@ -156,20 +155,25 @@ fn a_commit_is_what_was_reserved() {
 fn a_commit_may_bring_several_segments() {
     let mut state = state();
     log(&mut state, taken(2)).unwrap();
-    let mut commit = |ids: &[u64], written: &[(u64, u64)]| {
-        let written = written.iter().map(|&(id, page)| segment(id, page));
-        log(&mut state, Body::VersionCommitted(version("a", 2, ids, written)))
+    let mut commit = |added: &[(u64, u64)]| {
+        let added = added.iter().map(|&(id, page)| segment(id, page));
+        log(&mut state, Body::VersionCommitted(version("a", 2, true, added)))
     };
-    let both = [(3, 1), (4, 2)];
-    assert_eq!(commit(&[1, 4, 3], &both), Err(StateFault::NotAsReserved { id: 3 }), "in another order");
-    assert_eq!(commit(&[3], &both), Err(StateFault::Misplaced), "more than there are");
-    assert_eq!(commit(&[1], &[]), Err(StateFault::Misplaced), "none");
-    assert_eq!(commit(&[3, 3], &[(3, 1), (3, 1)]), Err(StateFault::Twice { id: 3 }));
-    assert_eq!(commit(&[3, 5], &[(3, 1), (5, 2)]), Err(StateFault::NoReservation { id: 5 }));
-    assert_eq!(commit(&[3, 4], &[(3, 1), (4, 3)]), Err(StateFault::NotAsReserved { id: 4 }));
-    assert_eq!(commit(&[1, 3, 4], &both), Ok(()));
+    assert_eq!(commit(&[]), Err(StateFault::Misplaced), "none");
+    assert_eq!(commit(&[(3, 1), (3, 1)]), Err(StateFault::Twice { id: 3 }));
+    assert_eq!(commit(&[(3, 1), (5, 2)]), Err(StateFault::NoReservation { id: 5 }));
+    assert_eq!(commit(&[(3, 1), (4, 3)]), Err(StateFault::NotAsReserved { id: 4 }));
+    assert_eq!(commit(&[(4, 2), (3, 1)]), Ok(()));
     assert!(state.reservations().is_empty());
     assert_eq!((state.totals().used, state.totals().reserved), (3 * PAGE, 0));
+    assert_eq!(ids(&state, "a", 2), [1, 4, 3]);
+    let version = state.frame(&name("a")).unwrap().latest().unwrap();
+    assert_eq!((version.rows, version.bytes), (3, 3 * PAGE));
+}
+
+fn ids(state: &State, frame: &str, number: u64) -> Vec<u64> {
+    let version = &state.frame(&name(frame)).unwrap().versions[&number];
+    version.segments.iter().map(|segment| segment.id).collect()
 }
 
 #[test]
@@ -188,8 +192,9 @@ fn only_what_is_there_ends() {
     log(&mut state, Body::VersionDropped { name: name("a"), number: None }).unwrap();
     assert_eq!(log(&mut state, freed(&[1, 1])), Err(StateFault::NotWaiting { id: 1 }), "twice in one");
     // What waits cannot come back.
-    let again = version("a", 1, &[1, 3], Some(segment(3, 1)));
-    assert_eq!(log(&mut state, Body::VersionCommitted(again)), Err(StateFault::NoSegment { id: 1 }));
+    let again = version("a", 2, true, [segment(3, 1)]);
+    let base = Err(StateFault::NoBase { name: name("a"), number: 2 });
+    assert_eq!(log(&mut state, Body::VersionCommitted(again)), base);
     log(&mut state, freed(&[1])).unwrap();
     assert_eq!(log(&mut state, freed(&[1])), Err(StateFault::NotWaiting { id: 1 }), "once is enough");
 }
@@ -198,11 +203,14 @@ fn only_what_is_there_ends() {
 fn kinds_have_their_places() {
     let mut state = state();
     let kept = Body::SegmentKept(segment(9, 9));
+    let orphan = |id, page| Body::OrphanKept { uid: 7, segment: segment(id, page) };
     assert_eq!(log(&mut state, kept.clone()), Err(StateFault::Misplaced));
-    let referring = version("a", 2, &[1], None);
-    assert_eq!(log(&mut state, Body::VersionCommitted(referring)), Err(StateFault::Misplaced));
+    assert_eq!(log(&mut state, orphan(9, 9)), Err(StateFault::Misplaced));
+    let (number, floor) = (Body::NumberKept { name: name("b"), number: 1 }, Body::FloorKept { number: 1 });
+    assert_eq!(log(&mut state, number), Err(StateFault::Misplaced));
+    assert_eq!(log(&mut state, floor), Err(StateFault::Misplaced));
 
-    let mut fresh = State::new(FreeSpace::new([(0, 16 * PAGE)]), 1, 10);
+    let mut fresh = fresh(1, 10);
     let mut at = |seq, body| fresh.apply(Place::Checkpoint, &Record { seq, epoch: 1, body });
     for body in [
         Body::MasterStarted { host: Uuid::nil() },
@@ -210,46 +218,112 @@ fn kinds_have_their_places() {
         Body::ExtentsFreed { segments: vec![1] },
         Body::VersionDropped { name: name("a"), number: None },
         Body::PrefixDropped(all("a")),
+        kept.clone(),
     ] {
         assert_eq!(at(5, body), Err(StateFault::Misplaced));
     }
     for seq in [0, 11] {
-        assert_eq!(at(seq, kept.clone()), Err(StateFault::Seq { found: seq, expected: 10 }));
+        assert_eq!(at(seq, orphan(9, 9)), Err(StateFault::Seq { found: seq, expected: 10 }));
     }
-    at(10, kept.clone()).unwrap();
-    assert_eq!(at(10, kept), Err(StateFault::Twice { id: 9 }));
+    at(10, orphan(8, 8)).unwrap();
+    assert_eq!(at(10, orphan(8, 7)), Err(StateFault::Twice { id: 8 }));
+    assert_eq!(at(10, orphan(7, 8)), Err(StateFault::NotFree { extent: extent(8, 1) }));
     at(4, taken(0)).unwrap();
     assert_eq!(at(4, taken(1)), Err(StateFault::Twice { id: 4 }));
-    let written = version("a", 1, &[4], Some(segment(4, 0)));
-    assert_eq!(at(5, Body::VersionCommitted(written)), Err(StateFault::Misplaced));
+    let committed = |frame, number, added| Body::VersionCommitted(version(frame, number, false, added));
+    assert_eq!(
+        at(5, committed("a", 1, vec![segment(4, 0)])),
+        Err(StateFault::NotFree { extent: extent(0, 1) })
+    );
+    assert_eq!(at(5, committed("a", 1, vec![segment(8, 1)])), Err(StateFault::Twice { id: 8 }));
+    assert_eq!(at(5, committed("a", 1, vec![segment(1, 1), segment(2, 2)])), Err(StateFault::Misplaced));
 
-    let mut third = version("a", 3, &[9], None);
-    third.last_number = 7;
-    at(6, Body::VersionCommitted(third.clone())).unwrap();
-    let number = |number| Err(StateFault::Number { name: name("a"), number, highest: 7 });
-    assert_eq!(at(7, Body::VersionCommitted(third.clone())), number(3), "twice");
-    third.number = 5;
-    third.last_number = 8;
-    assert_eq!(at(7, Body::VersionCommitted(third.clone())), number(5), "they disagree");
+    let record = VersionRecord { keep: Some(9), ..version("a", 3, false, [segment(1, 1)]) };
+    assert_eq!(at(6, Body::VersionCommitted(record)), Err(StateFault::Misplaced), "a retention stands alone");
 
-    let retention = |last| Body::RetentionSet { name: name("a"), last };
-    assert_eq!(at(8, retention(0)), Err(StateFault::Misplaced), "it drops what is there");
-    at(8, retention(1)).unwrap();
-    assert_eq!(at(9, retention(1)), Err(StateFault::Misplaced), "twice");
-    (third.number, third.last_number) = (5, 7);
-    assert_eq!(at(9, Body::VersionCommitted(third)), number(5), "a version behind the retention");
+    at(6, committed("a", 3, vec![segment(1, 1)])).unwrap();
+    let number = |number, highest| Err(StateFault::Number { name: name("a"), number, highest });
+    assert_eq!(at(7, committed("a", 3, vec![segment(2, 2)])), number(3, 3), "twice");
+    assert_eq!(at(7, kept.clone()), Err(StateFault::Misplaced), "another version's");
+    at(6, kept.clone()).unwrap();
+    assert_eq!(at(6, kept), Err(StateFault::Twice { id: 9 }));
+    at(7, committed("b", 1, vec![segment(2, 2)])).unwrap();
+    at(4, Body::ReservationTaken { owner: OWNER, len: 1, extents: vec![extent(3, 1)] }).unwrap_err();
+    at(5, taken(3)).unwrap();
+    assert_eq!(at(7, Body::SegmentKept(segment(10, 10))), Err(StateFault::Misplaced), "too late");
+
+    let highest = |frame: &str, number| Body::NumberKept { name: name(frame), number };
+    assert_eq!(at(10, highest("a", 3)), number(3, 3), "that is known");
+    at(10, highest("a", 7)).unwrap();
+    assert_eq!(at(10, highest("a", 8)), number(8, 7), "twice");
+    assert_eq!(at(10, committed("a", 8, vec![segment(3, 4)])), number(8, 7), "a version behind the number");
+    for floor in [0, 2, 3] {
+        assert_eq!(at(10, Body::FloorKept { number: floor }).is_ok(), floor == 2, "one, and not 0");
+    }
+    assert!(at(10, highest("gone", 2)).is_err(), "not above the floor");
+    at(10, highest("gone", 3)).unwrap();
+    assert!(at(10, highest("gone", 4)).is_err(), "twice");
+    assert!(at(10, committed("gone", 5, vec![segment(3, 4)])).is_err(), "it has no version");
+    for more in 0..5 {
+        at(10, highest(&format!("{more}"), 3)).unwrap();
+    }
+    assert!(at(10, highest("more", 3)).is_err(), "more than a half may have");
+
+    assert_eq!(at(8, old_retain("b", 0)), Err(StateFault::Misplaced), "nothing is set");
+    assert_eq!(at(8, old_retain("c", 1)), Err(StateFault::NoFrame { name: name("c") }));
+    at(8, old_retain("b", 1)).unwrap();
+    assert_eq!(at(9, old_retain("b", 1)), Err(StateFault::Misplaced), "twice");
+    assert_eq!(at(9, retain("b", keeping(1))), Err(StateFault::Misplaced), "twice");
+    assert_eq!(
+        at(9, committed("b", 2, vec![segment(3, 4)])),
+        Err(StateFault::Misplaced),
+        "a version behind the retention"
+    );
+    assert_eq!(ids(&fresh, "a", 3), [1, 9]);
+}
+
+/// A frame, or with a `*` at the end a prefix of components: `a*` is `a` and all below it, `a/*` all below it.
+fn target(text: &str) -> RetentionTarget {
+    match text.strip_suffix('*') {
+        Some(prefix) => RetentionTarget::Prefix(Prefix::parse(prefix).unwrap()),
+        None => match text.strip_suffix('/') {
+            Some(_) => RetentionTarget::Prefix(Prefix::parse(text).unwrap()),
+            None => RetentionTarget::Frame(name(text)),
+        },
+    }
+}
+
+fn keeping(last: u64) -> Retention {
+    Retention { last: NonZeroU64::new(last), max_age_seconds: None }
+}
+
+fn aging(seconds: u64) -> Retention {
+    Retention { last: None, max_age_seconds: NonZeroU64::new(seconds) }
+}
+
+fn retain(text: &str, retention: Retention) -> Body {
+    Body::RetentionSet(RetentionSet { target: target(text), retention: Some(retention), uid: 7 })
+}
+
+fn forget(text: &str) -> Body {
+    Body::RetentionSet(RetentionSet { target: target(text), retention: None, uid: 8 })
+}
+
+fn old_retain(frame: &str, last: u64) -> Body {
+    let retention = Some(keeping(last)).filter(|_| last > 0);
+    Body::OldRetentionSet(RetentionSet { target: target(frame), retention, uid: 0 })
 }
 
 fn all(prefix: &str) -> PrefixDropped {
-    PrefixDropped { prefix: prefix.into(), until_micros: i64::MAX, latest: true }
+    PrefixDropped { prefix: Prefix::pattern(prefix).unwrap(), until_micros: i64::MAX, latest: true }
 }
 
 /// Commits the next version of a frame, of one page, at a time.
 fn committed_at(state: &mut State, frame: &str, page: u64, time: i64) -> Result<(), StateFault> {
     let id = state.seq() + 1;
     log(state, taken(page))?;
-    let number = state.frame(&name(frame)).map_or(0, |frame| frame.last_number) + 1;
-    let record = version(frame, number, &[id], Some(segment(id, page)));
+    let number = state.highest_number(&name(frame)) + 1;
+    let record = version(frame, number, false, [segment(id, page)]);
     log(state, Body::VersionCommitted(VersionRecord { committed_at_micros: time, ..record }))
 }
 
@@ -260,65 +334,190 @@ fn numbers(state: &State, frame: &str) -> Vec<u64> {
 
 #[test]
 fn a_retention_drops_the_oldest() {
-    let mut state = state();
-    let retain = |frame: &str, last| Body::RetentionSet { name: name(frame), last };
-    assert_eq!(log(&mut state, retain("b", 2)), Err(StateFault::NoFrame { name: name("b") }));
-    for page in 2..5 {
-        committed_at(&mut state, "a", page, 0).unwrap();
+    // By the record of today, and by the one that earlier catalogs have.
+    for today in [true, false] {
+        let retain_last = |last| match (today, last) {
+            (true, 0) => forget("a"),
+            (true, last) => retain("a", keeping(last)),
+            (false, last) => old_retain("a", last),
+        };
+        let mut state = state();
+        assert_eq!(log(&mut state, old_retain("b", 2)), Err(StateFault::NoFrame { name: name("b") }));
+        assert_eq!(log(&mut state, retain_last(0)).is_err(), today, "there is none");
+        for page in 2..5 {
+            committed_at(&mut state, "a", page, 0).unwrap();
+        }
+        log(&mut state, retain_last(2)).unwrap();
+        assert_eq!(numbers(&state, "a"), [3, 4]);
+        committed_at(&mut state, "a", 5, 0).unwrap();
+        assert_eq!((numbers(&state, "a"), state.orphans().len()), (vec![4, 5], 3));
+        log(&mut state, retain_last(0)).unwrap();
+        committed_at(&mut state, "a", 6, 0).unwrap();
+        assert_eq!(numbers(&state, "a"), [4, 5, 6]);
+        // It ends with the frame, and the checkpoint's length knows.
+        log(&mut state, retain_last(9)).unwrap();
+        log(&mut state, Body::VersionDropped { name: name("a"), number: None }).unwrap();
+        through_a_checkpoint(&state);
+        committed_at(&mut state, "a", 7, 0).unwrap();
+        assert_eq!((state.retention(&name("a")), numbers(&state, "a")), (Retention::default(), vec![7]));
+        assert_eq!(state.retentions.len(), 0);
     }
-    log(&mut state, retain("a", 2)).unwrap();
-    assert_eq!(numbers(&state, "a"), [3, 4]);
-    committed_at(&mut state, "a", 5, 0).unwrap();
-    assert_eq!((numbers(&state, "a"), state.orphans().len()), (vec![4, 5], 3));
-    log(&mut state, retain("a", 0)).unwrap();
-    committed_at(&mut state, "a", 6, 0).unwrap();
-    assert_eq!(numbers(&state, "a"), [4, 5, 6]);
-    // It ends with the frame, and the checkpoint's length knows.
-    log(&mut state, retain("a", 9)).unwrap();
-    log(&mut state, Body::VersionDropped { name: name("a"), number: None }).unwrap();
-    let len: u64 = state.checkpoint().map(|record| record.encode().unwrap().len() as u64).sum();
-    assert_eq!(state.totals().checkpoint_len, len);
-    committed_at(&mut state, "a", 7, 0).unwrap();
-    assert_eq!(state.frame(&name("a")).unwrap().retention, 0);
+}
+
+#[test]
+fn a_commit_may_say_what_its_frame_keeps() {
+    let mut state = state();
+    let mut commit = |frame: &str, page, keep| {
+        let id = state.seq() + 1;
+        log(&mut state, taken(page)).unwrap();
+        let number = state.highest_number(&name(frame)) + 1;
+        let record = version(frame, number, false, [segment(id, page)]);
+        let body = Body::VersionCommitted(VersionRecord { keep, ..record });
+        let dropped: Vec<_> = state.dropped_by(&body).iter().map(|version| version.number).collect();
+        log(&mut state, body).unwrap();
+        through_a_checkpoint(&state);
+        (dropped, numbers(&state, frame), state.retention(&name(frame)).last.map_or(0, NonZeroU64::get))
+    };
+    assert_eq!(commit("b", 2, Some(1)), (vec![], vec![1], 1), "also of a frame's first version");
+    assert_eq!(commit("b", 3, None), (vec![1], vec![2], 1));
+    assert_eq!(commit("b", 4, Some(3)), (vec![], vec![2, 3], 3), "the older one counts no more");
+    assert_eq!(commit("b", 5, Some(0)), (vec![], vec![2, 3, 4], 0));
+    assert_eq!(commit("b", 6, Some(2)), (vec![2, 3], vec![4, 5], 2));
+    assert_eq!(commit("a", 7, Some(u64::MAX)), (vec![], vec![1, 2], u64::MAX));
 }
 
 #[test]
 fn many_are_dropped_by_name_and_time() {
     let mut state = state();
-    for (page, (frame, time)) in (2..).zip([("b/x", 5), ("b/x", 7), ("b/y", 5), ("b", 1), ("c", 1)]) {
+    let frames = [("b/x", 5), ("b/x", 7), ("b/y", 5), ("b", 1), ("bb/x", 1)];
+    for (page, (frame, time)) in (2..).zip(frames) {
         committed_at(&mut state, frame, page, time).unwrap();
     }
     let mut dropped = |prefix: &str, until_micros, latest| {
-        let prefix = prefix.to_owned();
+        let prefix = Prefix::pattern(prefix).unwrap();
         log(&mut state, Body::PrefixDropped(PrefixDropped { prefix, until_micros, latest }))
-            .map(|()| ["a", "b", "b/x", "b/y", "c"].map(|frame| numbers(&state, frame)))
+            .map(|()| ["a", "b", "b/x", "b/y", "bb/x"].map(|frame| numbers(&state, frame)))
     };
-    let nothing = |prefix: &str| Err(StateFault::NothingMeant { prefix: prefix.into() });
+    let nothing = |prefix: &str| Err(StateFault::NothingMeant { prefix: Prefix::pattern(prefix).unwrap() });
     assert_eq!(dropped("b/", 4, true), nothing("b/"));
     assert_eq!(dropped("d", i64::MAX, true), nothing("d"));
     assert_eq!(dropped("b/", 5, false).unwrap(), [vec![1], vec![1], vec![2], vec![1], vec![1]]);
     assert_eq!(dropped("b/", i64::MAX, false), nothing("b/"));
     assert_eq!(dropped("b/", 5, true).unwrap(), [vec![1], vec![1], vec![2], vec![], vec![1]]);
     assert_eq!(dropped("b", i64::MAX, true).unwrap(), [vec![1], vec![], vec![], vec![], vec![1]]);
+    assert_eq!(dropped("b", i64::MAX, true), nothing("b"));
+    assert_eq!(dropped("b*", i64::MAX, true).unwrap(), [vec![1], vec![], vec![], vec![], vec![]]);
     assert_eq!(dropped("", i64::MAX, true).unwrap(), [const { Vec::new() }; 5]);
+}
+
+/// Reads the state back from a checkpoint of it, which has the length that was calculated.
+fn through_a_checkpoint(state: &State) -> Vec<Record> {
+    let mut again = fresh(state.epoch(), state.seq());
+    let records: Vec<Record> = state.checkpoint().collect();
+    for record in &records {
+        again.apply(Place::Checkpoint, record).unwrap();
+    }
+    again.end_checkpoint();
+    assert_eq!(again, *state);
+    let len: u64 = records.iter().map(|record| record.encode().unwrap().len() as u64).sum();
+    assert_eq!(state.checkpoint_len(), len);
+    records
 }
 
 #[test]
 fn a_checkpoint_is_the_state() {
     let mut state = state();
-    log(&mut state, Body::VersionCommitted(version("a", 2, &[1, 3], Some(segment(3, 1))))).unwrap();
+    log(&mut state, Body::VersionCommitted(version("a", 2, true, [segment(3, 1)]))).unwrap();
     log(&mut state, taken(2)).unwrap();
     log(&mut state, Body::VersionDropped { name: name("a"), number: Some(2) }).unwrap();
     assert_eq!((state.orphans().len(), state.totals().held, state.totals().used), (1, PAGE, PAGE));
-    log(&mut state, Body::RetentionSet { name: name("a"), last: 7 }).unwrap();
+    log(&mut state, retain("a", keeping(7))).unwrap();
+    through_a_checkpoint(&state);
+    assert_eq!(state.highest_number(&name("a")), 2);
+}
 
-    let mut again = State::new(FreeSpace::new([(0, 16 * PAGE)]), state.epoch(), state.seq());
-    let mut len = 0;
-    for record in state.checkpoint() {
-        len += record.encode().unwrap().len() as u64;
-        again.apply(Place::Checkpoint, &record).unwrap();
+/// Appends to a frame the next version, of pages that follow one another.
+fn appended(state: &mut State, frame: &str, pages: std::ops::Range<u64>) {
+    let added: Vec<_> = pages
+        .map(|page| {
+            log(state, taken(page)).unwrap();
+            segment(state.seq(), page)
+        })
+        .collect();
+    let number = state.highest_number(&name(frame)) + 1;
+    let extends = state.frame(&name(frame)).is_some();
+    log(state, Body::VersionCommitted(version(frame, number, extends, added))).unwrap();
+}
+
+/// Of a frame of five versions that share segments, every choice of versions is dropped, in two orders.
+#[test]
+fn what_a_dropped_version_shares_stays_with_the_others() {
+    let mut whole = fresh(1, 0);
+    let pages = [0..1, 1..2, 2..5, 5..6, 6..8];
+    pages.iter().for_each(|pages| appended(&mut whole, "a", pages.clone()));
+    through_a_checkpoint(&whole);
+    for choice in 0..32 {
+        let dropped: Vec<u64> = (1..=5).filter(|number| (choice >> (number - 1)) & 1 == 1).collect();
+        for backwards in [false, true] {
+            let mut state = whole.clone();
+            let order: Vec<u64> =
+                if backwards { dropped.iter().rev().copied().collect() } else { dropped.clone() };
+            for number in order {
+                log(&mut state, Body::VersionDropped { name: name("a"), number: Some(number) }).unwrap();
+            }
+            for kept in (1..=5).filter(|number| !dropped.contains(number)) {
+                assert_eq!(ids(&state, "a", kept), ids(&whole, "a", kept), "{dropped:?}");
+            }
+            let last = (1..=5).rev().find(|number| !dropped.contains(number));
+            let left = last.and_then(|last| (1..).zip(&pages).find(|(number, _)| *number == last));
+            let left = left.map_or(0, |(_, pages)| pages.end);
+            assert_eq!(
+                (state.totals().used, state.totals().held),
+                (left * PAGE, (8 - left) * PAGE),
+                "{dropped:?}"
+            );
+            assert_eq!((state.orphans().len() as u64, state.highest_number(&name("a"))), (8 - left, 5));
+            let records = through_a_checkpoint(&state);
+            let written = records.iter().map(|record| match &record.body {
+                Body::VersionCommitted(version) => version.added.len() as u64,
+                Body::SegmentKept(_) | Body::OrphanKept { .. } => 1,
+                _ => 0,
+            });
+            assert_eq!(written.sum::<u64>(), 8, "each segment once: {dropped:?}");
+        }
     }
-    assert_eq!(again, state);
-    assert_eq!(state.totals().checkpoint_len, len);
-    assert_eq!(again.frame(&name("a")).unwrap().last_number, 2);
+}
+
+/// Names that are remembered, names that are not, and frames whose latest version is gone.
+#[test]
+fn numbers_go_on_whatever_was_dropped() {
+    let mut state = state();
+    let mut given = BTreeMap::from([(name("a"), 1)]);
+    let mut floors = BTreeSet::new();
+    for round in 0..200_u64 {
+        let frame = name(&format!("{}", round * round % 23));
+        for page in 2..3 + round % 3 {
+            committed_at(&mut state, frame.as_str(), page, 0).unwrap();
+            let latest = state.frame(&frame).unwrap().latest().unwrap().number;
+            let before = given.insert(frame.clone(), latest);
+            assert!(before.is_none_or(|before| latest > before), "round {round}: {latest} after {before:?}");
+        }
+        if round % 5 == 4 {
+            let number = state.frame(&frame).unwrap().last_number;
+            log(&mut state, Body::VersionDropped { name: frame.clone(), number: Some(number) }).unwrap();
+            assert_eq!(state.highest_number(&frame), number);
+        }
+        through_a_checkpoint(&state);
+        if state.frame(&frame).is_some() {
+            log(&mut state, Body::VersionDropped { name: frame.clone(), number: None }).unwrap();
+        }
+        let segments = state.orphans().keys().copied().collect();
+        log(&mut state, Body::ExtentsFreed { segments }).unwrap();
+        through_a_checkpoint(&state);
+        floors.insert(state.highest_number(&name("new")));
+        assert!(state.checkpoint().map(|record| record.encode().unwrap().len()).sum::<usize>() < 900);
+    }
+    assert!(floors.len() > 3 && floors.last().unwrap() < given.values().max().unwrap(), "{floors:?}");
+    // What has a version all the time is not concerned.
+    assert_eq!((numbers(&state, "a"), state.highest_number(&name("a"))), (vec![1], 1));
 }

@@ -1,14 +1,17 @@
 //! Which records may follow which.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::{State, StateFault, split_extents};
-use crate::catalog::{Body, Place, Record, VersionRecord};
+use crate::catalog::{Body, Place, Record, RetentionSet, VersionRecord};
 use crate::frame::{Extent, Segment};
+use crate::name::FrameName;
 use crate::reservation::Reservation;
+use crate::retention::RetentionTarget;
 
 impl State {
-    /// Whether the record may follow. What passes can be applied.
+    /// Fails unless the record may follow. A record that passes can be applied.
     pub(crate) fn verify(&self, place: Place, record: &Record) -> Result<(), StateFault> {
         self.verify_position(place, record)?;
         match &record.body {
@@ -27,7 +30,7 @@ impl State {
             }
             Body::ExtentsFreed { segments } => {
                 let mut seen = HashSet::new();
-                match segments.iter().find(|id| !self.orphans.contains(id) || !seen.insert(**id)) {
+                match segments.iter().find(|id| !self.orphans.contains_key(id) || !seen.insert(**id)) {
                     None => Ok(()),
                     Some(&id) => Err(StateFault::NotWaiting { id }),
                 }
@@ -40,22 +43,37 @@ impl State {
             }
             Body::ReservationEnded { id } => self.reservation(*id).map(|_| ()),
             Body::MasterStarted { .. } => Ok(()),
-            Body::RetentionSet { name, last } => {
-                let frame =
-                    self.frames.get(name).ok_or_else(|| StateFault::NoFrame { name: name.clone() })?;
-                // A checkpoint says it once, of frames that have it, and nothing is left to drop.
-                let whole = frame.retention == 0 && *last >= frame.versions.len() as u64;
-                if place == Place::Log || whole { Ok(()) } else { Err(StateFault::Misplaced) }
+            Body::RetentionSet(set) => {
+                if set.retention.is_none() && self.retentions.get(&set.target).is_none() {
+                    return Err(StateFault::NoRetention { target: set.target.clone() });
+                }
+                self.verify_retention(place, set)
             }
+            Body::OldRetentionSet(set) => match &set.target {
+                RetentionTarget::Frame(name) if !self.frames.contains_key(name) => {
+                    Err(StateFault::NoFrame { name: name.clone() })
+                }
+                _ => self.verify_retention(place, set),
+            },
             Body::PrefixDropped(dropped) => match self.meant_by(dropped).next() {
                 Some(_) => Ok(()),
                 None => Err(StateFault::NothingMeant { prefix: dropped.prefix.clone() }),
             },
             Body::SegmentKept(segment) => {
-                if self.segments.contains_key(&segment.id) {
-                    return Err(StateFault::Twice { id: segment.id });
+                let open = self.open.as_ref().filter(|(_, seq)| *seq == record.seq);
+                let version = open.and_then(|(name, _)| self.frames.get(name)?.latest());
+                let version = version.ok_or(StateFault::Misplaced)?;
+                add_up(version.rows, version.bytes, [segment])?;
+                self.verify_kept(segment)
+            }
+            Body::OrphanKept { segment, .. } => self.verify_kept(segment),
+            Body::NumberKept { name, number } => self.verify_number(name, *number),
+            Body::FloorKept { number } => {
+                if *number > 0 && self.forgotten.is_empty() {
+                    Ok(())
+                } else {
+                    Err(StateFault::Misplaced)
                 }
-                self.verify_free(&segment.extents)
             }
         }
     }
@@ -67,17 +85,26 @@ impl State {
             (
                 Place::Checkpoint,
                 Body::SegmentKept(_)
+                | Body::OrphanKept { .. }
                 | Body::ReservationTaken { .. }
                 | Body::VersionCommitted(_)
-                | Body::RetentionSet { .. },
+                | Body::NumberKept { .. }
+                | Body::FloorKept { .. }
+                | Body::RetentionSet(_)
+                | Body::OldRetentionSet(_),
             ) => {
                 if seq == 0 || seq > self.seq {
                     return Err(StateFault::Seq { found: seq, expected: self.seq });
                 }
             }
-            (Place::Checkpoint, _) | (Place::Log, Body::SegmentKept(_)) => {
-                return Err(StateFault::Misplaced);
-            }
+            (Place::Checkpoint, _)
+            | (
+                Place::Log,
+                Body::SegmentKept(_)
+                | Body::OrphanKept { .. }
+                | Body::NumberKept { .. }
+                | Body::FloorKept { .. },
+            ) => return Err(StateFault::Misplaced),
             (Place::Log, _) => {
                 if self.seq.checked_add(1) != Some(seq) {
                     return Err(StateFault::Seq { found: seq, expected: self.seq.saturating_add(1) });
@@ -92,51 +119,76 @@ impl State {
     }
 
     fn verify_version(&self, place: Place, version: &VersionRecord) -> Result<(), StateFault> {
-        let frame = self.frames.get(&version.name);
-        let highest = frame.map_or(0, |frame| frame.last_number);
-        let expected = match place {
-            Place::Log => {
-                highest.checked_add(1) == Some(version.number) && version.last_number == version.number
-            }
-            // In a checkpoint the versions of a frame come in order and agree on the highest number.
-            Place::Checkpoint => frame.is_none_or(|frame| {
-                let above = frame.versions.last_key_value().is_none_or(|(&last, _)| version.number > last);
-                above && version.last_number == highest && frame.retention == 0
-            }),
+        let (name, number, added) = (&version.name, version.number, &version.added);
+        let frame = self.frames.get(name);
+        let highest = self.highest_number(name);
+        let follows = match (place, frame) {
+            (Place::Log, _) => highest.checked_add(1) == Some(number),
+            // In a checkpoint the versions of a frame come in order, and before all else that is said of it.
+            (Place::Checkpoint, Some(frame)) => number > highest && !frame.gave_more(),
+            (Place::Checkpoint, None) => self.forgotten.is_empty(),
         };
-        if !expected {
-            return Err(StateFault::Number { name: version.name.clone(), number: version.number, highest });
-        }
-        // What is in the log brings segments, and these come last; a checkpoint has named them all before.
-        if (place == Place::Log) == version.written.is_empty() {
+        // Else a retention might not keep it.
+        if place == Place::Checkpoint && self.retentions.len() > 0 {
             return Err(StateFault::Misplaced);
         }
-        let old = version.segments.len().checked_sub(version.written.len()).ok_or(StateFault::Misplaced)?;
-        let (mut rows, mut bytes, mut seen) = (0_u64, 0_u64, HashSet::new());
-        for (index, &id) in version.segments.iter().enumerate() {
-            let written = index.checked_sub(old).and_then(|index| version.written.get(index));
-            let kept = self.segments.get(&id);
-            // A log record may refer to what is in a version; a checkpoint's segments all begin as orphans.
-            let live = kept.is_some_and(|kept| place == Place::Checkpoint || kept.versions > 0);
-            let segment = match written {
-                Some(new) if new.id == id => new,
-                Some(new) => return Err(StateFault::NotAsReserved { id: new.id }),
-                None => {
-                    kept.filter(|_| live).map(|kept| &kept.segment).ok_or(StateFault::NoSegment { id })?
-                }
-            };
-            // Of one there is nothing to allocate for.
-            if version.segments.len() > 1 && !seen.insert(id) {
-                return Err(StateFault::Twice { id });
-            }
-            rows = rows.checked_add(segment.rows).ok_or(StateFault::Overflow)?;
-            bytes = bytes.checked_add(segment.len).ok_or(StateFault::Overflow)?;
+        if !follows {
+            return Err(StateFault::Number { name: name.clone(), number, highest });
         }
-        version.written.iter().try_for_each(|segment| self.verify_written(version, segment))
+        // A checkpoint's further segments come behind it, and at the end what frames keep.
+        let more = added.len() > 1 || version.keep.is_some();
+        if added.is_empty() || (place == Place::Checkpoint && more) {
+            return Err(StateFault::Misplaced);
+        }
+        let (mut rows, mut bytes) = (0, 0);
+        if version.extends {
+            let base = frame.and_then(|frame| frame.latest());
+            let base = base.ok_or_else(|| StateFault::NoBase { name: name.clone(), number })?;
+            (rows, bytes) = (base.rows, base.bytes);
+        }
+        add_up(rows, bytes, added)?;
+        let mut seen = HashSet::new();
+        // Of one there is nothing to allocate for.
+        if let Some(twice) = added.iter().find(|segment| added.len() > 1 && !seen.insert(segment.id)) {
+            return Err(StateFault::Twice { id: twice.id });
+        }
+        added.iter().try_for_each(|segment| match place {
+            Place::Log => self.verify_written(version, segment),
+            Place::Checkpoint => self.verify_kept(segment),
+        })
+    }
+
+    /// A checkpoint says each retention once, a longer prefix before those that it begins with, and nothing is left to
+    /// drop.
+    fn verify_retention(&self, place: Place, set: &RetentionSet) -> Result<(), StateFault> {
+        let whole = || {
+            let once = set.retention.is_some() && self.retentions.get(&set.target).is_none();
+            once && self.surplus_after(set).next().is_none()
+        };
+        if place == Place::Log || whole() { Ok(()) } else { Err(StateFault::Misplaced) }
+    }
+
+    /// A segment of a checkpoint.
+    fn verify_kept(&self, segment: &Segment) -> Result<(), StateFault> {
+        if self.segments.contains(&segment.id) {
+            return Err(StateFault::Twice { id: segment.id });
+        }
+        self.verify_free(&segment.extents)
+    }
+
+    /// The highest number of a name in a checkpoint: above what is known of it, and once.
+    fn verify_number(&self, name: &FrameName, number: u64) -> Result<(), StateFault> {
+        let highest = self.highest_number(name);
+        let expected = number > highest
+            && match self.frames.get(name) {
+                Some(frame) => !frame.gave_more(),
+                None => !self.forgotten.has(name) && self.forgotten.has_room(name),
+            };
+        if expected { Ok(()) } else { Err(StateFault::Number { name: name.clone(), number, highest }) }
     }
 
     fn verify_written(&self, version: &VersionRecord, segment: &Segment) -> Result<(), StateFault> {
-        if self.segments.contains_key(&segment.id) {
+        if self.segments.contains(&segment.id) {
             return Err(StateFault::Twice { id: segment.id });
         }
         let reservation = self.reservation(segment.id)?;
@@ -166,4 +218,19 @@ impl State {
     fn reservation(&self, id: u64) -> Result<&Reservation, StateFault> {
         self.reservations.get(&id).ok_or(StateFault::NoReservation { id })
     }
+}
+
+/// Checks that a version's rows and bytes fit with more segments.
+fn add_up<'a>(
+    rows: u64,
+    bytes: u64,
+    segments: impl IntoIterator<Item = &'a Arc<Segment>>,
+) -> Result<(), StateFault> {
+    let mut sums = (rows, bytes);
+    for segment in segments {
+        let rows = sums.0.checked_add(segment.rows).ok_or(StateFault::Overflow)?;
+        let bytes = sums.1.checked_add(segment.len).ok_or(StateFault::Overflow)?;
+        sums = (rows, bytes);
+    }
+    Ok(())
 }

@@ -1,13 +1,12 @@
-//! What ends versions: dropping, retention, expiry.
+//! The ends of versions: dropping, expiry.
 
-use std::num::NonZeroU64;
-
-use super::readers::{find, not_found};
-use super::{Store, Writer, segments_of};
+use super::readers::find;
+use super::{Store, Writer};
 use crate::catalog::{Body, PrefixDropped};
 use crate::error::{Result, StoreError};
 use crate::frame::Dropped;
 use crate::name::FrameName;
+use crate::prefix::Prefix;
 
 impl Store {
     /// Drops one version, or with `None` all versions of a frame. They are gone at once; their extents are
@@ -24,31 +23,30 @@ impl Store {
         })
     }
 
-    /// Drops all versions of all frames whose names begin with `prefix`, by one record: all of them are gone, or,
-    /// after a crash, none. An empty prefix means every frame.
+    /// Drops all versions of all frames of `prefix`, by one record: all of them are gone, or, after a crash, none.
     ///
     /// # Errors
     /// [`StoreError::NoFrames`]; as for every change.
-    pub fn drop_prefix(&self, prefix: &str) -> Result<Dropped> {
+    pub fn drop_prefix(&self, prefix: &Prefix) -> Result<Dropped> {
         self.change(|writer| {
             if writer.ledger.state().names_with(prefix).next().is_none() {
-                return Err(StoreError::NoFrames { prefix: prefix.to_owned() });
+                return Err(StoreError::NoFrames { prefix: prefix.clone() });
             }
-            let meant = PrefixDropped { prefix: prefix.to_owned(), until_micros: i64::MAX, latest: true };
+            let meant = PrefixDropped { prefix: prefix.clone(), until_micros: i64::MAX, latest: true };
             self.drop_by(writer, Body::PrefixDropped(meant))
         })
     }
 
     /// Drops the versions committed at `until_micros` (microseconds since the Unix epoch) or before, of all frames
-    /// whose names begin with `prefix`, by one record. The latest version of a frame stays, however old it is,
+    /// of `prefix`, by one record. The latest version of a frame stays, however old it is,
     /// unless `latest` is set. There may be none to drop.
     ///
     /// The store reads no clock: times are those that the callers of [`commit`](Self::commit) gave.
     ///
     /// # Errors
     /// As for every change.
-    pub fn expire(&self, prefix: &str, until_micros: i64, latest: bool) -> Result<Dropped> {
-        let body = Body::PrefixDropped(PrefixDropped { prefix: prefix.to_owned(), until_micros, latest });
+    pub fn expire(&self, prefix: &Prefix, until_micros: i64, latest: bool) -> Result<Dropped> {
+        let body = Body::PrefixDropped(PrefixDropped { prefix: prefix.clone(), until_micros, latest });
         self.change(|writer| {
             if writer.ledger.state().dropped_by(&body).is_empty() {
                 return Ok(Dropped::default());
@@ -57,33 +55,13 @@ impl Store {
         })
     }
 
-    /// Keeps the `last` latest versions of a frame from now on, or with `None` all of them. Older ones are dropped
-    /// at once, and later by each commit that makes them too many, by the same record.
-    ///
-    /// The retention is the frame's: it ends when the frame does, with its last version.
-    ///
-    /// # Errors
-    /// [`StoreError::FrameNotFound`], [`StoreError::CatalogFull`], [`StoreError::Foreign`]; as for every change.
-    pub fn retain(&self, name: &FrameName, last: Option<NonZeroU64>) -> Result<Dropped> {
-        self.not_foreign(name)?;
-        let last = last.map_or(0, NonZeroU64::get);
-        self.change(|writer| {
-            let found = {
-                let state = writer.ledger.state();
-                state.frame(name).ok_or_else(|| not_found(&state, name))?.retention
-            };
-            if found == last {
-                return Ok(Dropped::default());
-            }
-            self.drop_by(writer, Body::RetentionSet { name: name.clone(), last })
-        })
-    }
-
     /// Writes a record that drops versions, and frees what only they had.
-    fn drop_by(&self, writer: &mut Writer, body: Body) -> Result<Dropped> {
-        let (dropped, held_before) = {
+    pub(super) fn drop_by(&self, writer: &mut Writer, body: Body) -> Result<Dropped> {
+        let (dropped, own, held_before) = {
             let state = writer.ledger.state();
-            (state.dropped_by(&body), state.totals().held)
+            let dropped = state.dropped_by(&body);
+            let own = state.own_segments(&dropped);
+            (dropped, own, state.totals().held)
         };
         writer.ledger.record(&*self.media, body)?;
         let (frames, given_up) = {
@@ -94,7 +72,7 @@ impl Store {
             let gone = names.into_iter().filter(|name| state.frame(name).is_none()).count();
             (gone as u64, state.totals().held - held_before)
         };
-        let bytes_freed = self.reclaim(writer, segments_of(&dropped))?;
+        let bytes_freed = self.reclaim(writer, own)?;
         let versions = dropped.len() as u64;
         Ok(Dropped { frames, versions, bytes_freed, bytes_held: given_up - bytes_freed })
     }

@@ -2,13 +2,16 @@
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use famfs_format::{FormatError, RelPath};
+
 use super::Store;
+use super::readers::list;
 use crate::error::{Result, StoreError};
 use crate::foreign::{FollowedLog, ForeignFile, Unnamed};
 use crate::frame::Version;
 use crate::name::FrameName;
 
-/// What a listing has under a name.
+/// An entry of a listing.
 #[derive(Clone, Debug)]
 pub enum Listed {
     /// The latest version of a frame of the catalog.
@@ -28,8 +31,9 @@ impl Listed {
 }
 
 impl Store {
-    /// The Arrow file of another program that is the frame `name`; `version` is `None` or 1. `None` if the catalog
-    /// has a frame of the name, which comes first, or if there is no such file.
+    /// The Arrow file of another program that is the frame `name`; `version` is `None` or
+    /// [its number](ForeignFile::version). `None` if the catalog has a frame of the name, which comes first, or if there
+    /// is no such file.
     ///
     /// # Errors
     /// [`StoreError::VersionGone`] for another version; what the medium says.
@@ -37,11 +41,12 @@ impl Store {
         if self.view.look().frame(name).is_some() {
             return Ok(None);
         }
-        let Some(file) = self.follow()?.file(name).cloned() else { return Ok(None) };
+        let mut log = self.follow()?;
+        let Some(file) = log.file(name, &self.view.look()) else { return Ok(None) };
+        let only = file.version();
         match version {
-            None | Some(ForeignFile::VERSION) => Ok(Some(file)),
-            Some(version) => {
-                let (name, only) = (name.clone(), ForeignFile::VERSION);
+            Some(version) if version != only => {
+                let name = name.clone();
                 Err(StoreError::VersionGone {
                     name,
                     version,
@@ -51,13 +56,14 @@ impl Store {
                     count: 1,
                 })
             }
+            _ => Ok(Some(file)),
         }
     }
 
     /// The Arrow file of another program whose entry has this index in the famfs log, a frame or not.
     ///
     /// # Errors
-    /// What the medium says.
+    /// As for [`follow_log`](Self::follow_log).
     pub fn foreign_at(&self, index: u32) -> Result<Option<Arc<ForeignFile>>> {
         Ok(self.follow()?.file_at(index).cloned())
     }
@@ -66,10 +72,13 @@ impl Store {
     /// a name, it is the catalog's.
     ///
     /// # Errors
-    /// What the medium says.
-    pub fn list_all(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Result<Vec<Listed>> {
-        let files = self.follow()?.list(prefix, after, limit);
-        let versions = self.list(prefix, after, limit);
+    /// As for [`follow_log`](Self::follow_log).
+    pub fn list_all(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Result<Vec<Listed>> {
+        let (files, versions) = {
+            let mut log = self.follow()?;
+            let state = self.view.look();
+            (log.list(start, after, limit, &state), list(&state, start, after, limit))
+        };
         let mut listed: Vec<Listed> = versions.into_iter().map(Listed::Version).collect();
         listed.extend(files.into_iter().map(Listed::Foreign));
         // Stable: of two with one name the version comes first, and the file goes.
@@ -79,12 +88,30 @@ impl Store {
         Ok(listed)
     }
 
+    /// Reads what the famfs log has by now.
+    ///
+    /// # Errors
+    /// [`StoreError::Replaced`], also if the log has fewer entries than it had; what the medium says.
+    pub fn follow_log(&self) -> Result<()> {
+        self.follow().map(drop)
+    }
+
     /// Arrow files of other programs that cannot be frames.
     ///
     /// # Errors
-    /// What the medium says.
+    /// As for [`follow_log`](Self::follow_log).
     pub fn unnamed(&self) -> Result<Vec<Unnamed>> {
         Ok(self.follow()?.unnamed().to_vec())
+    }
+
+    /// Files of the famfs log, Arrow files or not, that are passed over because an earlier one has some of their memory:
+    /// `famfs clone` makes such. By path, with what they share.
+    ///
+    /// # Errors
+    /// As for [`follow_log`](Self::follow_log).
+    pub fn passed_over(&self) -> Result<Vec<(RelPath, FormatError)>> {
+        let log = self.follow()?;
+        Ok(log.passed_over().map(|(path, why)| (path.clone(), why.clone())).collect())
     }
 
     /// Refuses to change what is a file of another program, as every commit does.

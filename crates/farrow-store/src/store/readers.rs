@@ -1,6 +1,5 @@
 //! What readers ask: find, list, hold.
 
-use std::num::NonZeroU64;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -13,6 +12,18 @@ use crate::state::State;
 
 /// How many names a message suggests.
 const NEAR: usize = 3;
+
+/// Segments that one look at a frame's versions goes through: nothing is committed meanwhile.
+const SEGMENTS: usize = 16 * 1024;
+
+/// A version in the list of its frame's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedVersion {
+    /// The version.
+    pub version: Arc<Version>,
+    /// Bytes of extents that no other version has, and that are therefore given up when this one alone is dropped.
+    pub own_bytes: u64,
+}
 
 impl Store {
     /// A version of a frame; `None` is the latest. It is not held: its bytes may be reused at any time.
@@ -29,41 +40,77 @@ impl Store {
     /// # Errors
     /// As for [`get`](Self::get).
     pub fn acquire(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
+        self.acquire_as(None, name, version)
+    }
+
+    /// As [`acquire`](Self::acquire), for a user, if there is one: what is dropped while it is held counts for the user
+    /// (see [`Charge`](crate::Charge)).
+    ///
+    /// # Errors
+    /// As for [`get`](Self::get).
+    pub fn acquire_as(
+        &self,
+        user: Option<u32>,
+        name: &FrameName,
+        version: Option<u64>,
+    ) -> Result<Arc<Version>> {
         // Until the hold is counted nobody can drop the version.
         let state = self.view.state()?;
         let version = find(&state, name, version)?;
-        self.holds().acquire(&version);
+        self.holds().acquire(user, &version);
         Ok(version)
     }
 
-    /// As [`acquire`](Self::acquire), of several frames as of one moment; and the sequence number of the last change
-    /// before it.
+    /// As [`acquire_as`](Self::acquire_as), of several frames as of one moment; and the sequence number of the last
+    /// change before it.
     ///
     /// # Errors
     /// [`StoreError::Stopped`]; of each frame those of [`get`](Self::get).
-    pub fn acquire_all(&self, frames: &[FrameRef]) -> Result<(Vec<Result<Arc<Version>>>, u64)> {
+    pub fn acquire_all(
+        &self,
+        user: Option<u32>,
+        frames: &[FrameRef],
+    ) -> Result<(Vec<Result<Arc<Version>>>, u64)> {
         let state = self.view.state()?;
         let found: Vec<_> = frames.iter().map(|frame| find(&state, &frame.name, frame.version)).collect();
         let mut holds = self.holds();
-        found.iter().flatten().for_each(|version| holds.acquire(version));
+        found.iter().flatten().for_each(|version| holds.acquire(user, version));
         Ok((found, state.seq()))
     }
 
-    /// Takes back one hold. If the version was dropped and this was the last one, its extents are free: at once, or
+    /// Refuses a user who holds more of dropped versions than `most`, whoever published them: each hold that is let go
+    /// frees some.
+    ///
+    /// # Errors
+    /// [`StoreError::HoldsDropped`].
+    pub fn check_holds(&self, uid: u32, most: u64) -> Result<()> {
+        let held = self.holds().dropped(uid).held;
+        if held > most { Err(StoreError::HoldsDropped { uid, held, limit: most }) } else { Ok(()) }
+    }
+
+    /// Takes back one hold of [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    /// As for [`release_as`](Self::release_as).
+    pub fn release(&self, version: &Version) -> Result<()> {
+        self.release_as(None, version)
+    }
+
+    /// Takes back one hold of a user. If the version was dropped and this was the last one, its extents are free: at once, or
     /// as soon as whoever makes a change at this moment is done.
     ///
     /// # Errors
-    /// [`StoreError::NotHeld`] if nobody has acquired it; [`StoreError::Stopped`].
-    pub fn release(&self, version: &Version) -> Result<()> {
+    /// [`StoreError::NotHeld`] if it was not acquired so; [`StoreError::Stopped`].
+    pub fn release_as(&self, user: Option<u32>, version: &Version) -> Result<()> {
         {
             let state = self.view.state()?;
             let mut holds = self.holds();
-            if !holds.release(version) {
+            if !holds.release(user, version) {
                 return Err(StoreError::NotHeld { name: version.name.clone(), version: version.number });
             }
             // Most often there is none, and nothing to write.
             let waiting = version.segments.iter().map(|segment| segment.id);
-            holds.add_released(waiting.filter(|id| state.orphans().contains(id)));
+            holds.add_released(waiting.filter(|id| state.orphans().contains_key(id)));
         }
         self.settle();
         Ok(())
@@ -75,6 +122,28 @@ impl Store {
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
         versions(&*self.view.state()?, name)
+    }
+
+    /// The versions of a frame behind the number `after`, oldest first: at most `limit` of them, and fewer where they
+    /// have very many segments. None are left behind the last one once there is none in the answer.
+    ///
+    /// # Errors
+    /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
+    pub fn versions_behind(&self, name: &FrameName, after: u64, limit: usize) -> Result<Vec<ListedVersion>> {
+        let state = self.view.state()?;
+        let frame = state.frame(name).ok_or_else(|| not_found(&state, name))?;
+        let behind = frame.versions.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
+        let mut segments = 0;
+        let within = behind.take_while(|(_, version)| {
+            let first = segments == 0;
+            segments += version.segments.len();
+            first || segments <= SEGMENTS
+        });
+        let listed = |version: &Arc<Version>| ListedVersion {
+            version: Arc::clone(version),
+            own_bytes: state.own_bytes(version),
+        };
+        Ok(within.map(|(_, version)| listed(version)).collect())
     }
 
     /// What has changed behind the record `seq`, of the frames that `concerns` says; about `limit` changes, oldest
@@ -128,16 +197,10 @@ impl Store {
         self.view.on_change(Box::new(wake));
     }
 
-    /// How many of its latest versions a frame keeps, if not all: see [`retain`](Self::retain). `None` for a frame
-    /// that does not exist, too.
-    pub fn retention(&self, name: &FrameName) -> Option<NonZeroU64> {
-        NonZeroU64::new(self.view.look().frame(name)?.retention)
-    }
-
-    /// The latest version of each frame whose name begins with `prefix`, by name, at most `limit` of them,
+    /// The latest version of each frame whose name begins with the text `start`, by name, at most `limit` of them,
     /// beginning behind `after`.
-    pub fn list(&self, prefix: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        list(&self.view.look(), prefix, after, limit)
+    pub fn list(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
+        list(&self.view.look(), start, after, limit)
     }
 }
 
@@ -162,32 +225,38 @@ pub(crate) fn versions(state: &State, name: &FrameName) -> Result<Vec<Arc<Versio
     Ok(frame.versions.values().cloned().collect())
 }
 
-pub(crate) fn list(
-    state: &State,
-    prefix: &str,
-    after: Option<&FrameName>,
-    limit: usize,
-) -> Vec<Arc<Version>> {
-    let start = match after.map(FrameName::as_str) {
-        Some(after) if after >= prefix => Bound::Excluded(after),
-        _ => Bound::Included(prefix),
+pub(crate) fn list(state: &State, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
+    let from = match after.map(FrameName::as_str) {
+        Some(after) if after >= start => Bound::Excluded(after),
+        _ => Bound::Included(start),
     };
     state
         .names()
-        .range::<str, _>((start, Bound::Unbounded))
-        .take_while(|name| name.as_str().starts_with(prefix))
+        .range::<str, _>((from, Bound::Unbounded))
+        .take_while(|name| name.as_str().starts_with(start))
         .filter_map(|name| state.frame(name)?.latest().cloned())
         .take(limit)
         .collect()
 }
 
-/// The error, with the neighbours in the order of names that share at least half of the name's beginning.
-pub(super) fn not_found(state: &State, name: &FrameName) -> StoreError {
+/// The error, with the first names below this one, or else with the neighbours in the order of names that share at least
+/// half of the name's beginning.
+fn not_found(state: &State, name: &FrameName) -> StoreError {
     let alike = |other: &&FrameName| {
         let pairs = name.as_str().chars().zip(other.as_str().chars());
         pairs.take_while(|(a, b)| a == b).count() * 2 >= name.as_str().chars().count()
     };
     let names = state.names();
+    let below = format!("{name}/");
+    let below = names
+        .range::<str, _>((Bound::Included(below.as_str()), Bound::Unbounded))
+        .take_while(|other| other.as_str().starts_with(&below))
+        .take(NEAR)
+        .cloned()
+        .collect::<Vec<_>>();
+    if !below.is_empty() {
+        return StoreError::FrameNotFound { name: name.clone(), near: below };
+    }
     let after = names.range::<str, _>((Bound::Excluded(name.as_str()), Bound::Unbounded));
     let before = names.range::<str, _>((Bound::Unbounded, Bound::Excluded(name.as_str()))).rev();
     let near = after.take_while(alike).take(2).chain(before.take_while(alike).take(2));

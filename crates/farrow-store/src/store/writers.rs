@@ -1,14 +1,15 @@
-//! What writers ask: reserve, commit, abort.
+//! The requests of writers: reserve, commit, abort.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::readers::find;
-use super::{Store, Writer, segments_of};
+use super::{Store, Writer};
 use crate::allocator::{PAGE, adjoin};
 use crate::catalog::{Body, VersionRecord};
 use crate::error::{Result, StoreError};
-use crate::frame::{NewSegment, NewVersion, Owner, Segment, Version};
+use crate::frame::{Extent, NewSegment, NewVersion, Owner, Segment, Version};
+use crate::name::FrameName;
 use crate::quota::Quota;
 use crate::reservation::Reservation;
 use crate::state::{State, split_extents, total_len};
@@ -30,6 +31,21 @@ impl Store {
     /// # Errors
     /// [`StoreError::ManyReservations`], [`StoreError::Quota`], and those of [`reserve`](Self::reserve).
     pub fn reserve_within(&self, owner: Owner, len: u64, quota: &Quota) -> Result<Reservation> {
+        self.reserve_through(owner, len, quota, |_| owner)
+    }
+
+    /// Like [`reserve_within`](Self::reserve_within), but who has the reservation at first is decided once it is known
+    /// where the extents lie: a process of the same user, which [hands it over](Self::hand_over).
+    ///
+    /// # Errors
+    /// As for [`reserve_within`](Self::reserve_within).
+    pub fn reserve_through(
+        &self,
+        owner: Owner,
+        len: u64,
+        quota: &Quota,
+        first: impl FnOnce(&[Extent]) -> Owner,
+    ) -> Result<Reservation> {
         if len == 0 {
             return Err(StoreError::NoLength);
         }
@@ -39,14 +55,35 @@ impl Store {
             let extents = found
                 .filter(|extents| adjoin(extents, self.media.unit()))
                 .ok_or_else(|| self.region_full(len))?;
-            quota.check_bytes(&writer.ledger.state(), &owner, total_len(&extents))?;
-            let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
-            let id = writer.ledger.record(&*self.media, taken)?;
-            Ok(Reservation { id, owner, len, generation: id, extents })
+            quota.check_bytes(owner.uid, self.charge(owner.uid), total_len(&extents))?;
+            let first = Owner { uid: owner.uid, ..first(&extents) };
+            self.take(writer, first, len, extents)
         })
     }
 
-    /// Makes what was written into one or more reservations the next version of a frame.
+    /// Gives a reservation to another process: it ends, and its extents are taken again, under another id. After a crash
+    /// there is the old one, the new one or none.
+    ///
+    /// # Errors
+    /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`], [`StoreError::ManyReservations`]: it stays as it
+    /// was. As for every change: then it may have ended.
+    pub fn hand_over(&self, reservation: u64, owner: Owner, quota: &Quota) -> Result<Reservation> {
+        self.change(|writer| {
+            let Reservation { len, extents, .. } = writer.idle_reservation(reservation)?;
+            quota.check_reservations(&writer.ledger.state(), &owner)?;
+            writer.ledger.record(&*self.media, Body::ReservationEnded { id: reservation })?;
+            self.take(writer, owner, len, extents)
+        })
+    }
+
+    fn take(&self, writer: &mut Writer, owner: Owner, len: u64, extents: Vec<Extent>) -> Result<Reservation> {
+        let taken = Body::ReservationTaken { owner, len, extents: extents.clone() };
+        let id = writer.ledger.record(&*self.media, taken)?;
+        Ok(Reservation { id, owner, len, generation: id, extents })
+    }
+
+    /// Makes what was written into one or more reservations the next version of a frame. A frame that was dropped goes on
+    /// with its numbers.
     ///
     /// The rest of each last page is zeroed, the bytes are persisted, then the one record that says so. Pages
     /// beyond what was written are free again. What the frame's [retention](Self::retain) does not keep is dropped by the
@@ -57,7 +94,7 @@ impl Store {
     /// [`StoreError::NoLength`], [`StoreError::Checksums`], [`StoreError::CatalogFull`],
     /// [`StoreError::RecordTooLong`], [`StoreError::Foreign`]: the reservations stay. As for every change.
     pub fn commit(&self, new: NewVersion) -> Result<Arc<Version>> {
-        self.commit_onto(new, None)
+        self.commit_as(new, CommitOptions::default())
     }
 
     /// Like [`commit`](Self::commit), but the version has all segments of the frame's latest one before the
@@ -66,24 +103,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::SchemaMismatch`], and those of [`commit`](Self::commit).
     pub fn append(&self, new: NewVersion) -> Result<Arc<Version>> {
-        self.commit_onto(new, Some(Append))
+        self.commit_as(new, CommitOptions { append: true, ..CommitOptions::default() })
     }
 
-    /// Ends a reservation without a version; its extents are free at once.
-    ///
-    /// The caller knows that nobody writes there any more: the writer said so, or is gone.
+    /// [`commit`](Self::commit) or [`append`](Self::append), only onto a certain version if the options say so, and with
+    /// a [retention](Self::retain) from then on: all of it by one record.
     ///
     /// # Errors
-    /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`]; as for every change.
-    pub fn abort(&self, reservation: u64) -> Result<()> {
-        self.change(|writer| {
-            writer.idle_reservation(reservation)?;
-            writer.ledger.record(&*self.media, Body::ReservationEnded { id: reservation }).map(drop)
-        })
-    }
-
-    fn commit_onto(&self, new: NewVersion, append: Option<Append>) -> Result<Arc<Version>> {
+    /// [`StoreError::VersionConflict`], and those of [`append`](Self::append).
+    pub fn commit_as(&self, new: NewVersion, options: CommitOptions) -> Result<Arc<Version>> {
         self.not_foreign(&new.name)?;
+        // Before bytes are persisted, which takes long; what counts is the look under the lock.
+        self.check_latest(&new.name, options.if_version)?;
         let written = self.begin_commit(&new)?;
         // Writing back gigabytes takes long; the lock is free meanwhile, and the reservations marked.
         let persisted = new
@@ -98,15 +129,41 @@ impl Store {
             }
             persisted?;
             let name = new.name.clone();
-            let record = version_record(&writer.ledger.state(), written, new, append)?;
+            check_latest(&writer.ledger.state(), &name, options.if_version)?;
+            let record = version_record(&writer.ledger.state(), written, new, options)?;
             let number = record.number;
             let body = Body::VersionCommitted(record);
-            let dropped = writer.ledger.state().dropped_by(&body);
+            let given_up = {
+                let state = writer.ledger.state();
+                state.own_segments(&state.dropped_by(&body))
+            };
             writer.ledger.record(&*self.media, body)?;
             let version = find(&writer.ledger.state(), &name, Some(number))?;
             // The version exists, whatever comes of this: if it fails, the store has stopped, and says so from now on.
-            let _ = self.reclaim(writer, segments_of(&dropped));
+            let _ = self.reclaim(writer, given_up);
             Ok(version)
+        })
+    }
+
+    /// Fails unless a commit onto that version would find it the latest: `None` for a commit onto any, 0 for one that
+    /// makes the frame.
+    ///
+    /// # Errors
+    /// [`StoreError::VersionConflict`].
+    pub fn check_latest(&self, name: &FrameName, if_version: Option<u64>) -> Result<()> {
+        check_latest(&*self.view.state()?, name, if_version)
+    }
+
+    /// Ends a reservation without a version; its extents are free at once.
+    ///
+    /// The caller knows that nobody writes there any more: the writer said so, or is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::NoReservation`], [`StoreError::ReservationBusy`]; as for every change.
+    pub fn abort(&self, reservation: u64) -> Result<()> {
+        self.change(|writer| {
+            writer.idle_reservation(reservation)?;
+            writer.ledger.record(&*self.media, Body::ReservationEnded { id: reservation }).map(drop)
         })
     }
 
@@ -168,14 +225,24 @@ impl Store {
                 .values()
                 .map(|reservation| (reservation.owner.pid, total_len(&reservation.extents)))
                 .max_by_key(|&(_, len)| len),
-            holds: state.orphans().iter().map(|&id| holds.count(id)).sum(),
+            holds: state.orphans().keys().map(|&id| holds.count(id)).sum(),
             quarantine: holds.quarantine(),
+            old: None,
         }
     }
 }
 
-/// The new version has the segments of the latest one, too.
-struct Append;
+/// How a version is committed. The default: it replaces whatever there is, and the frame keeps what it kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// The new version has the segments of the latest one, too.
+    pub append: bool,
+    /// The frame itself has a [retention](Store::retain) of so many versions from now on, 0 for all; an age that it had
+    /// stays. `None`: what it kept before.
+    pub keep: Option<u64>,
+    /// The number that the frame's latest version has, or 0: there is no such frame. Otherwise nothing is committed.
+    pub if_version: Option<u64>,
+}
 
 impl Writer {
     /// A reservation that is not being committed.
@@ -187,6 +254,16 @@ impl Writer {
         } else {
             Ok(reservation.clone())
         }
+    }
+}
+
+fn check_latest(state: &State, name: &FrameName, if_version: Option<u64>) -> Result<()> {
+    let latest = state.frame(name).and_then(|frame| frame.latest()).map_or(0, |latest| latest.number);
+    match if_version {
+        Some(expected) if expected != latest => {
+            Err(StoreError::VersionConflict { name: name.clone(), expected, latest })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -205,28 +282,22 @@ fn check_segment(new: &NewSegment, reservation: &Reservation) -> Result<()> {
     Ok(())
 }
 
-/// What the catalog is to say of a new version.
+/// The catalog's record of a new version.
 fn version_record(
     state: &State,
     reservations: Vec<Reservation>,
     new: NewVersion,
-    append: Option<Append>,
+    options: CommitOptions,
 ) -> Result<VersionRecord> {
-    let frame = state.frame(&new.name);
-    let mut segments = Vec::new();
-    if append.is_some()
-        && let Some(latest) = frame.and_then(|frame| frame.latest())
+    let latest = state.frame(&new.name).and_then(|frame| frame.latest()).filter(|_| options.append);
+    if let Some(latest) = latest
+        && latest.schema_fingerprint != new.schema_fingerprint
     {
-        if latest.schema_fingerprint != new.schema_fingerprint {
-            let (latest, expected, found) =
-                (latest.number, latest.schema_fingerprint, new.schema_fingerprint);
-            return Err(StoreError::SchemaMismatch { name: new.name, latest, expected, found });
-        }
-        segments.extend(latest.segments.iter().map(|segment| segment.id));
+        let (latest, expected, found) = (latest.number, latest.schema_fingerprint, new.schema_fingerprint);
+        return Err(StoreError::SchemaMismatch { name: new.name, latest, expected, found });
     }
-    segments.extend(reservations.iter().map(|reservation| reservation.id));
     let owner = reservations.first().ok_or(StoreError::NoLength)?.owner;
-    let written = reservations.into_iter().zip(new.segments).map(|(reservation, new)| {
+    let added = reservations.into_iter().zip(new.segments).map(|(reservation, new)| {
         let (extents, _) = split_extents(&reservation.extents, new.len).ok_or(StoreError::NoLength)?;
         Ok(Arc::new(Segment {
             id: reservation.id,
@@ -240,16 +311,14 @@ fn version_record(
             checksums: new.checksums,
         }))
     });
-    let written = written.collect::<Result<_>>()?;
-    let number = frame.map_or(0, |frame| frame.last_number).saturating_add(1);
     Ok(VersionRecord {
+        number: state.highest_number(&new.name).saturating_add(1),
+        extends: latest.is_some(),
+        added: added.collect::<Result<_>>()?,
         name: new.name,
-        number,
-        last_number: number,
         schema_fingerprint: new.schema_fingerprint,
         committed_at_micros: new.committed_at_micros,
         owner,
-        segments,
-        written,
+        keep: options.keep,
     })
 }

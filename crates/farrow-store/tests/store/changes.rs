@@ -1,11 +1,10 @@
-//! What has changed since a record, as somebody who waits for it is told.
+//! Changes since a record, as somebody who waits for them is told.
 
-use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex};
 
-use farrow_store::{Change, Store};
+use farrow_store::{Change, Prefix, Store};
 
-use crate::region::{HOST, MIB, formatted, name, opened, put};
+use crate::region::{HOST, MIB, formatted, name, opened, put, retain};
 
 /// Each change in a word, and up to where they go.
 fn since(store: &Store, seq: u64, prefix: &str, limit: usize) -> (Vec<String>, u64) {
@@ -49,13 +48,13 @@ fn what_is_dropped_is_told_where_it_was_the_latest() {
     store.drop_frame(&name("a"), Some(3)).unwrap();
     assert_eq!(since(&store, seq, "", 9).0, ["-a 2"]);
     let seq = store.seq();
-    store.drop_prefix("b/").unwrap();
+    store.drop_prefix(&Prefix::parse("b/").unwrap()).unwrap();
     assert_eq!(since(&store, seq, "", 1).0, ["-b/1 0", "-b/2 0"], "one record's stay together");
     put(&store, "b/1", 1);
-    assert_eq!(since(&store, seq, "", 9).0, ["-b/2 0", "b/1@1"]);
+    assert_eq!(since(&store, seq, "", 9).0, ["-b/2 0", "b/1@2"]);
 
     let seq = store.seq();
-    store.retain(&name("a"), NonZeroU64::new(1)).unwrap();
+    retain(&store, "a", 1).unwrap();
     put(&store, "a", 1);
     assert_eq!(since(&store, seq, "", 9).0, ["a@4"], "nor is what retention does not keep");
 }

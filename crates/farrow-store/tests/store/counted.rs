@@ -1,4 +1,4 @@
-//! How much a test went through.
+//! Counts of what a test went through.
 
 use std::io::Write;
 

@@ -37,7 +37,7 @@ fn path(text: &str) -> RelPath {
     RelPath::parse(text).unwrap()
 }
 
-/// What the famfs file has, to the end of its allocation unit.
+/// Returns what the famfs file has, to the end of its allocation unit.
 fn content(media: &dyn Media, file: &str) -> Option<Vec<u8>> {
     let log = read_log(media).unwrap();
     assert!(log.problems.is_empty(), "{:?}", log.problems);
@@ -49,7 +49,7 @@ fn content(media: &dyn Media, file: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Whether the file is all there after the next start; it must be, or not at all.
+/// True if the file is all there after the next start; it must be, or not at all.
 fn exported(image: Vec<u8>, segment: u64) -> bool {
     let media = Arc::new(MemMedia::from(image));
     drop(Store::open(media.clone(), HOST).unwrap());

@@ -5,37 +5,48 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use farrow_region::{IncoherentMemory, Media, MemMedia};
-use farrow_store::{Follower, FrameName, Store, StoreError, Version, check};
+use farrow_store::{Follower, FrameName, RetentionRule, Store, StoreError, Version, check};
 
 use crate::counted::counted;
-use crate::crash::{Step, every_operation, growing};
+use crate::crash::{Step, every_operation, forgetting, growing};
 use crate::hooked::{Call, Hooked, gone};
 use crate::region::{
-    HOST, MIB, OWNER, append, formatted, formatted_with_reserve, name, new_version, put, view,
+    HOST, MIB, OWNER, View, append, formatted, formatted_with_reserve, keeping, name, new_version, of_prefix,
+    put, view,
 };
 
-type Versions = BTreeMap<(FrameName, u64), Version>;
+/// Versions, and what frames keep.
+type Seen = (BTreeMap<(FrameName, u64), Version>, Vec<RetentionRule>);
 
-fn seen(follower: &Follower) -> Versions {
+fn told(store: &Store) -> Seen {
+    let View { versions, retentions, .. } = view(store);
+    (versions, retentions)
+}
+
+fn seen(follower: &Follower) -> Seen {
     let mut versions = BTreeMap::new();
     for latest in follower.list("", None, usize::MAX) {
         for version in follower.versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
-    versions
+    (versions, [follower.prefix_retentions(), follower.name_retentions("", None, usize::MAX)].concat())
 }
 
 /// The `round`-th thing that a master does. The small catalog is compacted on the way as well.
 fn act(store: &Store, round: u64) {
     let frame = format!("{}{}", "n".repeat(150), round % 3);
-    match round % 8 {
+    match round % 9 {
         0..=2 => drop(put(store, &frame, round * 300 + 1)),
         3 => drop(append(store, &frame, 10)),
         4 => drop(store.reserve(OWNER, 5000).unwrap()),
         5 => store.abort(store.reservations()[0].id).unwrap(),
-        6 => drop(store.drop_frame(&frame_of(store, round / 8), None).unwrap()),
-        _ => store.compact().unwrap(),
+        6 => drop(store.drop_frame(&frame_of(store, round / 9), None).unwrap()),
+        7 => store.compact().unwrap(),
+        _ => {
+            let prefix = of_prefix(if round.is_multiple_of(2) { "" } else { "nothing/" });
+            store.retain(&prefix, Some(keeping(1 + round % 3, round)), OWNER.uid).unwrap();
+        }
     }
 }
 
@@ -55,14 +66,14 @@ fn it_sees_what_was_committed_and_where() {
     let mut lagging = Follower::open(media).unwrap();
     for round in 0..120 {
         act(&store, round);
-        assert!(follower.poll().unwrap() || round % 8 == 7, "round {round}");
+        assert!(follower.poll().unwrap() || round % 9 == 7, "round {round}");
         assert!(!follower.poll().unwrap());
         assert_eq!((follower.seq(), follower.epoch()), (store.seq(), store.epoch()));
-        assert_eq!(seen(&follower), view(&store).versions, "round {round}");
+        assert_eq!(seen(&follower), told(&store), "round {round}");
         // Another one looks so seldom that the catalog is compacted several times between.
         if round % 37 == 36 {
             assert!(lagging.poll().unwrap());
-            assert_eq!(seen(&lagging), view(&store).versions, "round {round}");
+            assert_eq!(seen(&lagging), told(&store), "round {round}");
         }
     }
     let latest = store.list("", None, 1).remove(0);
@@ -98,6 +109,7 @@ fn at_each_step_of_the_master_another_host_sees_old_or_new() {
             (formatted(4 * MIB), acts.collect()),
             (formatted(6 * MIB), every_operation()),
             (formatted_with_reserve(4 * MIB, 6 * MIB), growing()),
+            (formatted(4 * MIB), forgetting()),
         ] {
             operations += steps.len();
             looks += look_at_each_step(image.image(), seed, steps);
@@ -121,11 +133,11 @@ fn look_at_each_step(image: Vec<u8>, seed: u64, steps: Vec<Step>) -> usize {
         Ok(())
     });
     let store = Store::open(Arc::new(watched), HOST).unwrap();
-    let mut before = view(&store).versions;
+    let mut before = told(&store);
     let mut looks = 0;
     for (what, step) in std::iter::once::<Step>(("lift", Box::new(lift))).chain(steps) {
         step(&store);
-        let after = view(&store).versions;
+        let after = told(&store);
         let views = std::mem::take(&mut *views.lock().unwrap());
         assert!(views.is_sorted_by_key(|(seq, _)| *seq), "seed {seed}, {what}: back in time");
         for (_, found) in &views {
@@ -164,11 +176,11 @@ fn a_follower_outlives_the_master() {
         host.reset();
         let store = Store::open(Arc::new(memory.host()), HOST).unwrap();
         follower.poll().unwrap();
-        assert_eq!(seen(&follower), view(&store).versions, "after {limit} steps");
+        assert_eq!(seen(&follower), told(&store), "after {limit} steps");
         store.lift_quarantine().unwrap();
         put(&store, "after/the/crash", 1);
         assert!(follower.poll().unwrap());
-        assert_eq!(seen(&follower), view(&store).versions, "after {limit} steps");
+        assert_eq!(seen(&follower), told(&store), "after {limit} steps");
         if survived {
             break;
         }
@@ -178,7 +190,7 @@ fn a_follower_outlives_the_master() {
     counted(&format!("a follower: {crashes} masters lost, each at another step"));
 }
 
-/// Whether all of it was possible.
+/// Commits, retains, compacts and drops until a call fails, while the follower polls. True if none did.
 fn live_as_far_as_it_goes(media: Arc<dyn Media>, follower: &mut Follower) -> bool {
     let Ok(store) = Store::open(media, HOST) else { return false };
     for round in 0..5 {
@@ -190,6 +202,9 @@ fn live_as_far_as_it_goes(media: Arc<dyn Media>, follower: &mut Follower) -> boo
         }
         let new = new_version(reservation.id, "a", reservation.len);
         if store.commit(new).is_err() {
+            return false;
+        }
+        if round == 1 && store.retain(&of_prefix("a"), Some(keeping(9, 0)), OWNER.uid).is_err() {
             return false;
         }
         if round == 2 && (store.compact().is_err() || store.drop_frame(&name("a"), Some(1)).is_err()) {
@@ -214,7 +229,7 @@ fn what_is_written_over_while_it_is_read_is_not_believed() {
     counted(&format!("a follower: {races} races against two compactions"));
 }
 
-/// Whether the follower reads so often that there is a read `at`.
+/// True if the follower reads so often that there is a read `at`.
 fn race(steps: usize, at: usize, opening: bool) -> bool {
     let memory = Arc::new(formatted(4 * MIB));
     let left = Arc::new(Mutex::new(None::<usize>));
@@ -251,7 +266,7 @@ fn race(steps: usize, at: usize, opening: bool) -> bool {
     for round in 0..4 {
         append(&store, &format!("{}{round}", "n".repeat(200)), 1);
     }
-    let before = view(&store).versions;
+    let before = told(&store);
     reads.store(0, Ordering::Relaxed);
     if opening {
         follower = Follower::open(media).unwrap();
@@ -278,7 +293,7 @@ fn a_pool_file_that_was_added_is_found() {
     store.add_pool(None).unwrap();
     put(&store, "b", 4 * MIB);
     assert!(follower.poll().unwrap());
-    assert_eq!(seen(&follower), view(&store).versions);
+    assert_eq!(seen(&follower), told(&store));
     assert_eq!((follower.pools().len(), follower.seq()), (2, store.seq()));
 }
 
@@ -308,7 +323,7 @@ fn garbage_is_an_error_and_what_was_seen_stays() {
     assert_eq!(seen(&follower), known);
     media.write_at(catalog + 40, &byte).unwrap();
     assert!(follower.poll().unwrap());
-    assert_eq!(seen(&follower), view(&store).versions);
+    assert_eq!(seen(&follower), told(&store));
 }
 
 /// Where the commit word is: 128 bytes behind the catalog's magic.

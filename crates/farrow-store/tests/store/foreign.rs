@@ -7,7 +7,7 @@ use famfs_format::{
     LOG_OFFSET, LogEntry, MkdirEntry, RelPath, entry_offset,
 };
 use farrow_region::{IncoherentMemory, Media, MemMedia};
-use farrow_store::{ForeignFile, FormatOptions, Listed, NameFault, Store, StoreError, check, read_log};
+use farrow_store::{FormatOptions, Listed, NameFault, Store, StoreError, check, read_log};
 
 use crate::region::{HOST, MIB, OWNER, fill, name, new_version, options, put};
 
@@ -19,7 +19,7 @@ fn region() -> Arc<MemMedia> {
     media
 }
 
-/// What another program does: first the entry, then the header that counts it. Returns where the entry stands.
+/// Does what another program does: first the entry, then the header that counts it. Returns where the entry stands.
 fn append(media: &dyn Media, body: EntryBody) -> u64 {
     let header = read_log(media).unwrap().header.unwrap();
     let entry = LogEntry { seqnum: header.next_index(), body };
@@ -170,10 +170,10 @@ fn it_has_one_version_and_cannot_be_changed() {
     add(&*media, "a.arrow", 100);
     let store = Store::open(media, HOST).unwrap();
     let frame = name("a.arrow");
-    assert!(store.foreign(&frame, Some(ForeignFile::VERSION)).unwrap().is_some());
+    assert!(store.foreign(&frame, Some(1)).unwrap().is_some());
     for version in [2, u64::MAX] {
         let error = store.foreign(&frame, Some(version)).unwrap_err();
-        let expected = format!("version `a.arrow@{version}` is not committed yet; there is 1 from @1 to @1");
+        let expected = format!("version `a.arrow@{version}` is not committed yet; the only one is @1");
         assert_eq!(error.to_string(), expected);
     }
     let seq = store.seq();
@@ -211,6 +211,66 @@ fn the_catalogs_frame_of_a_name_comes_first() {
 }
 
 #[test]
+fn a_file_has_no_number_that_a_dropped_frame_had() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    let frame = name("a.arrow");
+    put(&store, "a.arrow", 100);
+    put(&store, "a.arrow", 100);
+    add(&*media, "a.arrow", 5000);
+    add(&*media, "b.arrow", 50);
+    store.drop_frame(&frame, None).unwrap();
+    // The same after a start, and once the catalog is written anew.
+    let check_all = |store: &Store| {
+        let listed = all(store);
+        let numbers = listed.iter().map(|listed| match listed {
+            Listed::Foreign(file) => (file.name.as_str(), file.version()),
+            Listed::Version(version) => panic!("{version:?}"),
+        });
+        assert_eq!(numbers.collect::<Vec<_>>(), [("a.arrow", 3), ("b.arrow", 1)]);
+        assert_eq!(store.foreign(&frame, Some(3)).unwrap().unwrap().len, 5000);
+        for number in [1, 2] {
+            let error = store.foreign(&frame, Some(number)).unwrap_err();
+            assert!(matches!(error, StoreError::VersionGone { given: 3, .. }), "{error}");
+            assert!(error.to_string().contains("is gone: it was dropped"), "{error}");
+        }
+    };
+    check_all(&store);
+    drop(store);
+    let store = Store::open(media, HOST).unwrap();
+    check_all(&store);
+    store.compact().unwrap();
+    check_all(&store);
+}
+
+/// The catalog remembers only so many dropped names; the numbers of all others begin behind those of the forgotten ones.
+#[test]
+fn a_file_keeps_its_number_when_dropped_names_are_forgotten() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    put(&store, "old.arrow", 100);
+    for path in ["old.arrow", "new.arrow"] {
+        add(&*media, path, 50);
+    }
+    store.drop_frame(&name("old.arrow"), None).unwrap();
+    let numbers = |store: &Store| {
+        ["old.arrow", "new.arrow"].map(|path| store.foreign(&name(path), None).unwrap().unwrap().version())
+    };
+    assert_eq!(numbers(&store), [2, 1]);
+    for other in (0..30).map(|index| format!("other/{index}")) {
+        put(&store, &other, 1);
+        put(&store, &other, 1);
+        store.drop_frame(&name(&other), None).unwrap();
+    }
+    let first = put(&store, "fresh", 1).number;
+    assert!(first > 2, "names that gave two numbers are forgotten");
+    assert_eq!(numbers(&store), [2, 1]);
+    drop(store);
+    let store = Store::open(media, HOST).unwrap();
+    assert_eq!(numbers(&store), [first, first], "nobody knows any more which names gave which numbers");
+}
+
+#[test]
 fn a_bad_entry_ends_what_is_served_until_it_is_good() {
     let media = region();
     let store = Store::open(media.clone(), HOST).unwrap();
@@ -235,6 +295,37 @@ fn a_bad_entry_ends_what_is_served_until_it_is_good() {
     media.store_u64(at + 32, good).unwrap();
     assert_eq!(names(&all(&store)), ["a.arrow", "b.arrow", "c.arrow"]);
     assert_eq!(store.log_fault(), None);
+}
+
+/// `famfs clone` makes a second file of the same memory.
+#[test]
+fn a_clone_is_passed_over_and_what_follows_it_is_served() {
+    let media = region();
+    let extent = add(&*media, "a.arrow", 100);
+    let store = Store::open(media.clone(), HOST).unwrap();
+    put(&store, "b", 100);
+    append(&*media, file("clone.arrow", 100, FileMap::Simple(vec![extent])));
+    add(&*media, "c.arrow", 100);
+    let [pool] = &store.pools()[..] else { panic!("one pool") };
+    let of_pool = Extent { dev_index: 0, offset: pool.extents[0].0, len: ALLOC_UNIT };
+    append(&*media, file("stolen", 100, FileMap::Simple(vec![of_pool])));
+    add(&*media, "d.arrow", 100);
+
+    assert_eq!(names(&all(&store)), ["a.arrow", "b", "c.arrow", "d.arrow"]);
+    assert_eq!(store.log_fault(), None);
+    let passed = store.passed_over().unwrap();
+    let told: Vec<String> = passed.iter().map(|(path, why)| format!("{path}: {why}")).collect();
+    assert!(told[0].starts_with("\"clone.arrow\": ") && told[0].ends_with("of \"a.arrow\""), "{told:?}");
+    assert!(told[1].starts_with("\"stolen\": ") && told[1].ends_with("of \"farrow/pool/0000\""), "{told:?}");
+    // The next start sees the same, and so does whoever looks without an agent.
+    drop(store);
+    let store = Store::open(media.clone(), HOST).unwrap();
+    assert_eq!(names(&all(&store)), ["a.arrow", "b", "c.arrow", "d.arrow"]);
+    let report = check(&*media).unwrap();
+    let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!((problems.len(), report.foreign), (2, 3), "{problems:?}");
+    assert!(problems[0].contains("\"clone.arrow\" is not served, what follows it is"), "{problems:?}");
+    assert_eq!(read_log(&*media).unwrap().problems.len(), 2);
 }
 
 /// A good entry behind a bad one.

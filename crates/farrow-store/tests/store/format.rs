@@ -6,7 +6,7 @@ use famfs_format::{
     ALLOC_UNIT, FormatVersion, LOG_OFFSET, LogHeader, MIN_LOG_LEN, SUPERBLOCK_LEN, Superblock, entry_offset,
 };
 use farrow_region::{CrashMedia, Media, MemMedia};
-use farrow_store::{FormatOptions, Problem, Store, StoreError, check};
+use farrow_store::{FormatOptions, MAX_CATALOG_LEN, Problem, Store, StoreError, check};
 use uuid::Uuid;
 
 use crate::counted::counted;
@@ -36,12 +36,19 @@ fn a_region_is_a_famfs_file_system() {
 }
 
 #[test]
-fn the_catalog_has_its_share() {
-    let media = MemMedia::new(usize::try_from(600 * MIB).unwrap());
-    let report = Store::format(&media, &FormatOptions::new(HOST)).unwrap();
-    assert_eq!(report.catalog_len, 4 * MIB);
-    assert_eq!(report.pool_len, (600 - 10 - 4 - 2) * MIB);
-    assert!(check(&media).unwrap().is_clean());
+fn the_catalog_has_its_share_or_what_is_asked_for() {
+    let media = MemMedia::new(usize::try_from(64 * MIB).unwrap());
+    let made = |catalog_len| {
+        let options = FormatOptions { catalog_len, force: true, ..FormatOptions::new(HOST) };
+        let report = Store::format(&media, &options).unwrap();
+        assert!(check(&media).unwrap().is_clean());
+        (report.catalog_len, report.pool_len)
+    };
+    assert_eq!(made(None), (6 * MIB, (64 - 10 - 6 - 2) * MIB));
+    // famfs gives it whole units; it says itself what it has.
+    assert_eq!(made(Some(3 * MIB)), (3 * MIB, (64 - 10 - 4 - 2) * MIB));
+    let catalog = check(&media).unwrap().catalog.unwrap();
+    assert_eq!(catalog.usage.catalog_bytes, 3 * MIB / 2 - 4096);
 }
 
 #[test]
@@ -82,12 +89,17 @@ fn options_that_make_no_region() {
         assert!(matches!(error, StoreError::MediaTooSmall { .. }), "{error}");
     }
     let media = MemMedia::new(usize::try_from(16 * MIB).unwrap());
-    for catalog_len in [0, 4096, 40_000, u64::MAX - 4095] {
+    for catalog_len in [0, 4096, 40_000, MAX_CATALOG_LEN + 4096, u64::MAX - 4095] {
         let bad = FormatOptions { catalog_len: Some(catalog_len), ..options() };
         let error = Store::format(&media, &bad).unwrap_err();
-        let expected = matches!(error, StoreError::CatalogLen { .. } | StoreError::MediaTooSmall { .. });
-        assert!(expected, "{catalog_len}: {error}");
+        let expected = "need a multiple of 4096 from 32768 to 68719472640";
+        assert_eq!(error.to_string(), format!("catalog of {catalog_len} bytes asked for, {expected}"));
     }
+    let large = FormatOptions { catalog_len: Some(MAX_CATALOG_LEN), reserve: MIB, ..options() };
+    let error = Store::format(&media, &large).unwrap_err().to_string();
+    let expected = "need at least 64.0 GiB: for a famfs log of 8.0 MiB, a catalog of 63.9 GiB, the hosts' file, one unit \
+                    of pool, and 2.0 MiB outside it";
+    assert!(error.ends_with(expected), "{error}");
     for log_len in [0, 3 * MIB, 12 * MIB] {
         let bad = FormatOptions { log_len, ..options() };
         assert!(matches!(Store::format(&media, &bad), Err(StoreError::Famfs(_))), "{log_len}");
@@ -192,7 +204,7 @@ fn every_crash_of_format_leaves_the_old_region_none_or_the_new_one() {
     counted(&format!("mkfs: {points} crash points"));
 }
 
-/// What `mkfs.famfs` makes: a superblock and an empty log.
+/// Makes what `mkfs.famfs` makes: a superblock and an empty log.
 fn plain_famfs() -> MemMedia {
     let media = MemMedia::new(usize::try_from(16 * MIB).unwrap());
     let superblock = Superblock {

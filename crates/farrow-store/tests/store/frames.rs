@@ -1,9 +1,10 @@
-//! What writers and readers of frames are promised.
+//! The promises to writers and readers of frames.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use farrow_region::MemMedia;
-use farrow_store::{Dropped, Extent, NewVersion, Owner, Store, StoreError};
+use farrow_store::{Dropped, Extent, Follower, NewVersion, Owner, Prefix, Store, StoreError};
 
 use crate::region::{
     HOST, MIB, OWNER, PAGE, append, fill, formatted, name, new_segment, new_version, open, opened, pattern,
@@ -66,17 +67,58 @@ fn versions_count_and_are_found() {
     assert_eq!(error.to_string(), "version `a@4` is not committed yet; there are 2 from @1 to @2");
     store.compact().unwrap();
     assert_eq!(put(&store, "a", 4).number, 4);
-    // All gone, the frame is a new one.
+    // Nor when all of them are gone.
     store.drop_frame(&name("a"), None).unwrap();
-    assert_eq!(put(&store, "a", 5).number, 1);
+    assert!(matches!(store.get(&name("a"), Some(4)), Err(StoreError::FrameNotFound { .. })));
+    store.compact().unwrap();
+    assert_eq!(put(&store, "a", 5).number, 5);
+    let error = store.get(&name("a"), Some(4)).unwrap_err();
+    assert_eq!(error.to_string(), "version `a@4` is gone: it was dropped; the only one is @5");
+}
+
+/// So many names are dropped that not all of them can be remembered; restarts and compactions are among it.
+#[test]
+fn no_number_of_a_name_means_two_versions() {
+    let media: Arc<MemMedia> = Arc::new(formatted(2 * MIB));
+    let mut store = Store::open(media.clone(), HOST).unwrap();
+    let mut follower = Follower::open(media.clone()).unwrap();
+    let mut given = BTreeMap::new();
+    for round in 0..120_u64 {
+        let frame = name(&format!("{}", round * round % 41));
+        for _ in 0..=round % 3 {
+            let version = put(&store, frame.as_str(), 1);
+            let before = given.insert(frame.clone(), version.number);
+            assert!(before.is_none_or(|before| version.number > before), "{version:?} after {before:?}");
+            follower.poll().unwrap();
+            assert_eq!(follower.get(&frame, None).unwrap(), version);
+        }
+        match round % 4 {
+            0 => drop(store.drop_prefix(&Prefix::parse(frame.as_str()).unwrap()).unwrap()),
+            1 => drop(store.expire(&Prefix::all(), i64::MAX, true).unwrap()),
+            _ => drop(store.drop_frame(&frame, None).unwrap()),
+        }
+        if round % 10 == 9 {
+            drop(store);
+            store = Store::open(media.clone(), HOST).unwrap();
+            store.lift_quarantine().unwrap();
+        }
+        if round % 7 == 6 {
+            store.compact().unwrap();
+        }
+    }
+    // A name that never was begins behind what may have been forgotten, which is not more than it must be.
+    let first = put(&store, "new", 1).number;
+    assert!((2..*given.values().max().unwrap()).contains(&first), "{first} {given:?}");
 }
 
 #[test]
 fn names_that_were_meant() {
     let store = opened(2 * MIB);
-    for frame in ["sales/orders", "sales/orders_2024", "sales/returns", "zoo"] {
+    for frame in ["sales/orders", "sales/orders_2024", "sales/returns", "zoo", "zo2/a"] {
         put(&store, frame, 1);
     }
+    let error = store.get(&name("zo2"), None).unwrap_err();
+    assert_eq!(error.to_string(), "no frame `zo2`; there is `zo2/a`");
     let error = store.get(&name("sales/order"), None).unwrap_err();
     let expected = "no frame `sales/order`; there is `sales/orders`, `sales/orders_2024`";
     assert_eq!(error.to_string(), expected);
@@ -144,7 +186,7 @@ fn held_bytes_are_not_reused() {
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
     let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free; 0 B in versions, \
                     1.0 MiB held by 2 leases and by the quarantine after the agent's start, 0 B reserved. \
-                    Try: farrow leases, farrow rm";
+                    Try: `farrow leases`, `farrow rm NAME`";
     assert_eq!(error.to_string(), expected);
     store.lift_quarantine().unwrap();
     let reserved = [100, 10_000].map(|len| store.reserve(OWNER, len).unwrap());

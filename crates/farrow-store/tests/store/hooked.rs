@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farrow_region::{Media, RegionError};
 
-/// What is asked of a medium.
+/// A call of a medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Read,
@@ -16,7 +16,7 @@ pub(crate) enum Call {
 }
 
 impl Call {
-    /// Whether it can change what others see.
+    /// True if it can change what others see.
     pub(crate) fn changes(self) -> bool {
         matches!(self, Self::Write | Self::Store | Self::Persist)
     }

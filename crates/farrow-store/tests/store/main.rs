@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers as well")]
 
+mod catalog;
 mod changes;
 mod counted;
 mod crash;
@@ -19,5 +20,8 @@ mod model;
 mod mount;
 mod quota;
 mod region;
+mod replaced;
+mod retentions;
 mod trouble;
 mod truncation;
+mod versions;

@@ -298,14 +298,14 @@ fn nothing_is_made_that_does_not_fit() {
     let directory = tempfile::tempdir().unwrap();
     let mount = mounted(directory.path(), vec![dir("farrow"), dir("farrow/pool")]);
     let options = MountOptions::new(HOST);
-    // 16 units, of which catalog and hosts take two.
+    // 16 units, of which catalog and hosts take three.
     for (pool_len, reserve) in
-        [(Some(15 * ALLOC_UNIT), 0), (Some(14 * ALLOC_UNIT), 1), (None, 14 * ALLOC_UNIT), (None, u64::MAX)]
+        [(Some(14 * ALLOC_UNIT), 0), (Some(13 * ALLOC_UNIT), 1), (None, 13 * ALLOC_UNIT), (None, u64::MAX)]
     {
         let refused = mount.format(&no_tools(), &MountOptions { pool_len, reserve, ..options.clone() });
         match fault(refused) {
             MountFault::NoRoom { path, free, .. } => {
-                assert_eq!((path.as_str(), free), ("farrow/pool/0000", 14 * ALLOC_UNIT));
+                assert_eq!((path.as_str(), free), ("farrow/pool/0000", 13 * ALLOC_UNIT));
             }
             other => panic!("{other}"),
         }
@@ -319,8 +319,8 @@ fn nothing_is_made_that_does_not_fit() {
     assert!(matches!(fault(format(&mount)), MountFault::NoTools { .. }));
     match fault(mount.format(&FamfsTools::new("true"), &options)) {
         MountFault::NotMade { command, path, len } => {
-            assert_eq!((path.as_str(), len), ("farrow/catalog", ALLOC_UNIT));
-            assert!(command.starts_with("true creat ") && command.contains(" -s 2097152 "), "{command}");
+            assert_eq!((path.as_str(), len), ("farrow/catalog", 2 * ALLOC_UNIT));
+            assert!(command.starts_with("true creat ") && command.contains(" -s 4194304 "), "{command}");
         }
         other => panic!("{other}"),
     }
@@ -332,7 +332,7 @@ fn nothing_is_made_that_does_not_fit() {
     // The catalog is for the frames that farrow has room for, not for the whole device.
     let large = tempfile::tempdir().unwrap();
     let mount = mounted_device(large.path(), 1 << 20, vec![dir("farrow"), dir("farrow/pool")]);
-    for (pool_len, expected) in [(Some(1 << 30), 8 * MIB), (None, 1 << 30)] {
+    for (pool_len, expected) in [(Some(1 << 30), 128 * MIB), (None, 1 << 30)] {
         let refused = mount.format(&FamfsTools::new("true"), &MountOptions { pool_len, ..options.clone() });
         match fault(refused) {
             MountFault::NotMade { len, .. } => assert_eq!(len, expected),
@@ -344,6 +344,10 @@ fn nothing_is_made_that_does_not_fit() {
     let mount = mounted(odd.path(), odd_files());
     let resized = mount.format(&no_tools(), &MountOptions { pool_len: Some(5 * MIB), ..options.clone() });
     assert!(resized.is_ok(), "rounded up to what is there");
-    let options = MountOptions { pool_len: Some(7 * MIB), force: true, ..options };
-    assert!(matches!(fault(mount.format(&no_tools(), &options)), MountFault::Resize { .. }));
+    let pool = MountOptions { pool_len: Some(7 * MIB), force: true, ..options.clone() };
+    let catalog = MountOptions { catalog_len: Some(4 * MIB), force: true, ..options };
+    for (options, advice) in [(pool, "Try: without --size"), (catalog, "Try: without --catalog")] {
+        let fault = fault(mount.format(&no_tools(), &options));
+        assert!(matches!(fault, MountFault::Resize { .. }) && fault.to_string().ends_with(advice), "{fault}");
+    }
 }

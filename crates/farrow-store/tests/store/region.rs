@@ -7,7 +7,8 @@ use std::sync::Arc;
 use famfs_format::MIN_LOG_LEN;
 use farrow_region::{Media, MemMedia};
 use farrow_store::{
-    Extent, FormatOptions, FrameName, NewSegment, NewVersion, Owner, Reservation, Store, Validation, Version,
+    Dropped, Extent, FormatOptions, FrameName, NewSegment, NewVersion, Owner, Prefix, Reservation, Retention,
+    RetentionRule, RetentionTarget, Store, StoreError, Validation, Version,
 };
 use uuid::Uuid;
 
@@ -96,6 +97,24 @@ pub(crate) fn append(store: &Store, frame: &str, len: u64) -> Arc<Version> {
     store.append(new_version(reservation.id, frame, len)).unwrap()
 }
 
+/// Of so many versions, and of so many seconds; 0 is all.
+pub(crate) fn keeping(last: u64, seconds: u64) -> Retention {
+    Retention { last: NonZeroU64::new(last), max_age_seconds: NonZeroU64::new(seconds) }
+}
+
+pub(crate) fn of_frame(frame: &str) -> RetentionTarget {
+    RetentionTarget::Frame(name(frame))
+}
+
+pub(crate) fn of_prefix(prefix: &str) -> RetentionTarget {
+    RetentionTarget::Prefix(Prefix::pattern(prefix).unwrap())
+}
+
+/// Keeps the last versions of a frame.
+pub(crate) fn retain(store: &Store, frame: &str, last: u64) -> Result<Dropped, StoreError> {
+    store.retain(&of_frame(frame), Some(keeping(last, 0)), OWNER.uid)
+}
+
 /// The bytes of extents.
 pub(crate) fn read(store: &Store, extents: &[Extent]) -> Vec<u8> {
     let mut out = Vec::new();
@@ -112,15 +131,15 @@ pub(crate) fn read(store: &Store, extents: &[Extent]) -> Vec<u8> {
 pub(crate) struct View {
     pub(crate) versions: BTreeMap<(FrameName, u64), Version>,
     pub(crate) reservations: Vec<Reservation>,
-    pub(crate) retentions: BTreeMap<FrameName, NonZeroU64>,
+    pub(crate) retentions: Vec<RetentionRule>,
     /// Their lengths.
     pub(crate) pools: Vec<u64>,
 }
 
 pub(crate) fn view(store: &Store) -> View {
-    let (mut versions, mut retentions) = (BTreeMap::new(), BTreeMap::new());
+    let mut versions = BTreeMap::new();
+    let retentions = [store.prefix_retentions(), store.name_retentions("", None, usize::MAX)].concat();
     for latest in store.list("", None, usize::MAX) {
-        retentions.extend(store.retention(&latest.name).map(|last| (latest.name.clone(), last)));
         for version in store.versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }

@@ -230,7 +230,7 @@ fn a_store_is_shared_by_threads() {
                 for number in 1..=20 {
                     assert_eq!(put(store, &frame, 100 + number).number, number);
                     let held = store.acquire(&name(&frame), None).unwrap();
-                    // The latest stays, so that the numbers go on.
+                    // The latest stays.
                     if number > 1 {
                         store.drop_frame(&name(&frame), Some(number - 1)).unwrap();
                     }

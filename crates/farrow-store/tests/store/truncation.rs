@@ -45,7 +45,7 @@ fn lengths(entries: u64, len: u64, ends: impl IntoIterator<Item = u64>) -> Vec<u
     all
 }
 
-/// What every reader and writer must say of a medium that has only the first `cut` of its `len` bytes.
+/// Checks what every reader and writer says of a medium that has only the first `cut` of its `len` bytes.
 fn assert_too_short(bytes: &[u8], cut: u64, len: u64, entries: u64) {
     let media = || Head { bytes, len: cut };
     let out_of_bounds = |error: &StoreError| matches!(error, StoreError::Media(RegionError::OutOfBounds { size, .. }) if *size == cut);

@@ -1,4 +1,4 @@
-//! What the guest boots into: an initial RAM file system with busybox, kernel modules, and the programs to test.
+//! The guest's system: an initial RAM file system with busybox, kernel modules, and the programs to test.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -10,7 +10,7 @@ use xshell::Shell;
 use super::packages::Packages;
 
 /// The system's memory in MiB, the programs' files included.
-const SYSTEM_MIB: u32 = 768;
+const SYSTEM_MIB: u32 = 1280;
 /// The memory that becomes `/dev/dax0.0`, in MiB.
 const DAX_MIB: u32 = 64;
 /// The memory of the PCI device, in MiB.

@@ -8,11 +8,11 @@ use xshell::{Cmd, Shell};
 
 use crate::debian;
 
-/// What is asked for; apt adds what these depend on, and which kernel is the current one. The smaller kernel for
-/// clouds cannot poison a page.
+/// The packages that are asked for; apt adds what these depend on, and which kernel is the current one. The smaller
+/// kernel for clouds cannot poison a page.
 const PACKAGES: [&str; 3] = ["linux-image-amd64", "qemu-system-x86", "busybox-static"];
 
-/// What a guest is made of.
+/// The packages of a guest.
 pub(super) struct Packages(debian::Packages);
 
 impl Packages {
@@ -27,7 +27,7 @@ impl Packages {
         qemu.env("QEMU_MODULE_DIR", self.0.libraries().join("qemu"))
     }
 
-    /// Where QEMU finds its firmware.
+    /// Returns where QEMU finds its firmware.
     pub(super) fn firmware(&self) -> [PathBuf; 2] {
         ["usr/share/seabios", "usr/share/qemu"].map(|directory| self.0.root().join(directory))
     }

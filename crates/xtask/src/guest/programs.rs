@@ -1,4 +1,4 @@
-//! What runs in the guest: programs and tests as `cargo xtask test` builds them.
+//! Programs in the guest: programs and tests as `cargo xtask test` builds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! What the guest says about its tests.
+//! The guest's report on its tests.
 
 use anyhow::bail;
 
@@ -44,7 +44,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether the guest has come as far as to say something.
+    /// True if the guest has come as far as to say something.
     pub(super) fn booted(&self) -> bool {
         self.booted
     }

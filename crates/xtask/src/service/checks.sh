@@ -133,6 +133,30 @@ has_few_rights() {
     expect "the record of holders" test "$(stat -c %a /run/farrow/*.holders)" = 600
 }
 
+# The memory controller is in one of two places, or not given to the container at all.
+memory_of_the_agent() {
+    group=$(systemctl show --value --property=ControlGroup farrow-agent)
+    for file in "/sys/fs/cgroup$group/$1" "/sys/fs/cgroup/memory$group/$2"; do
+        if [ -r "$file" ]; then cat "$file" && return; fi
+    done
+    return 1
+}
+
+memory_is_bounded() {
+    expect "MemoryMax" agent_is MemoryMax $((4 << 30))
+    expect "the OOM score" test "$(cat /proc/"$(agent_pid)"/oom_score_adj)" = 0
+    expect "what an OOM does" agent_is OOMPolicy stop
+    expect "what follows it" agent_is Restart on-failure
+}
+
+region_is_not_charged() {
+    expect "the limit" test "$(memory_of_the_agent memory.max memory.limit_in_bytes)" = $((4 << 30))
+    charged=$(memory_of_the_agent memory.current memory.usage_in_bytes)
+    expect "charged, of a region of 64 MiB that is mapped whole" test "$charged" -lt $((48 << 20))
+    mapped=$(sed -n 's/^RssShmem: *\([0-9]*\) kB/\1/p' "/proc/$(agent_pid)/status")
+    expect "KiB of the region that are mapped" test "$mapped" -ge $((60 << 10))
+}
+
 members_publish_and_map() {
     useradd alice
     usermod --append --groups farrow alice
@@ -286,6 +310,12 @@ check "the agent starts, with a region in huge pages made before it" starts
 check "members of the group publish and get" members_publish_and_map
 check "others are refused" others_are_refused
 check "the agent has few rights" has_few_rights
+check "the agent's memory is bounded, and no score spares it" memory_is_bounded
+if memory_of_the_agent memory.max memory.limit_in_bytes >/dev/null; then
+    check "the region is not charged to the agent" region_is_not_charged
+else
+    echo "service: skipped: whom the region is charged to: no memory controller in this container"
+fi
 hold demo/numbers
 check "a frame is mapped" frames_are_mapped
 check "an agent that is killed is started again, and has its frames" survives_kill

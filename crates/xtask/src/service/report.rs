@@ -1,4 +1,4 @@
-//! What the checks say.
+//! The report of the checks.
 
 use anyhow::bail;
 
@@ -35,7 +35,7 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// Whether the system has come as far as to say something.
+    /// True if the system has come as far as to say something.
     pub(super) fn booted(&self) -> bool {
         self.booted
     }

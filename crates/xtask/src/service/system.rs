@@ -9,7 +9,7 @@ use xshell::Shell;
 
 use crate::debian::Packages;
 
-/// What runs the checks when the system has booted. It turns the system off.
+/// The unit that runs the checks when the system has booted. It turns the system off.
 const UNIT: &str = "\
 [Unit]
 Description=Checks of farrow
@@ -89,7 +89,7 @@ fn suite_of(release: &str) -> anyhow::Result<String> {
     field("VERSION_CODENAME").context("/etc/os-release names no release of Debian")
 }
 
-/// Where this machine gets its packages from.
+/// Returns where this machine gets its packages from.
 fn mirror(shell: &Shell, suite: &str) -> anyhow::Result<String> {
     let wanted = format!("Codename: {suite}");
     let sites = shell.cmd("apt-get").args(["indextargets", "--format", "$(SITE)", &wanted]).quiet().read()?;

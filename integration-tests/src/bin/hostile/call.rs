@@ -38,7 +38,7 @@ pub(crate) struct Call {
     pub(crate) method: &'static str,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
     pub(crate) messages: Vec<Bytes>,
-    /// Whether the client goes away instead of reading the answers.
+    /// True if the client goes away instead of reading the answers.
     pub(crate) cut_off: bool,
 }
 
@@ -109,7 +109,7 @@ fn disturb(messages: &mut Vec<Vec<u8>>, rng: &mut Rng) {
     }
 }
 
-/// What a good client sends.
+/// The messages of a good client.
 fn good(method: &str, good_ticket: &Bytes, rng: &mut Rng) -> Vec<Vec<u8>> {
     let name = ["a/b", "a/b@1", "c", "a/b@7", "never"][rng.usize(..5)];
     let descriptor = FlightDescriptor::new_path(name.split('/').map(str::to_owned).collect());
@@ -186,19 +186,21 @@ fn session(rng: &mut Rng) -> Vec<Vec<u8>> {
     std::iter::once(begin).chain(messages).map(|message| message.encode_to_vec()).collect()
 }
 
+/// Of leases that may be the process's own, and now and then of a page that is none of its.
+fn release(rng: &mut Rng) -> v1::ReleaseRequest {
+    let number = |n: u64| 1 << 32 | n;
+    let leases = (0..rng.u64(..40)).map(number).collect();
+    let page = if rng.bool() { number(rng.u64(..40)) } else { 0 };
+    v1::ReleaseRequest { leases, page, up_to: u64::MAX >> rng.u8(..64) }
+}
+
 fn request(rng: &mut Rng) -> Request {
     let name = || "a/b".to_owned();
     match rng.u8(..8) {
         0 => Request::Map(v1::MapRequest { names: vec![name(); rng.usize(..5)] }),
-        1 => {
-            Request::Release(v1::ReleaseRequest { leases: (0..rng.u64(..40)).map(|n| 1 << 32 | n).collect() })
-        }
+        1 => Request::Release(release(rng)),
         2 => Request::Reserve(v1::ReserveRequest { len: u64::MAX >> rng.u8(..8), ..Default::default() }),
-        3 => {
-            let (reservation, len, append) = (rng.u64(..100), rng.u64(..9000), rng.bool());
-            let segments = segments(rng);
-            Request::Commit(v1::CommitRequest { reservation, name: name(), len, append, segments })
-        }
+        3 => Request::Commit(commit(rng)),
         4 => Request::Abort(v1::AbortRequest { reservation: rng.u64(..200) }),
         5 => {
             let from = Some(v1::watch::From::Version(rng.u64(..5)));
@@ -206,6 +208,21 @@ fn request(rng: &mut Rng) -> Request {
         }
         6 => Request::Unwatch(v1::Unwatch { watch: rng.u64(..9) }),
         _ => Request::Hello(v1::Hello::default()),
+    }
+}
+
+/// Mostly onto whatever there is.
+fn commit(rng: &mut Rng) -> v1::CommitRequest {
+    let mut maybe = |most| (rng.u8(..4) == 0).then(|| rng.u64(..most));
+    let (keep, if_version) = (maybe(3), maybe(9));
+    v1::CommitRequest {
+        reservation: rng.u64(..100),
+        append: rng.bool(),
+        name: "a/b".to_owned(),
+        len: rng.u64(..9000),
+        segments: segments(rng),
+        keep,
+        if_version,
     }
 }
 
@@ -219,7 +236,7 @@ fn segments(rng: &mut Rng) -> Vec<v1::WrittenSegment> {
 fn action(rng: &mut Rng) -> Action {
     let name = || "a/b".to_owned();
     // What is reserved here is given back with this process, but would fill the region before: a few pages at a time.
-    let bodies: [(&str, Vec<u8>); 17] = [
+    let bodies: [(&str, Vec<u8>); 19] = [
         (
             "farrow.Reserve",
             v1::ReserveRequest {
@@ -228,27 +245,25 @@ fn action(rng: &mut Rng) -> Action {
             }
             .encode_to_vec(),
         ),
-        (
-            "farrow.Commit",
-            v1::CommitRequest {
-                reservation: rng.u64(..100),
-                append: rng.bool(),
-                name: name(),
-                len: rng.u64(..9000),
-                segments: segments(rng),
-            }
-            .encode_to_vec(),
-        ),
+        ("farrow.Commit", commit(rng).encode_to_vec()),
         ("farrow.Abort", v1::AbortRequest { reservation: rng.u64(..200) }.encode_to_vec()),
-        (
-            "farrow.Release",
-            v1::ReleaseRequest { leases: (0..rng.u64(..40)).map(|n| 1 << 32 | n).collect() }.encode_to_vec(),
-        ),
+        ("farrow.Release", release(rng).encode_to_vec()),
         (
             "farrow.Drop",
             v1::DropRequest { name: name(), version: rng.u64(..9), prefix: String::new() }.encode_to_vec(),
         ),
-        ("farrow.Retain", v1::RetainRequest { name: name(), last: rng.u64(..9) }.encode_to_vec()),
+        (
+            "farrow.Retain",
+            v1::RetainRequest {
+                name: if rng.bool() { name() } else { String::new() },
+                last: rng.u64(..9),
+                prefix: rng.bool().then(name),
+                max_age_seconds: rng.u64(..9),
+                unset: rng.bool(),
+            }
+            .encode_to_vec(),
+        ),
+        ("farrow.Retentions", v1::RetentionsRequest { prefix: name(), ..Default::default() }.encode_to_vec()),
         (
             "farrow.Expire",
             v1::ExpireRequest { prefix: name(), older_than_micros: rng.u64(..), latest: true }
@@ -259,6 +274,10 @@ fn action(rng: &mut Rng) -> Action {
             v1::ListRequest { prefix: name(), after: name(), limit: rng.u32(..) }.encode_to_vec(),
         ),
         ("farrow.Stat", v1::StatRequest { name: name(), version: rng.u64(..3) }.encode_to_vec()),
+        (
+            "farrow.Versions",
+            v1::VersionsRequest { name: name(), after: rng.u64(..9), limit: rng.u32(..4) }.encode_to_vec(),
+        ),
         ("farrow.Verify", v1::VerifyRequest { name: name() }.encode_to_vec()),
         ("farrow.Grow", v1::GrowRequest { len: rng.u64(..) }.encode_to_vec()),
         ("farrow.Leases", Vec::new()),

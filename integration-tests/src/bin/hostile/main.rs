@@ -3,10 +3,14 @@
 //! Each call begins with messages as a good client sends them; then they are mutated, swapped, left out, sent twice,
 //! sent to another verb, with odd headers, and cut off. The agent must answer every call, with an answer or with a
 //! status that has a reason of the protocol's; it must not panic, not grow, and have nothing left at the end.
+//!
+//! Meanwhile crowds come and go: connections that say nothing (on the socket, over TCP, in a TLS handshake), streams
+//! that nobody reads, puts that send nothing, commits of one reservation a hundred times. Root must get its answers.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "it reports what it went through")]
 
 mod call;
+mod crowd;
 mod mutation;
 mod raw;
 
@@ -14,13 +18,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use farrow_integration_tests::{Region, batch};
+use farrow_integration_tests::{Region, batch, mebibytes};
 use fastrand::Rng;
 use futures::StreamExt;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::call::Call;
+use crate::crowd::Place;
 use crate::raw::Connection;
 
 /// How long an agent may take for an answer on a busy machine. It is expected at once.
@@ -51,12 +56,24 @@ async fn main() {
     let mut rng = Rng::with_seed(seed);
 
     let region = Region::new("256MiB");
-    let mut agent = region.agent();
+    let mut agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    region.let_everybody_in();
+    let mut place = Place::new();
     let client = agent.client().await;
     let rows = batch(0, 1000);
     let mut calls = BTreeMap::<&str, u64>::new();
+    let mut crowds = BTreeMap::<&str, u64>::new();
+    let large = mebibytes(0, 16);
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     while Instant::now() < end {
+        if client.stat("large").await.is_err() {
+            client.put("large", large.schema(), vec![large.clone()]).await.expect("a good client is served");
+        }
+        let (crowd, peers) = place.next(&agent);
+        *crowds.entry(crowd).or_default() += 1;
+        place.root_is_served(&agent, crowd).await;
+        crowd::commit_many_times(&agent, &client, &mut rng).await;
+        crowd::shuffled_lists(&agent, &client, &mut rng).await;
         // What the last calls dropped is there again.
         client.put("a/b", rows.schema(), vec![rows.clone()]).await.expect("a good client is served");
         let connection = Connection::open(agent.socket()).await.expect("the agent takes connections");
@@ -67,14 +84,17 @@ async fn main() {
             let outcome = outcome.unwrap_or_else(|_| panic!("no answer in {PATIENCE:?} to {call:?}"));
             *calls.entry(outcome.unwrap_or_else(|wrong| panic!("{wrong}: {call:?}"))).or_default() += 1;
         }
+        place.root_is_served(&agent, crowd).await;
         let private = private_kib(agent.pid());
-        assert!(private < MOST_PRIVATE_KIB, "the agent has {private} KiB of memory of its own");
+        assert!(private < MOST_PRIVATE_KIB, "the agent has {private} KiB of memory of its own ({crowd})");
+        drop(peers);
     }
 
     // Nobody writes any more, and this process, which was given reservations, still runs: it gives them back itself.
     let frame = client.get("a/b").await.expect("a good client is served");
     assert_eq!(frame.batch(0).expect("its rows"), rows);
     drop((frame, client));
+    place.end();
     let log = agent.log();
     assert!(!log.contains("panicked"), "the agent panicked:\n{log}");
     agent.errs();
@@ -82,6 +102,7 @@ async fn main() {
     region.assert_clean();
     let counts: Vec<String> = calls.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
     println!("counted: hostile: {}", counts.join(", "));
+    println!("counted: crowds: {crowds:?}");
     assert!(calls.contains_key("answered") && calls.len() > 3, "every call came to the same: {calls:?}");
 }
 

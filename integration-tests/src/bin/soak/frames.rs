@@ -6,7 +6,7 @@
 use arrow_array::RecordBatch;
 use farrow_integration_tests::{batch, numbers};
 
-/// How many names there are.
+/// The number of names.
 pub(crate) const FRAMES: u64 = 24;
 
 const FRAME_SHIFT: u32 = 48;
@@ -26,7 +26,7 @@ pub(crate) fn rows(index: u64, put: u16, rows: u32) -> RecordBatch {
 /// A digest of a batch of frame `index`, whose numbers and texts were all looked at.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The first fault of them, in words: rows of another frame, or other rows than were put.
 pub(crate) fn check(index: u64, batch: &RecordBatch) -> Result<i64, String> {
     let numbers = numbers(batch);
     let Some(&first) = numbers.first() else { return Ok(0) };

@@ -1,13 +1,16 @@
 //! Readers, writers and killers at random, around one region: `soak --seconds 120 --seed 1`.
 //!
 //! Workers are processes that publish, map, stream and drop frames whose every number can be checked. They and the
-//! agent are killed at random; after each death of the agent the region is checked before the next one serves it. At the
-//! end all workers are killed, and nothing may be left held: no lease, no reservation, no byte of a dropped version.
+//! agent are killed at random, and stopped for a while; after each death of the agent the region is checked before the next
+//! one serves it. Puts are given up half way. The agent's state directory is full or read-only for a while (as root, who
+//! can mount one). At the end all workers rest, and no lease and no reservation may be left; then they are killed, and
+//! nothing may be held: no byte of a dropped version.
 //! The same seed makes the same choices, but not the same interleaving: a failure prints what happened instead.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "it reports what it went through")]
 
 mod frames;
+mod state_dir;
 mod supervisor;
 mod worker;
 
@@ -39,12 +42,12 @@ struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum Worker {
-    /// What the soak starts: works until it is killed
+    /// Work until killed; the soak starts such processes
     #[command(hide = true)]
     Worker {
         /// The agent's socket
         socket: String,
-        /// What to do
+        /// The worker's role
         role: Role,
         /// Where its random choices begin
         seed: u64,
@@ -59,5 +62,6 @@ async fn main() {
     }
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
     println!("soak: seed {seed}, {} seconds, a region of {}", arguments.seconds, arguments.size);
-    Soak::start(&arguments.size, seed, arguments.workers).run(Duration::from_secs(arguments.seconds)).await;
+    let soak = Soak::start(&arguments.size, seed, arguments.workers).await;
+    soak.run(Duration::from_secs(arguments.seconds)).await;
 }

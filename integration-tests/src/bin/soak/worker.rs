@@ -1,6 +1,10 @@
 //! One process of the soak: works until it is killed, and says each thing that it did in a line of one word.
+//!
+//! Once its stdin ends it finishes what it is at, lets go of what it has mapped, says `rest`, and stays: what is held
+//! then is held by nobody.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow_flight::decode::FlightRecordBatchStream;
@@ -8,7 +12,7 @@ use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::error::FlightError;
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightDescriptor, Ticket};
-use farrow_client::{Address, Client, ClientError, Frame, Reason};
+use farrow_client::{Address, Client, ClientError, Frame, Reason, Retention};
 use fastrand::Rng;
 use futures::{StreamExt, TryStreamExt};
 use tonic::transport::Endpoint;
@@ -19,7 +23,7 @@ use crate::frames::{self, FRAMES};
 /// Frames that a reader keeps mapped at a time, at most.
 const KEPT: usize = 6;
 
-/// What a worker does.
+/// The work of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Role {
     /// Publishes in place.
@@ -40,34 +44,68 @@ impl Role {
         [Self::Writer, Self::Reader, Self::Streamer, Self::Putter, Self::Dropper];
 }
 
-/// Works until the process is killed. Ends it with a panic if anything is found wrong.
+/// The longest that a put may take that is given up.
+const CANCELLED: Duration = Duration::from_millis(20);
+
+/// True if stdin has ended.
+static RESTING: AtomicBool = AtomicBool::new(false);
+
+fn resting() -> bool {
+    RESTING.load(Ordering::Relaxed)
+}
+
+/// Works until the process is killed, or told to rest. Ends it with a panic if anything is found wrong.
 pub(crate) async fn work(socket: &str, role: Role, seed: u64) {
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        RESTING.store(true, Ordering::Relaxed);
+    });
     let mut rng = Rng::with_seed(seed);
     loop {
         // Whoever is told that the agent is away comes back when there is one again.
         match Client::connect(Address::Unix(socket.into())).await {
-            Ok(client) => match role {
-                Role::Writer => write(&client, &mut rng).await,
-                Role::Reader => read(&client, &mut rng).await,
-                Role::Streamer => stream(socket, &mut rng).await,
-                Role::Putter => put_rows(socket, &mut rng).await,
-                Role::Dropper => remove(&client, &mut rng).await,
-            },
+            Ok(client) => {
+                match role {
+                    Role::Writer => write(&client, &mut rng).await,
+                    Role::Reader => read(&client, &mut rng).await,
+                    Role::Streamer => stream(socket, &mut rng).await,
+                    Role::Putter => put_rows(socket, &mut rng).await,
+                    Role::Dropper => remove(&client, &mut rng).await,
+                }
+                if resting() {
+                    say("rest");
+                    // The client stays as well: what it has left behind must come back by itself.
+                    std::future::pending::<()>().await;
+                }
+            }
             Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
         }
     }
 }
 
 async fn write(client: &Client, rng: &mut Rng) {
-    loop {
+    while !resting() {
         let index = rng.u64(..FRAMES);
         // As many small frames as large ones: 2^0 to 2^17 rows.
         let most = 1 << rng.u32(..18);
         let rows = frames::rows(index, rng.u16(..), rng.u32(1..=most));
         let name = frames::name(index);
-        let (word, put) = match rng.u8(..4) {
-            0 => ("append", client.append(&name, rows.schema(), vec![rows]).await),
-            _ => ("put", client.put(&name, rows.schema(), vec![rows]).await),
+        let (word, appends) = if rng.u8(..4) == 0 { ("append", true) } else { ("put", false) };
+        let put = async {
+            match appends {
+                true => client.append(&name, rows.schema(), vec![rows]).await,
+                false => client.put(&name, rows.schema(), vec![rows]).await,
+            }
+        };
+        let put = match patience(rng) {
+            None => put.await,
+            Some(patience) => match tokio::time::timeout(patience, put).await {
+                Ok(done) => done,
+                Err(_) => {
+                    say("put cancelled");
+                    continue;
+                }
+            },
         };
         match put {
             Ok(info) => {
@@ -80,16 +118,17 @@ async fn write(client: &Client, rng: &mut Rng) {
                     say("full");
                     tokio::time::sleep(Duration::from_millis(rng.u64(1..50))).await;
                 }
+                Some(Expected::Unrecorded) => say("unrecorded"),
                 other => panic!("put: {other:?}: {error}"),
             },
         }
         if rng.u8(..20) == 0 {
-            match client.retain(&frames::name(index), rng.u64(..4)).await {
+            match client.retain(&frames::name(index), Retention::last(rng.u64(..4))).await {
                 Ok(_) => say("retain"),
                 Err(error) => match expected(&error) {
                     Some(Expected::Away) => return,
                     Some(Expected::Missing | Expected::Full) => {}
-                    None => panic!("retain: {error}"),
+                    other => panic!("retain: {other:?}: {error}"),
                 },
             }
         }
@@ -98,7 +137,7 @@ async fn write(client: &Client, rng: &mut Rng) {
 
 async fn read(client: &Client, rng: &mut Rng) {
     let mut kept: Vec<(u64, Frame, i64)> = Vec::new();
-    loop {
+    while !resting() {
         if kept.len() >= KEPT || (!kept.is_empty() && rng.bool()) {
             let (index, frame, sum) = kept.swap_remove(rng.usize(..kept.len()));
             // As long as it is mapped nobody may have written there, whoever dropped it and whatever died meanwhile.
@@ -120,6 +159,7 @@ async fn read(client: &Client, rng: &mut Rng) {
                 Err(error) => match expected(&error) {
                     Some(Expected::Away) => return,
                     Some(Expected::Missing) => say("missing"),
+                    Some(Expected::Unrecorded) => say("unrecorded"),
                     other => panic!("snapshot: {other:?}: {error}"),
                 },
             }
@@ -132,7 +172,8 @@ async fn read(client: &Client, rng: &mut Rng) {
                 kept.push((index, frame, sum));
                 say("map");
             }
-            // The agent went away between the look-up and the mapping, and the rows came from the next one.
+            // The agent went away between the look-up and the mapping, and the rows came from the next one; or it could
+            // not put this process on record.
             Ok(frame) => {
                 check_all(index, &frame);
                 say("rows");
@@ -142,6 +183,7 @@ async fn read(client: &Client, rng: &mut Rng) {
                 // released to the next one, which waits for the process instead.
                 Some(Expected::Away) => return,
                 Some(Expected::Missing) => say("missing"),
+                Some(Expected::Unrecorded) => say("unrecorded"),
                 other => panic!("get: {other:?}: {error}"),
             },
         }
@@ -160,7 +202,7 @@ async fn stream(socket: &str, rng: &mut Rng) {
     let Ok(endpoint) = Endpoint::from_shared(format!("unix://{socket}")) else { panic!("a socket's path") };
     let Ok(channel) = endpoint.connect().await else { return };
     let mut flight = FlightServiceClient::new(channel);
-    loop {
+    while !resting() {
         let index = rng.u64(..FRAMES);
         let path = frames::name(index).split('/').map(str::to_owned).collect();
         let info = match flight.get_flight_info(FlightDescriptor::new_path(path)).await {
@@ -186,7 +228,7 @@ async fn put_rows(socket: &str, rng: &mut Rng) {
     let Ok(endpoint) = Endpoint::from_shared(format!("unix://{socket}")) else { panic!("a socket's path") };
     let Ok(channel) = endpoint.connect().await else { return };
     let mut flight = FlightServiceClient::new(channel);
-    loop {
+    while !resting() {
         let index = rng.u64(..FRAMES);
         let most = 1 << rng.u32(..18);
         let rows = frames::rows(index, rng.u16(..), rng.u32(1..=most));
@@ -196,12 +238,23 @@ async fn put_rows(socket: &str, rng: &mut Rng) {
             .build(futures::stream::iter([Ok(rows)]))
             .map(|message| message.expect("rows that can be sent"));
         let answer = async { flight.do_put(messages).await?.into_inner().try_collect::<Vec<_>>().await };
-        match answer.await {
+        let answer = match patience(rng) {
+            None => answer.await,
+            Some(patience) => match tokio::time::timeout(patience, answer).await {
+                Ok(done) => done,
+                Err(_) => {
+                    say("put rows cancelled");
+                    continue;
+                }
+            },
+        };
+        match answer {
             Ok(results) => {
                 assert_eq!(results.len(), 1, "one answer to a put");
                 say("put rows");
             }
             Err(status) if away(&status) => return,
+            Err(status) if unrecorded(status.message()) => say("unrecorded"),
             // There is no room, or the agent stops and cuts it off.
             Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Aborted) => say("full"),
             Err(status) => panic!("DoPut: {status}"),
@@ -231,7 +284,7 @@ async fn rows(
 }
 
 async fn remove(client: &Client, rng: &mut Rng) {
-    loop {
+    while !resting() {
         tokio::time::sleep(Duration::from_millis(rng.u64(1..40))).await;
         let index = rng.u64(..FRAMES);
         let name = frames::name(index);
@@ -248,7 +301,7 @@ async fn remove(client: &Client, rng: &mut Rng) {
             Err(error) => match expected(&error) {
                 Some(Expected::Away) => return,
                 Some(Expected::Missing | Expected::Full) => {}
-                None => panic!("drop: {error}"),
+                other => panic!("drop: {other:?}: {error}"),
             },
         }
     }
@@ -263,6 +316,8 @@ enum Expected {
     Missing,
     /// There is no room.
     Full,
+    /// The agent's state directory is full, or cannot be written.
+    Unrecorded,
 }
 
 fn expected(error: &ClientError) -> Option<Expected> {
@@ -270,8 +325,20 @@ fn expected(error: &ClientError) -> Option<Expected> {
         (ClientError::NoAgent { .. } | ClientError::Unavailable { .. }, _) => Some(Expected::Away),
         (_, Some(Reason::NotFound)) => Some(Expected::Missing),
         (_, Some(Reason::RegionFull)) => Some(Expected::Full),
+        (_, Some(Reason::Failed)) if unrecorded(&error.to_string()) => Some(Expected::Unrecorded),
         _ => None,
     }
+}
+
+/// True if the agent says that it could not put a process on record, and so gave it nothing.
+fn unrecorded(message: &str) -> bool {
+    message.contains("record of processes")
+}
+
+/// How long to wait for a put, if it is one that is given up wherever it is by then.
+fn patience(rng: &mut Rng) -> Option<Duration> {
+    // As many of a few microseconds as of a few milliseconds.
+    (rng.u8(..6) == 0).then(|| CANCELLED / (1 << rng.u32(..12)))
 }
 
 /// A call that the agent's end has cut off.

@@ -21,7 +21,7 @@ fn help_lists_them_and_so_does_the_page() {
     let help = stdout(&farrow(&["--help"]));
     let (_, table) = help.split_once("Exit codes:\n").unwrap();
     let codes: Vec<&str> = table.lines().map(str::trim).collect();
-    assert_eq!(codes.len(), 9, "{table}");
+    assert_eq!(codes.len(), 10, "{table}");
     let page = include_str!("../../../../crates/farrow-cli/README.md");
     for line in codes {
         let (code, meaning) = line.split_once("  ").unwrap();
@@ -47,9 +47,7 @@ async fn each_has_its_cause() {
     code(&run(&["get", "../a"]), 2, "../a");
     code(&farrow(&["ls", "--address", "ftp://x"]), 2, "ftp://x");
     code(&run(&["put", "a//b", file]), 2, "a//b");
-    for verb in
-        [&["get"][..], &["head"], &["schema"], &["stat"], &["verify"], &["rm"], &["retain", "--last", "1"]]
-    {
+    for verb in [&["get"][..], &["head"], &["schema"], &["stat"], &["verify"], &["rm"], &["versions"]] {
         code(&run(&[verb, &["none"]].concat()), 3, "no frame `none`");
     }
     code(&run(&["get", "a@7"]), 3, "a@7");
@@ -69,6 +67,10 @@ async fn each_has_its_cause() {
     std::fs::write(&bad, "other\n1\n").unwrap();
     code(&run(&["append", "a", bad.to_str().unwrap()]), 8, "other");
 
+    std::fs::write(&bad, "a\n1\n").unwrap();
+    code(&run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]), 9, "@7 (--if-version 7)");
+    code(&run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]), 9, "onto it (--if-version 1)");
+
     let large = region.beside("large.csv");
     std::fs::write(&large, format!("a\n{}", "a text that takes its room\n".repeat(3 << 20))).unwrap();
     code(&run(&["put", "large", large.to_str().unwrap()]), 6, "free");
@@ -83,7 +85,7 @@ async fn each_has_its_cause() {
 
     let socket = agent.socket().to_owned();
     agent.kill();
-    code(&farrow(&["ls", "--address", &socket]), 4, "Start one (farrow-agent --region PATH)");
+    code(&farrow(&["ls", "--address", &socket]), 4, "Start one: `farrow-agent --region PATH --socket ");
     code(&farrow(&["ls", "--address", "http://127.0.0.1:1"]), 4, "127.0.0.1:1");
 }
 
@@ -118,5 +120,31 @@ fn a_socket_that_is_closed_to_the_caller_is_denied() {
     if stderr(&output).contains("setpriv") {
         return skipped("another user: not root");
     }
-    code(&output, 5, "Permission denied");
+    // The message says who may connect, and what to do; not to start an agent, which runs.
+    let told = stderr(&output);
+    code(&output, 5, "no permission to connect to ");
+    for words in
+        ["it belongs to user root (0) and group ", "with mode 0755", "runs as user 12345", "Run as user root"]
+    {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("farrow-agent --region"), "{told}");
+
+    // A directory that is its group's.
+    std::fs::set_permissions(region.beside(""), std::fs::Permissions::from_mode(0o750)).unwrap();
+    std::os::unix::fs::chown(region.beside(""), None, Some(54321)).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let copy = elsewhere.path().join("farrow");
+    std::fs::copy(program("farrow"), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy);
+    let output = command.args(["ls", "--address", agent.socket()]).output().unwrap();
+    let told = stderr(&output);
+    code(&output, 5, "the directory ");
+    assert!(
+        told.contains("group 54321 with mode 0750")
+            && told.contains("`usermod --append --groups 54321 USER`"),
+        "{told}"
+    );
 }

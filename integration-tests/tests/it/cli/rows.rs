@@ -6,9 +6,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, RecordBatch};
+use arrow_array::{ArrayRef, DictionaryArray, Float32Array, Int8Array, RecordBatch};
 use farrow_integration_tests::{
-    Agent, Region, batch, eventually, farrow, mebibytes, program, pyarrow, skipped,
+    Agent, Region, arrow_file, batch, farrow, mebibytes, program, pyarrow, skipped,
 };
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -58,6 +58,39 @@ async fn every_format_goes_out_and_comes_back() {
         assert_eq!(back.columns(), rows.columns(), "{extension}");
         assert!(extension.ends_with("sv") || back.schema() == rows.schema(), "{extension}");
     }
+    // JSON is written alone; head and get write the same.
+    for (args, expected) in [
+        (
+            &["--format", "json", "--rows", "0..2"][..],
+            "{\"number\":0,\"text\":\"row 0\"}\n{\"number\":1,\"text\":\"row 1\"}\n",
+        ),
+        (&["--format", "tsv", "--rows", "1..2"], "number\ttext\n1\trow 1\n"),
+        (
+            &["--format", "csv", "--rows", "1..2", "--columns", "text", "--columns", "number"],
+            "text,number\nrow 1,1\n",
+        ),
+    ] {
+        assert_eq!(stdout(&run(&agent, &[&["get", "source"], args].concat())), expected);
+    }
+    for (format, flag) in [("csv", Some("--csv")), ("json", Some("--json")), ("tsv", None)] {
+        let head = stdout(&run(&agent, &["head", "source", "-n", "3", "--format", format]));
+        assert_eq!(
+            head,
+            stdout(&run(&agent, &["get", "source", "--format", format, "--rows", "0..3"])),
+            "{format}"
+        );
+        if let Some(flag) = flag {
+            assert_eq!(head, stdout(&run(&agent, &["head", "source", "-n", "3", flag])));
+        }
+    }
+    let lines = region.beside("rows.jsonl");
+    stdout(&run(&agent, &["get", "source", "-o", lines.to_str().unwrap()]));
+    let lines = std::fs::read_to_string(&lines).unwrap();
+    assert_eq!(
+        (lines.lines().count(), lines.lines().last()),
+        (5000, Some("{\"number\":4999,\"text\":\"row 4999\"}"))
+    );
+    assert_eq!(run(&agent, &["put", "x", "-", "--format", "json"]).status.code(), Some(2));
     // What a name says, --format overrules; and it says what it can for others.
     let file = region.beside("rows.bin");
     let file = file.to_str().unwrap();
@@ -86,6 +119,39 @@ async fn every_format_goes_through_pipes() {
     assert!(file.starts_with(b"ARROW1") && file.ends_with(b"ARROW1"));
     stdout(&piped(&agent, &["put", "from-file", "-"], &file));
     assert_eq!(all(&agent, "from-file").await, rows);
+}
+
+#[tokio::test]
+async fn compressed_files_are_told_how_they_are_unpacked() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    for (name, magic, advice) in [
+        (
+            "a.csv.gz",
+            &b"\x1f\x8b\x08"[..],
+            "gzip, and read only when it is unpacked. Try: `zcat PATH | farrow put NAME - --format csv`",
+        ),
+        ("a.tsv.zst", b"\x28\xb5\x2f\xfd", "Try: `zstdcat PATH | farrow put NAME - --format tsv`"),
+        ("a.bz2", b"BZh9", "Try: `bzcat PATH | farrow put NAME - --format csv`"),
+        ("a.parquet.xz", b"\xfd7zXZ\0", "Try: `xzcat PATH | farrow put NAME - --format parquet`"),
+    ] {
+        let file = region.beside(name);
+        std::fs::write(&file, [magic, &[0; 100]].concat()).unwrap();
+        let path = file.to_str().unwrap();
+        // Also where the format is said.
+        for more in [&[][..], &["--format", "csv"]] {
+            let refused = run(&agent, &[&["put", "a", path], more].concat());
+            assert_eq!(refused.status.code(), Some(8), "{name}");
+            assert!(
+                stderr(&refused).ends_with(&format!("{}\n", advice.replace("PATH", path))),
+                "{}",
+                stderr(&refused)
+            );
+        }
+        let piped = piped(&agent, &["put", "a", "-"], &std::fs::read(&file).unwrap());
+        assert_eq!(piped.status.code(), Some(8), "{name}");
+        assert!(stderr(&piped).starts_with("farrow: stdin: is compressed by "), "{}", stderr(&piped));
+    }
 }
 
 /// Each append has a dictionary of its own; an Arrow IPC file has one.
@@ -121,6 +187,41 @@ async fn append_takes_the_frames_types_for_csv() {
     assert_eq!(other.status.code(), Some(8));
     assert!(stderr(&other).contains("sum"), "{}", stderr(&other));
     assert_eq!(agent.client().await.stat("a").await.unwrap().version, 2);
+}
+
+#[tokio::test]
+async fn append_by_name_takes_columns_in_any_order() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let csv = |more: &[&str], rows: &[u8]| {
+        piped(&agent, &[&["append", "a", "-", "--format", "csv"], more].concat(), rows)
+    };
+    stdout(&csv(&[], b"id,amount\n1,2.5\n"));
+    let swapped = b"amount,id\n3,2\n";
+    let refused = csv(&[], swapped);
+    assert_eq!(refused.status.code(), Some(8));
+    assert!(
+        stderr(&refused).contains("in this order. Try: `farrow append --by-name NAME FILE`"),
+        "{}",
+        stderr(&refused)
+    );
+    stdout(&csv(&["--by-name"], swapped));
+    // Of an Arrow file the names, and types that are no smaller.
+    let small = RecordBatch::try_from_iter_with_nullable([
+        ("amount", Arc::new(Float32Array::from(vec![0.5])) as ArrayRef, false),
+        ("id", Arc::new(Int8Array::from(vec![3])) as ArrayRef, false),
+    ]);
+    let file = region.beside("small.arrow");
+    std::fs::write(&file, arrow_file(&[small.unwrap()])).unwrap();
+    let file = file.to_str().unwrap();
+    let refused = run(&agent, &["append", "a", file]);
+    assert_eq!(refused.status.code(), Some(8));
+    assert!(stderr(&refused).contains("farrow append --by-name"), "{}", stderr(&refused));
+    stdout(&run(&agent, &["append", "--by-name", "a", file]));
+    assert_eq!(stdout(&run(&agent, &["get", "a", "--format", "csv"])), "id,amount\n1,2.5\n2,3.0\n3,0.5\n");
+    let other = csv(&["--by-name"], b"id,sum\n2,3\n");
+    assert_eq!(other.status.code(), Some(8));
+    assert!(stderr(&other).contains("they must be the same"), "{}", stderr(&other));
 }
 
 #[tokio::test]
@@ -228,7 +329,10 @@ async fn a_get_that_is_told_to_end_leaves_nothing() {
         command.arg("--default-signal").arg(env).arg(program("farrow"));
         command.args(["get", "a", "--address", agent.socket(), "-o"]).arg(directory.join("a.csv"));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        eventually("a part of the file", || (!files().is_empty()).then_some(()));
+        // Told at once: there must be no moment at which the file is there and nobody would remove it.
+        while files().is_empty() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended without a file");
+        }
         assert!(files()[0].to_string_lossy().ends_with(".part"), "{:?}", files());
         for signal in signals {
             kill_process(Pid::from_child(&child), *signal).unwrap();
@@ -237,7 +341,7 @@ async fn a_get_that_is_told_to_end_leaves_nothing() {
         assert!(files().is_empty(), "{:?}", files());
         status.signal().unwrap_or_else(|| panic!("{status}"))
     };
-    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP].into_iter().cycle().take(30) {
         assert_eq!(told("--default-signal", &[signal]), signal.as_raw());
     }
     // What was ignored before stays ignored.
@@ -258,7 +362,30 @@ async fn head_schema_and_stat_tell_of_a_frame() {
     assert!(stdout(&all).ends_with(&format!("{long}…   3\n")), "{}", stdout(&all));
     assert_eq!(stderr(&all), "");
     assert_eq!(stdout(&run(&agent, &["head", "--csv", "--columns", "id", "-n", "1", "a"])), "id\n1\n");
+    assert_eq!(
+        stdout(&run(&agent, &["head", "--json", "-n", "2", "a"])),
+        "{\"id\":1,\"day\":\"2020-01-31\",\"text\":\"short\"}\n\
+         {\"id\":2,\"day\":null,\"text\":\"a\\u001b[2Jb\"}\n"
+    );
     assert_eq!(run(&agent, &["head", "--columns", "none", "a"]).status.code(), Some(2));
+    stdout(&piped(&agent, &["put", "odd", "-", "--format", "csv"], b"\"a,b\",c,\"d\"\"e\"\n1,2,3\n"));
+    for args in [
+        &["--columns", "c,\"a,b\",d\"e"][..],
+        &["--columns", "c", "--columns", "\"a,b\"", "--columns", "d\"e"],
+    ] {
+        assert_eq!(
+            stdout(&run(&agent, &[&["head", "odd", "--json"], args].concat())),
+            "{\"c\":2,\"a,b\":1,\"d\\\"e\":3}\n"
+        );
+    }
+    for names in ["", "a\nb"] {
+        let refused = run(&agent, &["head", "odd", "--columns", names]);
+        assert!(
+            stderr(&refused).contains("expected names of columns with commas between them"),
+            "{}",
+            stderr(&refused)
+        );
+    }
 
     assert_eq!(
         stdout(&run(&agent, &["schema", "a"])),

@@ -1,4 +1,4 @@
-//! What is shown on a terminal, and only there.
+//! Output on a terminal, and only there.
 
 use std::process::{Command, Stdio};
 
@@ -52,6 +52,28 @@ async fn a_terminal_gets_no_bytes_and_no_commands() {
     let mut terminal = Terminal::start(command(&["get", "a", "--format", "csv"], agent.socket()), false);
     assert_eq!(terminal.ended().code(), Some(0));
     terminal.wait_for("number,text\r\n0,row 0\r\n");
+    let mut terminal = Terminal::start(command(&["get", "a", "--format", "json"], agent.socket()), false);
+    assert_eq!(terminal.ended().code(), Some(0));
+    terminal.wait_for("{\"number\":9,\"text\":\"row 9\"}\r\n");
+}
+
+#[tokio::test]
+async fn head_has_as_many_columns_as_fit_the_terminal() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let file = region.beside("wide.csv");
+    let names: Vec<String> = (10..70).map(|column| format!("column{column}")).collect();
+    std::fs::write(&file, format!("{}\n{}\n", names.join(","), vec!["1"; 60].join(","))).unwrap();
+    stdout(&command(&["put", "wide", file.to_str().unwrap()], agent.socket()).output().unwrap());
+    let mut terminal = Terminal::start(command(&["head", "wide"], agent.socket()), false);
+    assert_eq!(terminal.ended().code(), Some(0));
+    // Ten times 8, and 2 between them, of 100.
+    terminal.wait_for("10 of 60 columns fit the terminal: name others with --columns, or use --format csv");
+    let shown = terminal.raw();
+    assert!(shown.contains("column19\r\n") && !shown.contains("column20"), "{shown:?}");
+    // Programs get all of them.
+    let piped = command(&["head", "wide"], agent.socket()).output().unwrap();
+    assert!(stdout(&piped).contains("  column69\n") && stderr(&piped).is_empty(), "{}", stderr(&piped));
 }
 
 #[test]

@@ -141,7 +141,7 @@ async fn peers_that_say_nothing_or_nonsense_block_nobody() {
     let tls = Arc::new(Tls::load(&authority.place(&authority.sign(|_| {}))).unwrap());
     let (address, mut peers) = serve(tls).await;
     let mut stuck = Vec::new();
-    for number in 0..MAX_HANDSHAKES + 20 {
+    for number in 0..HANDSHAKES.total / 2 + 20 {
         let mut stream = TcpStream::connect(address).await.unwrap();
         if number % 2 == 1 {
             // The beginning of a handshake message of the greatest length.

@@ -35,7 +35,7 @@ pub(super) fn run(client: &Client, interval: Duration) -> anyhow::Result<()> {
     ended
 }
 
-/// What is committed and dropped, from a thread of its own, as lines. Over TCP there is nothing to hear.
+/// Reads what is committed and dropped, from a thread of its own, as lines. Over TCP there is nothing to hear.
 fn changes(client: &Client) -> Receiver<String> {
     let (tell, changes) = channel();
     match client.watch("") {
@@ -63,7 +63,7 @@ fn changes(client: &Client) -> Receiver<String> {
 
 struct View {
     snapshot: Snapshot,
-    /// Why there is no newer one.
+    /// The reason why there is no newer one.
     stale: Option<String>,
     changes: VecDeque<String>,
     colours: bool,
@@ -154,7 +154,7 @@ impl View {
             Constraint::Length(10),
             Constraint::Length(7),
             Constraint::Length(9),
-            Constraint::Length(8),
+            Constraint::Length(12),
         ];
         let heading = row(HEADING.map(str::to_owned)).bold();
         frame.render_widget(Table::new(rows, widths).header(heading), area);
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(mapped[0], HEADING);
         assert_eq!(
             mapped[1..],
-            [["b@1", "30", "B", "1", "1", "1", "s"], ["a@1", "10", "B", "3", "2", "90", "s"]]
+            [&["b@1", "30", "B", "1", "1", "1s"][..], &["a@1", "10", "B", "3", "2", "1m", "30s"]]
         );
         assert!(lines[8].starts_with("\"changes"));
         assert!(lines[9].contains("dropped    \\u{1b}[2J") && lines[10].contains("committed  a@1"));

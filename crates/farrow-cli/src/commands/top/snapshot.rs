@@ -1,4 +1,4 @@
-//! What the agent says at one moment.
+//! The agent's state at one moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,9 +21,11 @@ pub(super) struct Snapshot {
     pub(super) leases: u64,
     pub(super) catalog_bytes: u64,
     pub(super) catalog_committed: u64,
+    pub(super) catalog_live: u64,
     pub(super) log_entries: u64,
     pub(super) log_capacity: u64,
-    /// What is mapped, the largest first.
+    pub(super) growable: u64,
+    /// The mapped versions, the largest first.
     pub(super) mapped: Vec<Mapped>,
 }
 
@@ -77,13 +79,15 @@ impl Snapshot {
             leases: usage.leases,
             catalog_bytes: usage.catalog_bytes,
             catalog_committed: usage.catalog_committed,
+            catalog_live: usage.catalog_live,
             log_entries: usage.log_entries,
             log_capacity: usage.log_capacity,
+            growable: usage.growable,
             mapped,
         }
     }
 
-    /// What holds the pool, in two lines.
+    /// Returns what holds the pool, in two lines.
     pub(super) fn lines(&self) -> [String; 2] {
         let size = output::size;
         [
@@ -97,11 +101,11 @@ impl Snapshot {
                 size(self.largest_free)
             ),
             format!(
-                "{} frames, {} versions, {} leases; catalog {} of {}, famfs log {} of {} entries",
-                self.frames,
-                self.versions,
-                self.leases,
-                size(self.catalog_committed),
+                "{}, {}, {}; catalog {} of {}, famfs log {} of {} entries",
+                output::counted(self.frames, "frame"),
+                output::counted(self.versions, "version"),
+                output::counted(self.leases, "lease"),
+                size(self.catalog_live),
                 size(self.catalog_bytes),
                 self.log_entries,
                 self.log_capacity
@@ -146,6 +150,7 @@ pub(super) mod tests {
             version: 1,
             bytes,
             age: Duration::from_secs(age),
+            inherited: false,
         };
         let usage = Usage {
             pool_bytes: 100,
@@ -158,9 +163,11 @@ pub(super) mod tests {
             versions: 3,
             leases: 4,
             catalog_bytes: 9,
-            catalog_committed: 1,
+            catalog_committed: 5,
+            catalog_live: 1,
             log_entries: 5,
             log_capacity: 9,
+            growable: 0,
         };
         let leases = [
             lease(1, 7, "a", 10, 3),
@@ -175,8 +182,9 @@ pub(super) mod tests {
     fn leases_of_one_version_are_one_line() {
         let snapshot = snapshot();
         let cells: Vec<_> = snapshot.mapped.iter().map(Mapped::cells).collect();
-        assert_eq!(cells[0], ["b@1", "30 B", "1", "1", "1 s"]);
-        assert_eq!(cells[1], ["a@1", "10 B", "3", "2", "90 s"]);
+        assert_eq!(cells[0], ["b@1", "30 B", "1", "1", "1s"]);
+        assert_eq!(cells[1], ["a@1", "10 B", "3", "2", "1m 30s"]);
         assert!(snapshot.lines()[0].contains("free 50 B (largest extent 30 B)"));
+        assert!(snapshot.lines()[1].contains("catalog 1 B of 9 B"));
     }
 }

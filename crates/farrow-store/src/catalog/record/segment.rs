@@ -5,23 +5,25 @@ use super::super::fields::{FieldReader, FieldWriter};
 use crate::allocator::{MAX_EXTENTS, PAGE};
 use crate::frame::{Extent, Owner, Segment, Validation};
 
-const SEGMENT_FIXED_LEN: u64 = 56;
+const SEGMENT_FIXED_LEN: u64 = 44;
 
 /// Bytes of an extent within a record.
 pub(super) const EXTENT_LEN: u64 = 24;
 
 /// Bytes of a segment within a record.
-pub(super) fn segment_len(segment: &Segment) -> u64 {
+pub(crate) fn segment_len(segment: &Segment) -> u64 {
     SEGMENT_FIXED_LEN + segment.extents.len() as u64 * EXTENT_LEN + segment.checksums.len() as u64 * 8
 }
 
 pub(super) fn encode_segment(segment: &Segment, out: &mut FieldWriter) {
+    // Its generation is its id.
     out.u64(segment.id);
-    out.u64(segment.generation);
     out.u64(segment.len);
     out.u64(segment.rows);
     out.u64(segment.metadata_digest);
     out.u32(segment.batches);
+    // As many as a record has room for, which is less.
+    out.u32(u32::try_from(segment.checksums.len()).unwrap_or(u32::MAX));
     out.u16(match segment.validation {
         Validation::None => 0,
         Validation::Structure => 1,
@@ -29,18 +31,17 @@ pub(super) fn encode_segment(segment: &Segment, out: &mut FieldWriter) {
     });
     // The store gives out 16 extents at most.
     out.u16(u16::try_from(segment.extents.len()).unwrap_or(u16::MAX));
-    out.u64(segment.checksums.len() as u64);
     encode_extents(&segment.extents, out);
     segment.checksums.iter().for_each(|&checksum| out.u64(checksum));
 }
 
 pub(super) fn decode_segment(fields: &mut FieldReader<'_>) -> Result<Segment, RecordFault> {
     let id = fields.u64("segment")?;
-    let generation = fields.u64("generation")?;
     let len = fields.u64("segment length")?;
     let rows = fields.u64("rows")?;
     let metadata_digest = fields.u64("metadata digest")?;
     let batches = fields.u32("batches")?;
+    let checksum_count = fields.u32("checksum count")?;
     let validation = match fields.u16("validation")? {
         0 => Validation::None,
         1 => Validation::Structure,
@@ -48,14 +49,13 @@ pub(super) fn decode_segment(fields: &mut FieldReader<'_>) -> Result<Segment, Re
         found => return Err(RecordFault::Value { what: "validation", found: found.into() }),
     };
     let extent_count = fields.u16("extent count")?;
-    let checksum_count = fields.u64("checksum count")?;
-    if checksum_count != 0 && checksum_count < u64::from(batches) {
-        return Err(RecordFault::Value { what: "checksum count", found: checksum_count });
+    if checksum_count != 0 && checksum_count < batches {
+        return Err(RecordFault::Value { what: "checksum count", found: checksum_count.into() });
     }
     let extents = decode_extents(extent_count.into(), len, fields)?;
-    let checksum_count = fields.fits("checksums", checksum_count, 8)?;
+    let checksum_count = fields.fits("checksums", checksum_count.into(), 8)?;
     let checksums = (0..checksum_count).map(|_| fields.u64("checksums")).collect::<Result<_, _>>()?;
-    Ok(Segment { id, len, generation, extents, rows, batches, validation, metadata_digest, checksums })
+    Ok(Segment { id, len, generation: id, extents, rows, batches, validation, metadata_digest, checksums })
 }
 
 pub(super) fn encode_owner(owner: &Owner, out: &mut FieldWriter) {

@@ -1,8 +1,11 @@
+use std::num::NonZeroU64;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::allocator::PAGE;
 use crate::frame::Validation;
+use crate::retention::{Retention, RetentionTarget};
 
 const OWNER: Owner = Owner { host: Uuid::from_u128(1), uid: 2, pid: 3, start_time: 4 };
 
@@ -59,7 +62,7 @@ fn framed(kind: u16, body: &[u8]) -> Vec<u8> {
 fn what_a_checksum_does_not_find() {
     let ended = body_of(Body::ReservationEnded { id: 1 });
     assert!(Record::decode(&framed(RESERVATION_ENDED, &ended)).is_ok());
-    for kind in [0, 8, 9, 12, u16::MAX] {
+    for kind in [0, 8, 9, 16, u16::MAX] {
         assert_eq!(Record::decode(&framed(kind, &ended)), Err(RecordFault::Type { found: kind }));
     }
     let longer = [&ended[..], &[0]].concat();
@@ -137,28 +140,123 @@ fn segments_that_cannot_be() {
     assert_eq!(extents, RecordFault::Value { what: "extent count", found: 0 });
 
     let mut bytes = body_of(Body::SegmentKept(Arc::new(segment())));
-    bytes[44] = 3;
+    bytes[40] = 3;
     assert_eq!(refused(&bytes, SEGMENT_KEPT), RecordFault::Value { what: "validation", found: 3 });
-    bytes[44] = 2;
-    bytes[48] = 2;
+    bytes[40] = 2;
+    bytes[36] = 2;
     assert_eq!(refused(&bytes, SEGMENT_KEPT), RecordFault::Short { what: "checksums" });
 }
 
 #[test]
+fn versions_that_cannot_be() {
+    let version = VersionRecord {
+        name: FrameName::parse("a").unwrap(),
+        number: 1,
+        extends: true,
+        schema_fingerprint: 0,
+        committed_at_micros: 0,
+        owner: OWNER,
+        added: vec![Arc::new(segment())],
+        keep: None,
+    };
+    let bytes = body_of(Body::VersionCommitted(version.clone()));
+    let changed = |at: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = value;
+        refused(&bytes, VERSION_COMMITTED)
+    };
+    let of = |what: &'static str, found| RecordFault::Value { what, found };
+    assert_eq!(changed(0, 0), of("version", 0));
+    assert_eq!(changed(56, 0), of("segment count", 0));
+    assert_eq!(changed(59, 0xff), RecordFault::Short { what: "segments" });
+    assert_eq!(changed(60, 4), of("flags of a version", 4));
+    assert_eq!(changed(62, 0), RecordFault::Name);
+    assert_eq!(changed(62, 2), RecordFault::Short { what: "name" });
+    let keeping = body_of(Body::VersionCommitted(VersionRecord { keep: Some(0x1234), ..version }));
+    assert_eq!((keeping[60], &keeping[64..72]), (3, &[0x34, 0x12, 0, 0, 0, 0, 0, 0][..]));
+    assert_eq!(keeping[72..], bytes[64..]);
+    assert_eq!(refused(&keeping[..70], VERSION_COMMITTED), RecordFault::Short { what: "versions to keep" });
+}
+
+#[test]
 fn prefixes_that_cannot_be() {
-    let dropped = PrefixDropped { prefix: "a/".into(), until_micros: -1, latest: true };
+    let dropped = PrefixDropped { prefix: Prefix::starting("a/"), until_micros: -1, latest: true };
     let bytes = body_of(Body::PrefixDropped(dropped));
     let changed = |at: usize, value: u8| {
         let mut bytes = bytes.clone();
         bytes[at] = value;
         refused(&bytes, PREFIX_DROPPED)
     };
-    let what = "whether the latest is dropped";
-    assert_eq!(changed(8, 2), RecordFault::Value { what, found: 2 });
+    let what = "flags of the prefix";
+    assert_eq!(changed(8, 4), RecordFault::Value { what, found: 4 });
+    assert_eq!(changed(8, 3), RecordFault::Name, "a name does not end so");
     assert_eq!(changed(17, 1), RecordFault::Value { what: "prefix length", found: 258 });
     assert_eq!(changed(16, 3), RecordFault::Short { what: "prefix" });
     assert_eq!(changed(16, 1), RecordFault::Extra { extra: 1 });
     assert_eq!(changed(24, 0xff), RecordFault::Name);
+}
+
+#[test]
+fn bytes_of_a_prefix_of_components() {
+    let dropped = PrefixDropped { prefix: Prefix::parse("a").unwrap(), until_micros: 1, latest: false };
+    let expected = [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, b'a'];
+    assert_eq!(body_of(Body::PrefixDropped(dropped)), expected);
+}
+
+#[test]
+fn bytes_of_a_retention() {
+    let of = |last, age| Retention { last: NonZeroU64::new(last), max_age_seconds: NonZeroU64::new(age) };
+    let body = |target: &RetentionTarget, retention| {
+        body_of(Body::RetentionSet(RetentionSet { target: target.clone(), retention, uid: 0x0605_0403 }))
+    };
+    let frame = RetentionTarget::Frame(FrameName::parse("a").unwrap());
+    let prefix = |text| RetentionTarget::Prefix(Prefix::parse(text).unwrap());
+    let expected = |last: u8, age: u8, kind: u8, is_set: u8, text: &str| {
+        let mut bytes = [[last, 0, 0, 0, 0, 0, 0, 0], [age, 0, 0, 0, 0, 0, 0, 0]].concat();
+        bytes.extend([
+            3,
+            4,
+            5,
+            6,
+            kind,
+            0,
+            is_set,
+            0,
+            u8::try_from(text.len()).unwrap(),
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ]);
+        bytes.extend(text.bytes());
+        bytes
+    };
+    assert_eq!(body(&frame, Some(of(7, 9))), expected(7, 9, 0, 1, "a"));
+    assert_eq!(body(&frame, Some(of(0, 0))), expected(0, 0, 0, 1, "a"), "all, whatever prefixes say");
+    assert_eq!(body(&prefix(""), Some(of(7, 0))), expected(7, 0, 1, 1, ""));
+    assert_eq!(body(&prefix("a/"), Some(of(0, 9))), expected(0, 9, 1, 1, "a/"));
+    assert_eq!(body(&prefix("a"), None), expected(0, 0, 2, 0, "a"));
+
+    let changed = |body: &[u8], at: usize, value: u8| {
+        let mut bytes = body.to_vec();
+        bytes[at] = value;
+        refused(&bytes, RETENTION_SET)
+    };
+    let with_below = body(&prefix("a"), None);
+    let removed = RecordFault::NotZero { what: "retention that is removed" };
+    assert_eq!([0, 15].map(|at| changed(&with_below, at, 1)), [removed.clone(), removed]);
+    assert_eq!(changed(&with_below, 20, 3), RecordFault::Value { what: "kind of a retention", found: 3 });
+    assert_eq!(changed(&with_below, 22, 2), RecordFault::Value { what: "flags of a retention", found: 2 });
+    assert_eq!(changed(&with_below, 20, 1), RecordFault::Name, "that has no `/` at its end");
+    assert_eq!(changed(&with_below, 32, b'/'), RecordFault::Name);
+    assert_eq!(changed(&with_below, 32, 0xff), RecordFault::Name);
+    assert_eq!(changed(&with_below, 24, 2), RecordFault::Short { what: "text" });
+    let below = body(&prefix("a/"), None);
+    assert_eq!(changed(&below, 20, 2), RecordFault::Name, "that has a `/` at its end");
+    assert_eq!(changed(&below, 20, 0), RecordFault::Name);
 }
 
 #[test]
@@ -191,16 +289,16 @@ prop_compose! {
 prop_compose! {
     fn any_segment()(
         extents in any_extents(),
-        numbers in any::<[u64; 4]>(),
+        numbers in any::<[u64; 3]>(),
         checksums in prop::collection::vec(any::<u64>(), 0..5),
         fewer in 0..3_usize,
         short in 0..PAGE,
         validation in prop::sample::select(vec![Validation::None, Validation::Structure, Validation::Values]),
     ) -> Segment {
-        let [id, generation, rows, metadata_digest] = numbers;
+        let [id, rows, metadata_digest] = numbers;
         let len = extents.iter().map(|extent| extent.len).sum::<u64>() - short;
         let batches = u32::try_from(checksums.len().saturating_sub(fewer)).unwrap();
-        Segment { id, len, generation, extents, rows, batches, validation, metadata_digest, checksums }
+        Segment { id, len, generation: id, extents, rows, batches, validation, metadata_digest, checksums }
     }
 }
 
@@ -210,27 +308,46 @@ prop_compose! {
         numbers in any::<[u64; 2]>(),
         time in any::<i64>(),
         number in 1..u64::MAX,
-        more in 0..100_u64,
-        segments in prop::collection::vec(any::<u64>(), 1..9),
-        written in prop::collection::vec(any_segment(), 0..4),
+        extends in any::<bool>(),
+        added in prop::collection::vec(any_segment(), 1..4),
     ) -> VersionRecord {
         VersionRecord {
             name: FrameName::parse(&name).unwrap(),
             number,
-            last_number: number.saturating_add(more),
+            extends,
             schema_fingerprint: numbers[0],
             committed_at_micros: time,
             owner: Owner { start_time: numbers[1], ..OWNER },
-            written: written.into_iter().take(segments.len()).map(Arc::new).collect(),
-            segments,
+            added: added.into_iter().map(Arc::new).collect(),
+            keep: None,
         }
     }
+}
+
+fn any_prefix() -> impl Strategy<Value = Prefix> {
+    prop_oneof![
+        "[a-zé/]{0,9}".prop_map(|text| Prefix::starting(&text)),
+        "[a-z]{1,40}".prop_map(|name| Prefix::parse(&name).unwrap()),
+    ]
+}
+
+fn any_target() -> impl Strategy<Value = RetentionTarget> {
+    let name = || "[a-zé]{1,20}(/[a-z ]{1,20}){0,3}";
+    prop_oneof![
+        name().prop_map(|name| RetentionTarget::Frame(FrameName::parse(&name).unwrap())),
+        (name(), any::<bool>()).prop_map(|(name, below)| {
+            let text = if below { format!("{name}/") } else { name };
+            RetentionTarget::Prefix(Prefix::parse(&text).unwrap())
+        }),
+        Just(RetentionTarget::Prefix(Prefix::all())),
+    ]
 }
 
 fn any_body() -> impl Strategy<Value = Body> {
     let name = || "[a-z]{1,40}".prop_map(|name| FrameName::parse(&name).unwrap());
     prop_oneof![
-        any_version().prop_map(Body::VersionCommitted),
+        (any_version(), prop::option::of(any::<u64>()))
+            .prop_map(|(version, keep)| Body::VersionCommitted(VersionRecord { keep, ..version })),
         (name(), prop::option::of(1..u64::MAX))
             .prop_map(|(name, number)| Body::VersionDropped { name, number }),
         prop::collection::vec(any::<u64>(), 1..9).prop_map(|segments| Body::ExtentsFreed { segments }),
@@ -241,8 +358,25 @@ fn any_body() -> impl Strategy<Value = Body> {
         any::<u64>().prop_map(|id| Body::ReservationEnded { id }),
         any::<u128>().prop_map(|host| Body::MasterStarted { host: Uuid::from_u128(host) }),
         any_segment().prop_map(|segment| Body::SegmentKept(Arc::new(segment))),
-        (name(), any::<u64>()).prop_map(|(name, last)| Body::RetentionSet { name, last }),
-        ("[a-zé/]{0,9}", any::<i64>(), any::<bool>()).prop_map(|(prefix, until_micros, latest)| {
+        (any::<u32>(), any_segment())
+            .prop_map(|(uid, segment)| Body::OrphanKept { uid, segment: Arc::new(segment) }),
+        (any_target(), any::<u32>(), prop::option::of((0..9_u64, 0..9_u64))).prop_map(
+            |(target, uid, retention)| {
+                let retention = retention.map(|(last, age)| Retention {
+                    last: NonZeroU64::new(last),
+                    max_age_seconds: NonZeroU64::new(age),
+                });
+                Body::RetentionSet(RetentionSet { target, retention, uid })
+            }
+        ),
+        (name(), any::<u64>()).prop_map(|(name, last)| {
+            let last = NonZeroU64::new(last);
+            let retention = last.map(|last| Retention { last: Some(last), max_age_seconds: None });
+            Body::OldRetentionSet(RetentionSet { target: RetentionTarget::Frame(name), retention, uid: 0 })
+        }),
+        (name(), any::<u64>()).prop_map(|(name, number)| Body::NumberKept { name, number }),
+        any::<u64>().prop_map(|number| Body::FloorKept { number }),
+        (any_prefix(), any::<i64>(), any::<bool>()).prop_map(|(prefix, until_micros, latest)| {
             Body::PrefixDropped(PrefixDropped { prefix, until_micros, latest })
         }),
     ]
@@ -260,12 +394,22 @@ proptest! {
     #[test]
     fn lengths_are_known_beforehand(segment in any_segment(), version in any_version(), extents in any_extents()) {
         let encoded = |body| Record { seq: 1, epoch: 1, body }.encode().unwrap().len() as u64;
-        let version = VersionRecord { written: Vec::new(), ..version };
-        let retention = Body::RetentionSet { name: version.name.clone(), last: 1 };
-        prop_assert_eq!(retention_record_len(&version.name), encoded(retention));
-        prop_assert_eq!(version_record_len(&version.name, version.segments.len()),
-            encoded(Body::VersionCommitted(version)));
-        prop_assert_eq!(segment_record_len(&segment), encoded(Body::SegmentKept(Arc::new(segment))));
+        let name = version.name.clone();
+        for target in [
+            RetentionTarget::Frame(name.clone()),
+            RetentionTarget::Prefix(Prefix::parse(name.as_str()).unwrap()),
+        ] {
+            let set = RetentionSet { target, retention: Some(Retention::default()), uid: 1 };
+            prop_assert_eq!(retention_record_len(name.as_str()), encoded(Body::RetentionSet(set)));
+        }
+        let number = Body::NumberKept { name: name.clone(), number: 1 };
+        prop_assert_eq!(number_record_len(&name), encoded(number));
+        prop_assert_eq!(FLOOR_RECORD_LEN, encoded(Body::FloorKept { number: 1 }));
+        let segment = Arc::new(segment);
+        let version = VersionRecord { added: vec![Arc::clone(&segment)], ..version };
+        prop_assert_eq!(version_record_len(&name, &segment), encoded(Body::VersionCommitted(version)));
+        prop_assert_eq!(segment_record_len(&segment), encoded(Body::SegmentKept(Arc::clone(&segment))));
+        prop_assert_eq!(segment_record_len(&segment), encoded(Body::OrphanKept { uid: 1, segment }));
         let len = extents.iter().map(|extent| extent.len).sum();
         prop_assert_eq!(reservation_record_len(extents.len()),
             encoded(Body::ReservationTaken { owner: OWNER, len, extents }));
@@ -281,7 +425,7 @@ proptest! {
 
     #[test]
     fn noise_under_a_right_checksum_is_refused_or_a_record(
-        kind in 0..13_u16, mut body in prop::collection::vec(0..4_u8, 0..400), sparse: bool,
+        kind in 0..17_u16, mut body in prop::collection::vec(0..4_u8, 0..400), sparse: bool,
     ) {
         // Small bytes make numbers that come close to being right.
         if sparse {

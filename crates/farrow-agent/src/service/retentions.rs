@@ -1,0 +1,115 @@
+//! `farrow.Retain` and `farrow.Retentions`: what frames keep.
+
+use std::num::NonZeroU64;
+
+use arrow_flight::Result as ActionResult;
+use farrow_proto::v1;
+use farrow_proto::v1::retention_rule::Target;
+use farrow_store::{Dropped, FrameName, Prefix, Retention, RetentionRule, RetentionTarget, Scope};
+use tonic::Response;
+
+use super::actions::{encode, page_limit};
+use super::{Answers, Service};
+use crate::caller::{Caller, NOBODY};
+use crate::error::AgentError;
+use crate::rights::Right;
+
+/// Retentions that are looked up at a time while they are sent.
+const PAGE: usize = 256;
+
+impl Service {
+    pub(super) async fn retain(
+        &self,
+        caller: &Caller,
+        request: v1::RetainRequest,
+    ) -> Result<Dropped, AgentError> {
+        let v1::RetainRequest { name, last, prefix, max_age_seconds, unset } = request;
+        // It removes versions, now and later.
+        let target = match prefix {
+            None => RetentionTarget::Frame(caller.allow(Right::Drop, FrameName::parse(&name)?)?.into_inner()),
+            Some(prefix) if name.is_empty() => {
+                let prefix = caller.allow_all(Right::Drop, Prefix::pattern(&prefix)?)?;
+                RetentionTarget::Prefix(prefix.into_inner())
+            }
+            Some(prefix) => return Err(AgentError::NameAndPrefix { name, prefix }),
+        };
+        let said = (NonZeroU64::new(last), NonZeroU64::new(max_age_seconds));
+        let retention = match said {
+            (None, None) if unset => None,
+            _ if unset => return Err(AgentError::UnsetAndSet { last, max_age_seconds }),
+            (last, max_age_seconds) => Some(Retention { last, max_age_seconds }),
+        };
+        let uid = caller.uid().unwrap_or(NOBODY);
+        self.blocking(move |service| Ok(service.region.store().retain(&target, retention, uid)?)).await
+    }
+
+    /// Those below which the caller may read anything.
+    pub(super) fn retentions(
+        &self,
+        caller: &Caller,
+        request: v1::RetentionsRequest,
+    ) -> Result<Response<Answers<ActionResult>>, AgentError> {
+        let v1::RetentionsRequest { prefix, after, limit } = request;
+        let wanted = Prefix::pattern(&prefix)?;
+        let (behind, mut after) = match after.and_then(|after| after.target) {
+            None => (None, None),
+            Some(Target::Prefix(text)) => (Some(text), None),
+            Some(Target::Name(name)) => (None, Some(FrameName::parse(&name)?)),
+        };
+        let prefixes = match after {
+            // Those of names come behind them.
+            Some(_) => Vec::new(),
+            None => self.region.store().prefix_retentions(),
+        };
+        let seen = |rule: &RetentionRule| match &rule.target {
+            RetentionTarget::Prefix(prefix) => {
+                let is_behind = behind.as_ref().is_none_or(|behind| prefix.to_string() > *behind);
+                is_behind && prefix.overlaps(&wanted) && !caller.scopes(Right::Read, prefix).is_empty()
+            }
+            RetentionTarget::Frame(_) => false,
+        };
+        let prefixes: Vec<RetentionRule> = prefixes.into_iter().filter(seen).collect();
+
+        let mut scopes = caller.scopes(Right::Read, &wanted).into_iter().peekable();
+        let service = self.clone();
+        let mut page = Vec::new().into_iter();
+        let names = std::iter::from_fn(move || {
+            while page.len() == 0 {
+                let Scope { start, exact } = scopes.peek()?;
+                let found = service.region.store().name_retentions(start, after.as_ref(), PAGE);
+                page = in_scope(found, start, *exact).into_iter();
+                match page.as_slice().last() {
+                    Some(RetentionRule { target: RetentionTarget::Frame(last), .. }) => {
+                        after = Some(last.clone());
+                    }
+                    // Nothing is left of this one.
+                    _ => drop(scopes.next()),
+                }
+            }
+            page.next()
+        });
+        let rules = prefixes.into_iter().chain(names).take(page_limit(limit));
+        self.pump(caller.user(), rules.map(|rule| Ok(encode(&message(rule)))))
+    }
+}
+
+/// Of names that begin so, all, or the one that is no longer.
+fn in_scope(found: Vec<RetentionRule>, start: &str, exact: bool) -> Vec<RetentionRule> {
+    let is_meant = |rule: &RetentionRule| {
+        !exact || matches!(&rule.target, RetentionTarget::Frame(name) if name.as_str() == start)
+    };
+    found.into_iter().filter(is_meant).collect()
+}
+
+fn message(rule: RetentionRule) -> v1::RetentionRule {
+    let RetentionRule { target, retention: Retention { last, max_age_seconds }, uid } = rule;
+    v1::RetentionRule {
+        target: Some(match target {
+            RetentionTarget::Frame(name) => Target::Name(name.as_str().to_owned()),
+            RetentionTarget::Prefix(prefix) => Target::Prefix(prefix.to_string()),
+        }),
+        last: last.map_or(0, NonZeroU64::get),
+        max_age_seconds: max_age_seconds.map_or(0, NonZeroU64::get),
+        uid,
+    }
+}

@@ -1,0 +1,65 @@
+//! `farrow.Versions`: the versions that a frame has.
+
+use std::collections::HashMap;
+
+use arrow_flight::Result as ActionResult;
+use farrow_proto::v1;
+use farrow_store::{FrameName, ListedVersion, StoreError};
+use tonic::Response;
+
+use super::actions::{encode, may_see, page_limit};
+use super::{Answers, Service};
+use crate::caller::{Caller, NOBODY};
+use crate::error::AgentError;
+use crate::rights::Right;
+
+/// Versions that are looked up at a time while they are sent.
+const PAGE: usize = 256;
+
+impl Service {
+    pub(super) async fn versions(
+        &self,
+        caller: &Caller,
+        request: v1::VersionsRequest,
+    ) -> Result<Response<Answers<ActionResult>>, AgentError> {
+        let v1::VersionsRequest { name, mut after, limit } = request;
+        let name = caller.allow(Right::Read, FrameName::parse(&name)?)?.into_inner();
+        if let Some(file) = self.region.store().foreign(&name, None)? {
+            let number = file.version();
+            let info = self.foreign_stat(&caller.user(), file).await?;
+            let only = v1::VersionInfo { info: Some(info), own_bytes: 0, uid: NOBODY, leases: 0 };
+            let listed = (after < number).then(|| Ok(encode(&only)));
+            return Ok(Response::new(Box::pin(futures::stream::iter(listed))));
+        }
+        let leases = self.leases_on(caller, &name);
+        let mut page = self.region.store().versions_behind(&name, after, PAGE)?.into_iter();
+        let service = self.clone();
+        let infos = std::iter::from_fn(move || {
+            if page.len() == 0 {
+                match service.region.store().versions_behind(&name, after, PAGE) {
+                    Ok(next) => page = next.into_iter(),
+                    // Dropped since the page before.
+                    Err(StoreError::FrameNotFound { .. }) => return None,
+                    Err(error) => return Some(Err(error.into())),
+                }
+            }
+            let ListedVersion { version, own_bytes } = page.next()?;
+            after = version.number;
+            let leases = leases.get(&version.number).copied().unwrap_or(0);
+            let (info, uid) = (Some(service.region.frame_info(&version)), version.owner.uid);
+            Some(Ok(encode(&v1::VersionInfo { info, own_bytes, uid, leases })))
+        });
+        self.pump(caller.user(), infos.take(page_limit(limit)))
+    }
+
+    /// Counts the leases on each version of a frame that the caller may know of.
+    fn leases_on(&self, caller: &Caller, name: &FrameName) -> HashMap<u64, u64> {
+        let mut leases = HashMap::new();
+        for lease in self.leases.list() {
+            if lease.version.name == *name && may_see(caller, &lease) {
+                *leases.entry(lease.version.number).or_default() += 1;
+            }
+        }
+        leases
+    }
+}

@@ -1,0 +1,108 @@
+//! Columns as a format can hold them, where it lacks their type: the same values in another one.
+
+use std::sync::Arc;
+
+use arrow_array::timezone::Tz;
+use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
+use arrow_cast::{CastOptions, cast_with_options};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
+
+use crate::format::Format;
+
+/// The schema of what [`column()`] gives.
+pub(super) fn schema(format: Format, schema: &Schema) -> Schema {
+    mapped_schema(schema, &|r#type| leaf(format, r#type))
+}
+
+/// The Arrow schema that stands in a Parquet file: a reader that knows Arrow has 64-bit dates back as they were. Its
+/// seconds are the milliseconds of the file, which Arrow's reader needs to take their zone.
+pub(super) fn declared(schema: &Schema) -> Schema {
+    mapped_schema(schema, &|r#type| match r#type {
+        DataType::Date64 => None,
+        other => leaf(Format::Parquet, other),
+    })
+}
+
+/// The column as the format holds it; no copy where it holds it as it is.
+pub(crate) fn column(format: Format, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let wanted = mapped(column.data_type(), &|r#type| leaf(format, r#type));
+    if wanted == *column.data_type() {
+        return Ok(column.clone());
+    }
+    let data = column.to_data();
+    if data.child_data().is_empty() {
+        // Seconds of year 300,000,000 are no milliseconds of 64 bits: an error, and no null.
+        return cast_with_options(column, &wanted, &CastOptions { safe: false, ..CastOptions::default() });
+    }
+    let children = data.child_data().iter().map(|child| {
+        let child = make_array(child.clone());
+        self::column(format, &child).map(|held| held.to_data())
+    });
+    let children = children.collect::<Result<Vec<_>, _>>()?;
+    Ok(make_array(data.into_builder().data_type(wanted).child_data(children).build()?))
+}
+
+/// All columns as the format holds them; `schema` is [`schema`] of theirs.
+pub(super) fn batch(format: Format, schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(|column| self::column(format, column));
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(
+        Arc::new(schema.clone()),
+        columns.collect::<Result<Vec<_>, _>>()?,
+        &options,
+    )
+}
+
+/// A type without children, where the format holds another instead.
+fn leaf(format: Format, r#type: &DataType) -> Option<DataType> {
+    match (format, r#type) {
+        // Parquet has no seconds, and one type of dates.
+        (Format::Parquet, DataType::Timestamp(TimeUnit::Second, zone)) => {
+            Some(DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))
+        }
+        (Format::Parquet, DataType::Time32(TimeUnit::Second)) => {
+            Some(DataType::Time32(TimeUnit::Millisecond))
+        }
+        (Format::Parquet, DataType::Date64) => Some(DataType::Date32),
+        // The offset of a named zone is in a database that is not here; the instant can be told without it.
+        (Format::Csv | Format::Tsv | Format::Json, DataType::Timestamp(unit, Some(zone)))
+            if zone.parse::<Tz>().is_err() =>
+        {
+            Some(DataType::Timestamp(*unit, Some("+00:00".into())))
+        }
+        _ => None,
+    }
+}
+
+type Leaf<'a> = &'a dyn Fn(&DataType) -> Option<DataType>;
+
+fn mapped_schema(schema: &Schema, leaf: Leaf<'_>) -> Schema {
+    let fields = schema.fields().iter().map(|field| mapped_field(field, leaf));
+    Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
+}
+
+fn mapped_field(field: &FieldRef, leaf: Leaf<'_>) -> FieldRef {
+    Arc::new(Field::clone(field).with_data_type(mapped(field.data_type(), leaf)))
+}
+
+fn mapped(r#type: &DataType, leaf: Leaf<'_>) -> DataType {
+    let field = |field: &FieldRef| mapped_field(field, leaf);
+    match r#type {
+        DataType::List(item) => DataType::List(field(item)),
+        DataType::LargeList(item) => DataType::LargeList(field(item)),
+        DataType::ListView(item) => DataType::ListView(field(item)),
+        DataType::LargeListView(item) => DataType::LargeListView(field(item)),
+        DataType::FixedSizeList(item, len) => DataType::FixedSizeList(field(item), *len),
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(field).collect()),
+        DataType::Map(entries, sorted) => DataType::Map(field(entries), *sorted),
+        DataType::Union(fields, mode) => {
+            let fields = fields.iter().map(|(id, of)| (id, field(of))).collect();
+            DataType::Union(fields, *mode)
+        }
+        DataType::Dictionary(keys, values) => {
+            DataType::Dictionary(keys.clone(), Box::new(mapped(values, leaf)))
+        }
+        DataType::RunEndEncoded(ends, values) => DataType::RunEndEncoded(ends.clone(), field(values)),
+        other => leaf(other).unwrap_or_else(|| other.clone()),
+    }
+}
