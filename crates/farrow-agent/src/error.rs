@@ -429,6 +429,30 @@ pub(crate) enum AgentError {
         /// How many there are.
         all: usize,
     },
+    /// A stream of a user whose streams have as much metadata in memory as they may.
+    #[error(
+        "metadata and dictionaries of this frame take {needs} bytes of memory, and this user's streams have {has} \
+         already, of limits.stream-bytes of the agent: try again when one has ended, or read fewer frames at a time"
+    )]
+    ManyOpen {
+        /// Bytes for this stream.
+        needs: u64,
+        /// Bytes of all streams of its user.
+        has: u64,
+    },
+    /// A request for names whose answer would be too long.
+    #[error(
+        "to say where the {names} frames lie takes about {bytes} bytes, at most {limit} are sent in one answer: ask for \
+         fewer names at a time"
+    )]
+    LongAnswer {
+        /// Frames that are there.
+        names: usize,
+        /// Bytes of the answer.
+        bytes: u64,
+        /// Most bytes of an answer for more than one name.
+        limit: u64,
+    },
     /// A user with as many sessions, watches, or incomplete requests as it may have.
     #[error(
         "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"

@@ -2,13 +2,13 @@
 
 mod commit;
 mod foreign;
+mod messages;
 mod reserve;
 mod residue;
 mod segments;
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Deref};
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -21,10 +21,7 @@ use bytes::Bytes;
 use farrow_ipc::{IpcError, Recorded, StreamEncoder, Trust};
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{ReadMapping, RegionError};
-use farrow_store::{
-    AgeCursor, Dropped, Extent, FrameName, PoolFile, Reservation, Retention, Segment, Store, Validation,
-    Version,
-};
+use farrow_store::{AgeCursor, Dropped, Extent, FrameName, PoolFile, Segment, Store, Validation, Version};
 use uuid::Uuid;
 
 use crate::error::AgentError;
@@ -196,12 +193,11 @@ impl Region {
         Ok(farrow_ipc::schema_of_segments(self.segment(version, 0)?.schema(), version.segments.len()))
     }
 
-    /// Each segment, to be streamed, in row order. The caller holds the version as long as it uses them.
-    pub(crate) fn segments(
-        &self,
-        version: &Version,
-    ) -> Result<Vec<StreamEncoder<SegmentMemory>>, AgentError> {
-        (0..version.segments.len()).map(|index| self.segment(version, index)).collect()
+    /// Bytes of the footer of a segment. The caller holds the version.
+    pub(crate) fn footer_len(&self, version: &Version, index: usize) -> Result<u64, AgentError> {
+        let segment = version.segments.get(index).ok_or(AgentError::NoSegments)?;
+        let memory = self.memory(&segment.extents, segment.len)?;
+        farrow_ipc::footer_len(&memory).map_err(|source| self.damaged(version, index, source))
     }
 
     /// Compares a segment of a version with what was recorded at its commit. `progress` is told how many bytes
@@ -269,77 +265,6 @@ impl Region {
         self.medium.open_for_reading(&pool.path)
     }
 
-    /// Where a version lies, under `lease`.
-    pub(crate) fn map_descriptor(&self, version: &Version, lease: u64) -> v1::MapDescriptor {
-        let extents = version.segments.iter().flat_map(|segment| &segment.extents);
-        v1::MapDescriptor {
-            region_uuid: self.uuid_bytes(),
-            name: version.name.as_str().to_owned(),
-            version: version.number,
-            segments: version.segments.iter().map(|segment| segment_message(segment)).collect(),
-            pools: self.pool_files(extents),
-            lease,
-            rows: version.rows,
-            bytes: version.bytes,
-            coherency: v1::Coherency::Coherent.into(),
-            map_socket: self.map_socket.clone(),
-        }
-    }
-
-    /// Where a writer may write.
-    pub(crate) fn reservation(&self, reservation: &Reservation) -> v1::Reservation {
-        v1::Reservation {
-            region_uuid: self.uuid_bytes(),
-            id: reservation.id,
-            generation: reservation.generation,
-            extents: reservation.extents.iter().map(extent_message).collect(),
-            pools: self.pool_files(&reservation.extents),
-            len: reservation.len,
-        }
-    }
-
-    /// A version for listings.
-    pub(crate) fn frame_info(&self, version: &Version) -> v1::FrameInfo {
-        let validation = version.segments.iter().map(|segment| segment.validation).min().unwrap_or_default();
-        let Retention { last, max_age_seconds } = self.store.retention(&version.name);
-        v1::FrameInfo {
-            name: version.name.as_str().to_owned(),
-            version: version.number,
-            rows: Some(version.rows),
-            bytes: version.bytes,
-            segments: u32::try_from(version.segments.len()).unwrap_or(u32::MAX),
-            committed_at_micros: version.committed_at_micros,
-            validation: validation_message(validation).into(),
-            region_uuid: self.uuid_bytes(),
-            foreign: false,
-            retention: last.map_or(0, NonZeroU64::get),
-            max_age_seconds: max_age_seconds.map_or(0, NonZeroU64::get),
-        }
-    }
-
-    /// What holds the region's space; `leases` is how many there are.
-    pub(crate) fn usage(&self, leases: usize) -> v1::Usage {
-        let usage = self.store.usage();
-        v1::Usage {
-            region_uuid: self.uuid_bytes(),
-            pool_bytes: usage.pool_bytes,
-            used: usage.used,
-            held: usage.held,
-            reserved: usage.reserved,
-            free: usage.free,
-            largest_free: usage.largest_free,
-            frames: usage.frames,
-            versions: usage.versions,
-            leases: u64::try_from(leases).unwrap_or(u64::MAX),
-            catalog_bytes: usage.catalog_bytes,
-            catalog_committed: usage.catalog_committed,
-            log_entries: usage.log_entries,
-            log_capacity: usage.log_capacity,
-            catalog_live: usage.catalog_live,
-            growable: if self.medium.check_grows().is_ok() { usage.growable } else { 0 },
-        }
-    }
-
     /// Segment `index`, to be streamed: the one that was committed, as far as its metadata tells.
     pub(crate) fn segment(
         &self,
@@ -395,15 +320,6 @@ impl Region {
         self.pools.read().unwrap_or_else(PoisonError::into_inner).get(&index).cloned()
     }
 
-    fn pool_files<'a>(&self, extents: impl IntoIterator<Item = &'a Extent>) -> Vec<v1::PoolFile> {
-        let mut used: Vec<u32> = extents.into_iter().map(|extent| extent.pool).collect();
-        used.sort_unstable();
-        used.dedup();
-        let pools = self.store.pools();
-        let pools = pools.iter().filter(|pool| used.binary_search(&pool.index).is_ok());
-        pools.map(|pool| self.medium.pool_file(pool)).collect()
-    }
-
     fn uuid_bytes(&self) -> Bytes {
         Bytes::copy_from_slice(self.uuid().as_bytes())
     }
@@ -429,31 +345,6 @@ impl Drop for HeldVersion {
         if let Err(error) = self.store.release_as(self.user, &self.version) {
             tracing::error!(frame = %self.version.name, version = self.version.number, %error, "release failed");
         }
-    }
-}
-
-fn segment_message(segment: &Segment) -> v1::Segment {
-    v1::Segment {
-        id: segment.id,
-        generation: segment.generation,
-        extents: segment.extents.iter().map(extent_message).collect(),
-        len: segment.len,
-        rows: segment.rows,
-        batches: segment.batches,
-        validation: validation_message(segment.validation).into(),
-        metadata_digest: segment.metadata_digest,
-    }
-}
-
-fn extent_message(extent: &Extent) -> v1::Extent {
-    v1::Extent { pool: extent.pool, offset: extent.offset, length: extent.len }
-}
-
-fn validation_message(validation: Validation) -> v1::Validation {
-    match validation {
-        Validation::None => v1::Validation::None,
-        Validation::Structure => v1::Validation::Structure,
-        Validation::Values => v1::Validation::Values,
     }
 }
 

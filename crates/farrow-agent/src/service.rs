@@ -1,6 +1,7 @@
 //! The Flight service: each verb decodes, makes one call to the region or the leases, and encodes.
 
 mod actions;
+mod answers;
 mod committing;
 mod endpoints;
 mod foreign;
@@ -75,11 +76,12 @@ pub(crate) struct Service {
     limits: watch::Receiver<Limits>,
     puts: Arc<Puts>,
     streams: Arc<Streams>,
-    sessions: Arc<Places>,
     watches: Arc<Places>,
     committing: Arc<Committing>,
     /// Threads that read all bytes of frames.
     readers: Arc<Shares>,
+    /// Threads that make large answers.
+    makers: Arc<Shares>,
     /// The owner of what the agent itself writes.
     agent: Arc<Process>,
     /// The last change of what look-ups find.
@@ -101,11 +103,11 @@ impl Service {
         let agent = Arc::new(Process::this().map_err(AgentError::Watch)?);
         let puts = Arc::new(Puts::new(limits.clone()));
         let streams = Arc::new(Streams::new(limits.borrow().stream_bytes));
-        let (sessions, watches) = (Places::new(Duration::MAX), Places::new(Duration::MAX));
+        let watches = Places::new(Duration::MAX);
         let committing = Arc::default();
         // One user has a half of them, which is as many as can run.
-        let readers =
-            Shares::new(2 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
+        let threads = 2 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        let (readers, makers) = (Shares::new(threads), Shares::new(threads));
         let changed = Arc::new(watch::Sender::new(region.store().seq()));
         let tell = changed.clone();
         region.store().on_change(move |seq| {
@@ -120,10 +122,10 @@ impl Service {
             limits,
             puts,
             streams,
-            sessions,
             watches,
             committing,
             readers,
+            makers,
             agent,
             changed,
         })
@@ -207,14 +209,16 @@ impl FlightService for Service {
         let descriptor = request.into_inner();
         let frame = caller.allow(Right::Read, Wanted::of(&descriptor)?)?;
         let info = self.flight_info(&caller.user(), mapper, frame, descriptor).await;
-        Ok(Response::new(info.map_err(|error| caller.censored(error))?))
+        let info = info.and_then(|info| self.respond(&caller.user(), info));
+        Ok(info.map_err(|error| caller.censored(error))?)
     }
 
     async fn get_schema(&self, request: Request<FlightDescriptor>) -> Result<Response<SchemaResult>, Status> {
         let caller = self.admit(&request, "GetSchema")?;
         let frame = caller.allow(Right::Read, Wanted::of(request.get_ref())?)?;
         let schema = self.schema_of(&caller.user(), frame).await;
-        Ok(Response::new(schema.map_err(|error| caller.censored(error))?))
+        let schema = schema.and_then(|schema| self.respond(&caller.user(), schema));
+        Ok(schema.map_err(|error| caller.censored(error))?)
     }
 
     async fn list_flights(
@@ -229,8 +233,8 @@ impl FlightService for Service {
         let caller = self.admit(&request, "DoGet")?;
         let ticket = caller.allow(Right::Read, self.redeem(request.get_ref())?)?;
         let messages = match mapper(&request) {
-            Some(process) => self.mapped_batches(caller.user(), &process, ticket).await,
-            None => self.rows(caller.user(), ticket).await,
+            Some(process) => self.mapped_batches(caller.user(), &process, ticket),
+            None => self.rows(caller.user(), ticket),
         };
         Ok(messages.map_err(|error| caller.censored(error))?)
     }
@@ -269,9 +273,9 @@ impl FlightService for Service {
         &self,
         request: Request<FlightDescriptor>,
     ) -> Result<Response<PollInfo>, Status> {
-        let info = self.get_flight_info(request).await?.into_inner();
         // Without a descriptor to poll again with, the answer is complete.
-        Ok(Response::new(PollInfo::new().with_info(info).try_with_progress(1.0).map_err(AgentError::Arrow)?))
+        let complete = PollInfo::new().try_with_progress(1.0).map_err(AgentError::Arrow)?;
+        Ok(self.get_flight_info(request).await?.map(|info| complete.with_info(info)))
     }
 
     // Verbs that are not offered.
@@ -294,6 +298,6 @@ impl FlightService for Service {
     ) -> Result<Response<Self::DoExchangeStream>, Status> {
         let caller = self.admit(&request, "DoExchange")?;
         let process = process(&request, "a session")?;
-        Ok(Response::new(self.session(caller, process, request.into_inner())?))
+        Ok(self.session(caller, process, request.into_inner())?)
     }
 }

@@ -219,6 +219,16 @@ impl Share {
         self.amount = amount;
     }
 
+    /// True if it is all that its user has.
+    pub(crate) fn is_all(&self) -> bool {
+        self.taken() == self.amount
+    }
+
+    /// Returns how much its user has.
+    pub(crate) fn taken(&self) -> u64 {
+        self.shares.has(&self.user)
+    }
+
     /// As much more, if there is as much for its user now, and nobody of its own waits.
     pub(crate) fn try_grow(&mut self, amount: u64) -> bool {
         let more = self.shares.try_take(&self.user, amount);

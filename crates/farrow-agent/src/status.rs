@@ -66,6 +66,7 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::NoColumn { .. }
         | AgentError::NoTicket
         | AgentError::TooMany { .. }
+        | AgentError::LongAnswer { .. }
         | AgentError::UnsetAndSet { .. }
         | AgentError::Session { .. }
         | AgentError::Stream(_)
@@ -76,6 +77,7 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         AgentError::Busy { .. }
         | AgentError::BeingCommitted { .. }
         | AgentError::ManyStreams { .. }
+        | AgentError::ManyOpen { .. }
         | AgentError::ManyOf { .. } => Reason::Busy,
         AgentError::CutOff | AgentError::GivenUp | AgentError::Abandoned => Reason::CutOff,
         AgentError::NothingSent { .. }

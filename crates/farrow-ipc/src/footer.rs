@@ -9,7 +9,7 @@ use arrow_schema::Schema;
 use flatbuffers::{ForwardsUOffset, Vector, VerifierOptions};
 
 use crate::error::IpcError;
-use crate::file_bytes::FileBytes;
+use crate::file_bytes::{Copied, FileBytes, Source};
 use crate::flatbuffer;
 use crate::problem::{BlockProblem, Part, Place, TypeProblem};
 
@@ -87,6 +87,15 @@ pub(crate) fn verifier_options(len: usize) -> VerifierOptions {
 
 pub(crate) fn check_version(version: MetadataVersion, place: Place) -> Result<(), IpcError> {
     if version == MetadataVersion::V5 { Ok(()) } else { Err(IpcError::Version { place, found: version.0 }) }
+}
+
+/// Returns how many bytes the flatbuffer at the end of a file has, as the file says: at most 256 MiB, and no more than
+/// there are.
+///
+/// # Errors
+/// [`IpcError::TooShort`], [`IpcError::Magic`], [`IpcError::FooterLength`], [`IpcError::Read`].
+pub fn footer_len(source: &(impl Source + ?Sized)) -> Result<u64, IpcError> {
+    Ok(footer_range(&Copied(source))?.len() as u64)
 }
 
 fn footer_range(bytes: &(impl FileBytes + ?Sized)) -> Result<Range<usize>, IpcError> {

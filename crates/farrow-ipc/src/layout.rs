@@ -35,6 +35,7 @@ pub struct Layout {
     dictionaries: Vec<MessageBlock>,
     batches: Vec<MessageBlock>,
     rows: u64,
+    footer_len: u64,
     file_len: u64,
     metadata_digest: u64,
     alignment: u64,
@@ -142,6 +143,11 @@ impl Layout {
         self.rows
     }
 
+    /// Bytes of the footer's flatbuffer. Memory for a layout is in proportion to it.
+    pub fn footer_len(&self) -> u64 {
+        self.footer_len
+    }
+
     /// Bytes of the file.
     pub fn file_len(&self) -> u64 {
         self.file_len
@@ -218,6 +224,7 @@ impl Layout {
             dictionaries: Vec::with_capacity(footer.dictionaries.len()),
             batches: Vec::with_capacity(footer.batches.len()),
             rows: 0,
+            footer_len: footer.encoded.len() as u64,
             file_len: bytes.len() as u64,
             metadata_digest: 0,
             alignment,

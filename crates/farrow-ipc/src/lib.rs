@@ -87,6 +87,7 @@ pub use by_name::{ByName, fits_by_name};
 pub use checksum::Recorded;
 pub use error::IpcError;
 pub use file_bytes::Source;
+pub use footer::footer_len;
 pub use layout::{Layout, MessageBlock};
 pub use logical::logical_bytes;
 pub use outside::bytes_outside;

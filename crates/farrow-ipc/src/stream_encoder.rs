@@ -182,6 +182,12 @@ impl<S: Source> StreamEncoder<S> {
         &self.schema
     }
 
+    /// Bytes of the footer, and of the dictionaries that it keeps. Its memory is in proportion to the first, and about as
+    /// much as the second.
+    pub fn kept(&self) -> (u64, u64) {
+        (self.layout.footer_len(), self.validated_bytes as u64)
+    }
+
     /// Returns where everything lies.
     pub fn layout(&self) -> &Layout {
         &self.layout

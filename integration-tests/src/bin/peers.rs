@@ -2,8 +2,9 @@
 //!
 //! `ADDRESS` is the path of a unix socket, or `HOST:PORT`. `WHAT` is `silent` (connections that say nothing), `greeted`
 //! (that have said HTTP/2's greeting), `handshake` (the beginning of a TLS handshake), `puts` (DoPuts that send
-//! nothing), or `unread` (DoGets of `FRAME` whose rows nobody takes, on four connections). Says `ready` and how many
-//! there are, and keeps them until its input ends.
+//! nothing), or, on four connections, `unread` (DoGets of `FRAME` whose rows nobody takes), `schemas` (GetSchemas of it)
+//! or `mappings` (sessions that ask 64 times where it lies). Says `ready` and how many there are, and keeps them until
+//! its input ends.
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
@@ -12,6 +13,10 @@ use std::os::unix::net::UnixStream;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor, Ticket};
+use farrow_proto::v1::session_request::Request;
+use farrow_proto::{SESSION_COMMAND, SESSION_VERSION, v1};
+use futures::StreamExt;
+use prost::Message;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tonic::transport::{Channel, Endpoint};
 
@@ -22,6 +27,12 @@ const GREETING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 const HELLO: &[u8] = &[0x16, 3, 1, 0x40, 0];
 
 const CONNECTIONS: usize = 4;
+
+/// Bytes of an answer that are taken without being asked for.
+const WINDOW: u32 = 16 << 10;
+
+/// Requests of a session.
+const MAPPINGS: usize = 64;
 
 #[tokio::main]
 async fn main() {
@@ -38,6 +49,8 @@ async fn main() {
         "greeted" => wait((0..count).map_while(|_| connect(address, GREETING)).collect::<Vec<_>>()),
         "handshake" => wait((0..count).map_while(|_| connect(address, HELLO)).collect::<Vec<_>>()),
         "unread" => wait(unread(address, count, frame).await),
+        "schemas" => wait(schemas(address, count, frame).await),
+        "mappings" => wait(mappings(address, count, frame).await),
         "puts" => wait(puts(address, count).await),
         other => panic!("{other:?} is nothing that peers do"),
     }
@@ -85,10 +98,50 @@ async fn puts(address: &str, count: usize) -> Vec<tokio::task::JoinHandle<()>> {
     calls.collect()
 }
 
+/// Calls under way, whose answers are not taken.
+async fn schemas(address: &str, count: usize, frame: &str) -> Vec<tokio::task::JoinHandle<()>> {
+    let path: Vec<String> = frame.split('/').map(str::to_owned).collect();
+    let mut calls = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let flight = flight(address).await;
+        for _ in 0..count / CONNECTIONS {
+            let (mut flight, path) = (flight.clone(), path.clone());
+            calls.push(tokio::spawn(async move {
+                let _ = flight.get_schema(FlightDescriptor::new_path(path)).await;
+            }));
+        }
+    }
+    calls
+}
+
+/// Sessions that have asked, and take no answer.
+async fn mappings(address: &str, count: usize, frame: &str) -> Vec<tonic::Streaming<FlightData>> {
+    let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(SESSION_COMMAND));
+    let hello = v1::Hello { versions: vec![SESSION_VERSION], client: "peers".to_owned() };
+    let map = v1::MapRequest { names: vec![frame.to_owned()] };
+    let requests = std::iter::once(Request::Hello(hello)).chain(vec![Request::Map(map); MAPPINGS]);
+    let requests = (1..).zip(requests).map(|(seq, request)| {
+        let request = v1::SessionRequest { seq, request: Some(request) };
+        FlightData::new().with_app_metadata(request.encode_to_vec())
+    });
+    let requests: Vec<FlightData> = std::iter::once(command).chain(requests).collect();
+    let mut sessions = Vec::new();
+    for part in 0..CONNECTIONS {
+        let flight = flight(address).await;
+        for _ in 0..count / CONNECTIONS + usize::from(part < count % CONNECTIONS) {
+            let requests = futures::stream::iter(requests.clone()).chain(futures::stream::pending());
+            let session = flight.clone().do_exchange(requests).await;
+            sessions.extend(session.map(tonic::Response::into_inner).ok());
+        }
+    }
+    sessions
+}
+
 async fn flight(address: &str) -> FlightServiceClient<Channel> {
     let uri =
         if address.starts_with('/') { format!("unix://{address}") } else { format!("http://{address}") };
-    let channel = Endpoint::from_shared(uri).expect("an address").connect().await.expect("an agent");
+    let endpoint = Endpoint::from_shared(uri).expect("an address").initial_stream_window_size(WINDOW);
+    let channel = endpoint.connect().await.expect("an agent");
     FlightServiceClient::new(channel)
 }
 

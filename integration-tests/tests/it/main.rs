@@ -4,6 +4,7 @@
 
 mod advice;
 mod agent;
+mod answers;
 mod append;
 mod asking_again;
 mod bad_input;

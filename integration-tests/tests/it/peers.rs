@@ -15,7 +15,7 @@ use crate::limits::{flight, limited, ticket};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// MiB that an agent of a debug build may have beside what is bounded.
-const BESIDE: u64 = 16;
+pub(crate) const BESIDE: u64 = 16;
 
 /// Users that nobody is.
 const MALLORY: u32 = 7301;
@@ -30,7 +30,7 @@ fn host_port(agent: &Agent) -> String {
 }
 
 /// Waits for an answer of an agent, which comes in time.
-async fn in_time<T>(what: &str, answer: impl Future<Output = T>) -> T {
+pub(crate) async fn in_time<T>(what: &str, answer: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| panic!("{what} waited {PATIENCE:?}"))
 }
 
@@ -55,7 +55,7 @@ async fn put_small(agent: &Agent) {
 }
 
 /// Private memory of a process, in MiB (RssAnon, proc(5)).
-fn private_mib(pid: u32) -> u64 {
+pub(crate) fn private_mib(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() >> 10

@@ -53,6 +53,11 @@ impl Region {
         Layout::verify_foreign_copy(&self.foreign_bytes(file)?).map_err(|source| not_served(file, source))
     }
 
+    /// Bytes of the footer of a foreign file.
+    pub(crate) fn foreign_footer_len(&self, file: &Arc<ForeignFile>) -> Result<u64, AgentError> {
+        farrow_ipc::footer_len(&self.foreign_bytes(file)?).map_err(|source| not_served(file, source))
+    }
+
     /// The rows of a foreign file, to be streamed.
     pub(crate) fn foreign_rows(
         &self,

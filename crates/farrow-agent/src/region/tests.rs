@@ -1,7 +1,7 @@
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use farrow_ipc::{MessageSizes, StreamSchema};
 use farrow_region::FileMedia;
-use farrow_store::{CommitOptions, FormatOptions, Owner, Quota, StoreError};
+use farrow_store::{CommitOptions, FormatOptions, Owner, Quota, Reservation, StoreError};
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -46,11 +46,11 @@ impl Made {
     }
 
     fn rows(&self, version: &Version) -> Result<usize, AgentError> {
-        let mut segments = self.region.segments(version)?;
-        let mut stream = StreamSchema::new(segments[0].schema())?;
+        let mut segment = self.region.segment(version, 0)?;
+        let mut stream = StreamSchema::new(segment.schema())?;
         let sizes = MessageSizes { about: 1 << 20, most: 1 << 20 };
         let message =
-            segments[0].next(&mut stream, sizes).map_err(|error| self.region.damaged(version, 0, error))?;
+            segment.next(&mut stream, sizes).map_err(|error| self.region.damaged(version, 0, error))?;
         Ok(message.map_or(0, |message| message.arrow_data.len() / 8))
     }
 

@@ -7,6 +7,7 @@ use farrow_store::{Dropped, FrameName, FrameRef, Listed, Prefix};
 use prost::Message;
 use tonic::{Request, Response};
 
+use super::answers::Made;
 use super::{Answers, Service, names, process};
 use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
@@ -30,7 +31,7 @@ impl Service {
             Action::Reserve => {
                 let (process, request) = (process?, decode(action, &body)?);
                 let (reservation, untold) = self.reserve(caller, process, request).await?;
-                return Ok(Response::new(untold.with(vec![Ok(encode(&reservation))])));
+                return Ok(Response::new(untold.with(answers([encode(&reservation)]))));
             }
             Action::Commit => {
                 let (process, request) = (process?, decode(action, &body)?);
@@ -110,16 +111,24 @@ impl Service {
             Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
             Action::Map => {
                 let (process, request) = (process?, decode(action, &body)?);
-                let (mapped, untold) = self.map_each(caller, &process, &request).await?;
-                let maps = mapped.results.iter().map(|map| Ok(encode(map))).collect();
-                return Ok(Response::new(untold.with(maps)));
+                let (mapped, untold) = self.map_each(caller, &process, request).await?;
+                let Made { answer, share } = mapped;
+                let maps = answer.results.into_iter();
+                let Some(share) = share else {
+                    return Ok(Response::new(untold.with(answers(maps.map(|map| encode(&map))))));
+                };
+                let maps = maps.map(move |map| {
+                    let _those_to_come = &share;
+                    Ok(encode(&map))
+                });
+                return Ok(self.pump(caller.user(), maps)?.map(|answers| untold.with(answers)));
             }
             Action::RenewFlightEndpoint => {
                 vec![encode(&self.renew(caller, process, decode(action, &body)?)?)]
             }
             Action::CancelFlightInfo => vec![encode(&self.cancel(process, decode(action, &body)?).await?)],
         };
-        Ok(Response::new(Box::pin(futures::stream::iter(results.into_iter().map(Ok)))))
+        Ok(Response::new(answers(results)))
     }
 
     fn drop(&self, target: Target) -> Result<v1::DropResult, AgentError> {
@@ -160,6 +169,13 @@ impl Service {
         });
         infos.collect()
     }
+}
+
+/// Some answers that are there already.
+fn answers(
+    results: impl IntoIterator<Item = ActionResult, IntoIter: Send + 'static>,
+) -> Answers<ActionResult> {
+    Box::pin(futures::stream::iter(results.into_iter().map(Ok)))
 }
 
 /// True if the caller may know of a lease.

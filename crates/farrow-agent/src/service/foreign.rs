@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use arrow_flight::{FlightData, FlightDescriptor, FlightInfo};
-use arrow_schema::SchemaRef;
 use farrow_ipc::StreamSchema;
 use farrow_proto::v1;
 use farrow_store::ForeignFile;
 use tonic::Response;
 
+use super::answers::Made;
 use super::info::plain_info;
+use super::pump::Metadata;
 use super::rows::{batch_descriptors, message_sizes, schema_message};
 use super::selection::{self, Wanted};
 use super::{Answers, Service, names};
+use crate::awaited::Awaited;
 use crate::caller::Allowed;
 use crate::error::AgentError;
 use crate::region::not_served;
@@ -27,8 +29,8 @@ impl Service {
         descriptor: FlightDescriptor,
         file: Arc<ForeignFile>,
         wanted: Allowed<Wanted>,
-    ) -> Result<FlightInfo, AgentError> {
-        self.reading(user, move |service, _| {
+    ) -> Result<Made<FlightInfo>, AgentError> {
+        self.read_and_made(user, move |service| {
             let layout = service.region.foreign_layout(&file)?;
             if !maps {
                 let selection = wanted.selection(layout.schema())?;
@@ -59,15 +61,6 @@ impl Service {
         .await
     }
 
-    /// Its schema, as its bytes are now.
-    pub(super) async fn foreign_schema(
-        &self,
-        user: &User,
-        file: Arc<ForeignFile>,
-    ) -> Result<SchemaRef, AgentError> {
-        self.reading(user, move |service, _| Ok(service.region.foreign_layout(&file)?.schema().clone())).await
-    }
-
     /// For ListFlights: without schema and rows where its bytes are no Arrow file, or not yet.
     pub(super) fn foreign_listed(&self, file: &Arc<ForeignFile>) -> Result<FlightInfo, AgentError> {
         let info = |rows| self.foreign_plain_info(file, rows).with_descriptor(names::descriptor(&file.name));
@@ -93,15 +86,17 @@ impl Service {
     }
 
     /// Its rows, copied and validated before they are sent.
-    pub(super) async fn foreign_rows(
+    pub(super) fn foreign_rows(
         &self,
         user: User,
         file: Arc<ForeignFile>,
         selection: Option<v1::Selection>,
     ) -> Result<Response<Answers<FlightData>>, AgentError> {
-        let opened = file.clone();
-        let mut rows = self
-            .reading(&user, move |service, _| {
+        let (service, counted) = (self.clone(), user.clone());
+        let open = async move {
+            let mut metadata = service.foreign_metadata(&counted, &file).await?;
+            let opened = file.clone();
+            let open = move |service: &Self, _: &Awaited| {
                 let rows = service.region.foreign_rows(&opened)?;
                 let columns = selection::columns(selection.as_ref(), rows.schema().fields().len())?;
                 let rows = rows.with_rows(selection::rows(selection.as_ref()));
@@ -109,35 +104,53 @@ impl Service {
                     Some(columns) => rows.with_columns(&columns)?,
                     None => rows,
                 })
-            })
-            .await?;
-        let mut stream = StreamSchema::new(rows.schema())?;
-        let message_bytes = self.message_bytes(user.clone());
-        let schema = std::iter::once(Ok(stream.message().into()));
-        let messages = std::iter::from_fn(move || {
-            let message = rows.next(&mut stream, message_sizes(&message_bytes)).transpose()?;
-            Some(message.map(FlightData::from).map_err(|source| not_served(&file, source)))
-        });
-        self.pump(user, schema.chain(messages))
+            };
+            let mut rows = service.reading(&counted, open).await?;
+            let mut stream = StreamSchema::new(rows.schema())?;
+            let message_bytes = service.message_bytes(counted);
+            let schema = std::iter::once(Ok(stream.message().into()));
+            let messages = std::iter::from_fn(move || {
+                let message = rows.next(&mut stream, message_sizes(&message_bytes)).transpose()?;
+                if let Err(error) = metadata.holds(rows.kept()) {
+                    return Some(Err(error));
+                }
+                Some(message.map(FlightData::from).map_err(|source| not_served(&file, source)))
+            });
+            Ok(schema.chain(messages))
+        };
+        self.pump_opened(user, open)
     }
 
     /// Its schema, where it lies, and a descriptor for each batch.
-    pub(super) async fn foreign_batches(
+    pub(super) fn foreign_batches(
         &self,
         user: User,
         file: Arc<ForeignFile>,
     ) -> Result<Response<Answers<FlightData>>, AgentError> {
-        let answer = self
-            .reading(&user, move |service, _| {
+        let (service, counted) = (self.clone(), user.clone());
+        let open = async move {
+            let metadata = service.foreign_metadata(&counted, &file).await?;
+            let describe = move |service: &Self, _: &Awaited| {
                 let layout = service.region.foreign_layout(&file)?;
-                let map = service.region.foreign_descriptor(&file, &layout);
-                let mut answer = vec![schema_message(layout.schema())?];
-                answer.push(FlightData::new().with_app_metadata(farrow_proto::encode_map_descriptor(&map)));
-                answer.extend(batch_descriptors(0, &layout));
-                Ok(answer)
-            })
-            .await?;
-        self.pump(user, answer.into_iter().map(Ok))
+                let map =
+                    farrow_proto::encode_map_descriptor(&service.region.foreign_descriptor(&file, &layout));
+                let head = [schema_message(layout.schema())?, FlightData::new().with_app_metadata(map)];
+                Ok((head, batch_descriptors(0, &layout).collect::<Vec<_>>()))
+            };
+            let (head, batches) = service.reading(&counted, describe).await?;
+            Ok(head.into_iter().chain(batches).map(move |message| {
+                let _those_to_come = &metadata;
+                Ok(message)
+            }))
+        };
+        self.pump_opened(user, open)
+    }
+
+    /// Memory for its metadata, before they are read.
+    async fn foreign_metadata(&self, user: &User, file: &Arc<ForeignFile>) -> Result<Metadata, AgentError> {
+        let file = file.clone();
+        let footer = self.making(user, move |service| service.region.foreign_footer_len(&file)).await?;
+        Ok(self.streams.metadata(user, footer).await)
     }
 
     fn foreign_plain_info(&self, file: &ForeignFile, rows: Option<u64>) -> FlightInfo {

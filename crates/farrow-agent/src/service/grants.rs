@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use farrow_proto::v1;
 use farrow_proto::v1::map_result;
-use farrow_store::{CommitOptions, ForeignFile, FrameName, FrameRef};
+use farrow_store::{CommitOptions, ForeignFile, FrameName, FrameRef, Version};
 use futures::StreamExt as _;
-use tonic::Status;
 
+use super::answers::Made;
 use super::{Answers, Service};
 use crate::caller::Caller;
 use crate::error::AgentError;
@@ -21,6 +21,31 @@ use crate::status;
 
 /// Names in one request to map.
 const MAX_NAMES: usize = 4096;
+
+/// Names that are looked up, and leases that are granted, at once, while others wait.
+const FEW: usize = 16;
+
+/// Bytes of memory for an answer about more than one name, at most.
+const MOST_BYTES: u64 = 16 << 20;
+
+/// Bytes of memory for a refusal, or where the file of another program lies.
+const OTHER_RESULT: u64 = 2 << 10;
+
+/// Names that were looked up.
+struct LookedUp {
+    /// For each name, in order.
+    found: Vec<Result<Found, AgentError>>,
+    as_of: u64,
+    untold: Untold,
+}
+
+enum Found {
+    File(Arc<ForeignFile>),
+    /// The file of another program, and where it lies.
+    Described(Box<v1::MapDescriptor>),
+    /// A version, with a lease on it.
+    Version((u64, Arc<Version>)),
+}
 
 /// A grant that its process has not been told of. It goes back with this, unless the process is told.
 pub(super) struct Untold {
@@ -43,40 +68,59 @@ impl Service {
         &self,
         caller: &Caller,
         process: &Arc<Process>,
-        request: &v1::MapRequest,
-    ) -> Result<(v1::Mapped, Untold), AgentError> {
-        let count = request.names.len();
+        request: v1::MapRequest,
+    ) -> Result<(Made<v1::Mapped>, Untold), AgentError> {
+        let (user, names) = (caller.user(), request.names);
+        let count = names.len();
         if count > MAX_NAMES {
             return Err(AgentError::TooMany { what: "names in one request", count, limit: MAX_NAMES });
         }
-        let mut named = Vec::with_capacity(count);
-        let mut frames = Vec::with_capacity(count);
-        for name in &request.names {
+        let (who, holder) = (caller.clone(), process.clone());
+        let grant = move |service: &Self| service.look_up(&who, &holder, &names);
+        let granted = if count <= FEW { grant(self)? } else { self.making(&user, grant).await? };
+        let LookedUp { mut found, as_of, untold } = granted;
+        let bytes = found.iter().map(|found| self.result_bytes(found)).sum();
+        if bytes > MOST_BYTES && count > 1 {
+            let names = found.iter().flatten().count();
+            return Err(AgentError::LongAnswer { names, bytes, limit: MOST_BYTES });
+        }
+        for found in &mut found {
+            if let Ok(Found::File(file)) = found {
+                *found =
+                    self.foreign_map(&user, file.clone()).await.map(|map| Found::Described(Box::new(map)));
+            }
+        }
+        let caller = caller.clone();
+        let describe = move |service: &Self| {
+            let results = found.into_iter().map(|found| service.result(&caller, found)).collect();
+            Ok(v1::Mapped { results, as_of })
+        };
+        Ok((self.made(&user, bytes, describe).await?, untold))
+    }
+
+    /// Looks all names up at one moment, and grants leases on what there is.
+    fn look_up(
+        &self,
+        caller: &Caller,
+        process: &Arc<Process>,
+        names: &[String],
+    ) -> Result<LookedUp, AgentError> {
+        let mut frames = Vec::with_capacity(names.len());
+        let mut named = Vec::with_capacity(names.len());
+        for name in names {
             named.push(self.named(caller, name).map(|file| file.map_err(|frame| frames.push(frame))));
         }
         let (granted, as_of) = self.leases.grant_all(process, &frames)?;
         let ids = granted.iter().flatten().map(|(lease, _)| *lease).collect();
         let untold = self.untold(process, Granted::Leases(ids));
         let mut granted = granted.into_iter();
-        let mut results = Vec::with_capacity(count);
-        for named in named {
-            let map = match named {
-                Ok(Ok(file)) => self.foreign_map(&caller.user(), file).await,
-                Ok(Err(())) => match granted.next() {
-                    Some(Ok((lease, version))) => Ok(self.region.map_descriptor(&version, lease)),
-                    Some(Err(error)) => Err(error.into()),
-                    // There are as many as were asked for.
-                    None => continue,
-                },
-                Err(error) => Err(error),
-            };
-            let result = match map {
-                Ok(map) => map_result::Result::Map(map),
-                Err(error) => map_result::Result::Refusal(status::refusal(&caller.censored(error))),
-            };
-            results.push(v1::MapResult { result: Some(result) });
-        }
-        Ok((v1::Mapped { results, as_of }, untold))
+        let found = named.into_iter().filter_map(|named| match named {
+            Ok(Ok(file)) => Some(Ok(Found::File(file))),
+            // There are as many as were asked for.
+            Ok(Err(())) => Some(granted.next()?.map(Found::Version).map_err(AgentError::from)),
+            Err(error) => Some(Err(error)),
+        });
+        Ok(LookedUp { found: found.collect(), as_of, untold })
     }
 
     /// The file of another program that a name means, or else the frame.
@@ -84,6 +128,28 @@ impl Service {
         let frame = caller.allow(Right::Read, FrameRef::parse(name)?)?.into_inner();
         let file = self.region.store().foreign(&frame.name, frame.version)?;
         Ok(file.ok_or(frame))
+    }
+
+    /// Bytes of memory for the result of a name, about.
+    fn result_bytes(&self, found: &Result<Found, AgentError>) -> u64 {
+        match found {
+            Ok(Found::Version((_, version))) => self.region.descriptor_bytes(version),
+            Ok(Found::File(_) | Found::Described(_)) | Err(_) => OTHER_RESULT,
+        }
+    }
+
+    fn result(&self, caller: &Caller, found: Result<Found, AgentError>) -> v1::MapResult {
+        let map = found.and_then(|found| match found {
+            Found::Version((lease, version)) => Ok(self.region.map_descriptor(&version, lease)),
+            Found::Described(map) => Ok(*map),
+            // It was described before.
+            Found::File(_) => Err(AgentError::NoSegments),
+        });
+        let result = match map {
+            Ok(map) => map_result::Result::Map(map),
+            Err(error) => map_result::Result::Refusal(status::refusal(&caller.censored(error))),
+        };
+        v1::MapResult { result: Some(result) }
     }
 
     /// Space for `process` to write into.
@@ -214,9 +280,9 @@ impl Untold {
     }
 
     /// The answers that tell the process, with the first of which it is told.
-    pub(super) fn with<T: Send + 'static>(self, answers: Vec<Result<T, Status>>) -> Answers<T> {
+    pub(super) fn with<T: Send + 'static>(self, answers: Answers<T>) -> Answers<T> {
         let mut untold = Some(self);
-        Box::pin(futures::stream::iter(answers).inspect(move |_| {
+        Box::pin(answers.inspect(move |_| {
             if let Some(untold) = untold.take() {
                 untold.told();
             }
@@ -279,12 +345,13 @@ mod tests {
         assert_eq!(reservations(&store), 0);
 
         // An answer that was made and not sent.
+        let two = || Box::pin(futures::stream::iter([Ok(1), Ok(2)]));
         let (store, untold) = reserved();
-        drop(untold.with(vec![Ok(1), Ok(2)]));
+        drop(untold.with(two()));
         assert_eq!(reservations(&store), 0);
 
         let (store, untold) = reserved();
-        let mut answers = untold.with(vec![Ok(1), Ok(2)]);
+        let mut answers = untold.with(two());
         assert_eq!(answers.next().await.unwrap().unwrap(), 1);
         drop(answers);
         assert_eq!(reservations(&store), 1);

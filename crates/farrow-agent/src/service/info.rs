@@ -12,13 +12,16 @@ use bytes::Bytes;
 use farrow_ipc::IpcError;
 use farrow_proto::v1;
 use farrow_store::{FrameName, Listed, Prefix, Version};
+use prost::Message;
 use tonic::Response;
 
+use super::answers::Made;
 use super::selection::{self, Wanted};
 use super::{Answers, Service, names};
 use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
 use crate::process::Process;
+use crate::region::HEAP_PER_METADATA;
 use crate::user::User;
 
 impl Service {
@@ -28,41 +31,72 @@ impl Service {
         mapper: Option<Arc<Process>>,
         wanted: Allowed<Wanted>,
         descriptor: FlightDescriptor,
-    ) -> Result<FlightInfo, AgentError> {
+    ) -> Result<Made<FlightInfo>, AgentError> {
         let frame = &wanted.frame;
         if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
             return self.foreign_flight_info(mapper.is_some(), user, descriptor, file, wanted).await;
         }
         let Some(process) = mapper else {
-            let version = self.region.store().get(&frame.name, frame.version)?;
-            let schema = self.region.schema(&version)?;
-            let selection = wanted.selection(&schema)?;
-            let (ticket, rows) = ((&version.name, version.number, version.seq), Some(version.rows));
-            let info = self.selected_info(ticket, rows, version.bytes, &schema, selection)?;
-            return Ok(info.with_descriptor(descriptor));
+            return self.plain_flight_info(user, wanted, descriptor).await;
         };
         let (lease, version) = self.leases.grant(&process, &frame.name, frame.version)?;
-        let mut info = self.version_info(&version).with_descriptor(descriptor);
-        // The schema is in the mapped file; for ten thousand columns it would be half a megabyte here.
-        if let Some(endpoint) = info.endpoint.first_mut() {
-            let map = self.region.map_descriptor(&version, lease);
-            endpoint.app_metadata = farrow_proto::encode_map_descriptor(&map);
-        }
+        let untold = self.untold_lease(&process, lease);
+        let bytes = self.region.descriptor_bytes(&version) + described_bytes(&descriptor);
+        let make = move |service: &Self| {
+            let mut info = service.version_info(&version).with_descriptor(descriptor);
+            // The schema is in the mapped file; for ten thousand columns it would be half a megabyte here.
+            if let Some(endpoint) = info.endpoint.first_mut() {
+                let map = service.region.map_descriptor(&version, lease);
+                endpoint.app_metadata = farrow_proto::encode_map_descriptor(&map);
+            }
+            Ok(info)
+        };
+        let info = self.made(user, bytes, make).await?;
+        untold.told();
         Ok(info)
+    }
+
+    /// The answer with a schema, and a ticket for rows.
+    async fn plain_flight_info(
+        &self,
+        user: &User,
+        wanted: Allowed<Wanted>,
+        descriptor: FlightDescriptor,
+    ) -> Result<Made<FlightInfo>, AgentError> {
+        let version = self.region.hold_as(Some(wanted.user()), &wanted.frame.name, wanted.frame.version)?;
+        let bytes = self.schema_bytes(&version)? + described_bytes(&descriptor);
+        let make = move |service: &Self| {
+            let schema = service.region.schema(&version)?;
+            let selection = wanted.selection(&schema)?;
+            let (ticket, rows) = ((&version.name, version.number, version.seq), Some(version.rows));
+            let info = service.selected_info(ticket, rows, version.bytes, &schema, selection)?;
+            Ok(info.with_descriptor(descriptor))
+        };
+        self.made(user, bytes, make).await
     }
 
     pub(super) async fn schema_of(
         &self,
         user: &User,
         wanted: Allowed<Wanted>,
-    ) -> Result<SchemaResult, AgentError> {
+    ) -> Result<Made<SchemaResult>, AgentError> {
         let frame = &wanted.frame;
-        let schema = match self.region.store().foreign(&frame.name, frame.version)? {
-            Some(file) => self.foreign_schema(user, file).await?,
-            None => self.region.schema(&*self.region.store().get(&frame.name, frame.version)?)?,
-        };
-        let schema = projected(&schema, wanted.selection(&schema)?.as_ref())?;
-        SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
+        if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
+            let make = move |service: &Self| {
+                let layout = service.region.foreign_layout(&file)?;
+                schema_result(layout.schema(), &wanted)
+            };
+            return self.read_and_made(user, make).await;
+        }
+        let version = self.region.hold_as(Some(wanted.user()), &frame.name, frame.version)?;
+        let bytes = self.schema_bytes(&version)?;
+        let make = move |service: &Self| schema_result(&*service.region.schema(&version)?, &wanted);
+        self.made(user, bytes, make).await
+    }
+
+    /// Bytes of memory to read the schema of a version, and to send it.
+    fn schema_bytes(&self, version: &Version) -> Result<u64, AgentError> {
+        Ok(HEAP_PER_METADATA * self.region.footer_len(version, 0)?)
     }
 
     /// Makes the answer about some columns and rows of a version, of which name, number and commit are given; with the
@@ -124,6 +158,16 @@ impl Service {
         let ticket = self.region.ticket(&version.name, version.number, version.seq, None);
         plain_info(ticket, Some(version.rows), Some(version.bytes))
     }
+}
+
+/// Bytes of memory for a descriptor in its answer.
+fn described_bytes(descriptor: &FlightDescriptor) -> u64 {
+    2 * descriptor.encoded_len() as u64
+}
+
+fn schema_result(schema: &Schema, wanted: &Wanted) -> Result<SchemaResult, AgentError> {
+    let schema = projected(schema, wanted.selection(schema)?.as_ref())?;
+    SchemaAsIpc::new(&schema, &IpcWriteOptions::default()).try_into().map_err(AgentError::Arrow)
 }
 
 /// The schema of the columns that are sent.

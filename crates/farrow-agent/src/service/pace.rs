@@ -24,14 +24,26 @@ use crate::shares::Share;
 /// Bytes of a piece: of one frame of HTTP/2, unless the client asks for more.
 const PIECE: usize = 16 << 10;
 
-/// A stream's place, and what of it is between its messages and the connection.
+/// A response's place, and all of it that its connection was not given yet.
 pub(super) struct OnTheWay {
     /// Idle while the client has something to take.
     place: Place,
+    /// True if the client may leave what counts for nobody where it is, for as long as it likes.
+    patient: bool,
+    /// The response, until it ends or is cut off.
+    body: Mutex<Option<Body>>,
     state: Mutex<State>,
     /// The connection has asked for more than there was.
     hungry: Notify,
+    /// Nobody takes anything any more.
+    gone: Notify,
 }
+
+/// Goes with the response, and says on the way when that is gone.
+#[derive(Clone)]
+pub(super) struct Taker(Arc<Taking>);
+
+struct Taking(Arc<OnTheWay>);
 
 #[derive(Default)]
 struct State {
@@ -45,8 +57,9 @@ struct State {
 
 /// The body of a response.
 pub(super) struct Paced {
+    /// Empty if it is on a way.
     body: Body,
-    way: Option<Arc<OnTheWay>>,
+    taker: Option<Taker>,
     ended: bool,
     /// Keeps its connection from being taken for idle.
     _under_way: Option<UnderWay>,
@@ -59,10 +72,26 @@ struct Piece {
 }
 
 impl OnTheWay {
-    /// Nothing yet. The place is the stream's.
-    pub(super) fn new(place: Place) -> Self {
+    /// The way of a stream's response: nothing yet. The place is the stream's.
+    pub(super) fn of_stream(place: Place) -> (Arc<Self>, Taker) {
+        Self::new(place, false)
+    }
+
+    /// The same of a session, whose client may take its time, but for answers that count.
+    pub(super) fn of_session(place: Place) -> (Arc<Self>, Taker) {
+        Self::new(place, true)
+    }
+
+    fn new(place: Place, patient: bool) -> (Arc<Self>, Taker) {
         place.busy();
-        Self { place, state: Mutex::default(), hungry: Notify::new() }
+        let (body, state) = (Mutex::default(), Mutex::default());
+        let way = Arc::new(Self { place, patient, body, state, hungry: Notify::new(), gone: Notify::new() });
+        (way.clone(), Taker(Arc::new(Taking(way))))
+    }
+
+    /// Something that counts waits for the client.
+    pub(super) fn waits(&self) {
+        self.place.idle();
     }
 
     /// gRPC's encoder is given messages of so many bytes.
@@ -77,6 +106,11 @@ impl OnTheWay {
     /// Returns once the connection has asked for more than there was.
     pub(super) async fn hungry(&self) {
         self.hungry.notified().await;
+    }
+
+    /// Returns once the client has taken everything, or is gone.
+    pub(super) async fn gone(&self) {
+        self.gone.notified().await;
     }
 
     /// Waits until the stream is to be cut off, and says why: its client takes nothing for `stall`, or for a shorter
@@ -104,6 +138,12 @@ impl OnTheWay {
         };
         // Without the lock: others may be given what goes back.
         drop(dropped);
+        self.drop_body();
+    }
+
+    fn drop_body(&self) {
+        let body = self.body().take();
+        drop(body);
     }
 
     /// Returns the frame that the connection gets next, if it is here.
@@ -122,7 +162,9 @@ impl OnTheWay {
         let emptied = if done { state.encoded.take() } else { None };
         drop(state);
         drop(emptied);
-        self.place.idle();
+        if share.is_some() || !self.patient {
+            self.place.idle();
+        }
         Some(Frame::data(Bytes::from_owner(Piece { bytes: piece, _share: share })))
     }
 
@@ -136,15 +178,58 @@ impl OnTheWay {
         }
     }
 
+    /// Returns what the response has next, and notes if that is nothing yet.
+    fn poll_body(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let mut body = self.body();
+        let Some(body) = body.as_mut() else { return Poll::Ready(None) };
+        let polled = http_body::Body::poll_frame(Pin::new(body), cx);
+        if polled.is_pending() {
+            self.place.busy();
+            self.hungry.notify_one();
+        }
+        polled
+    }
+
+    /// While it is polled it may call [`encodes`](Self::encodes): so no other lock is held where this one is taken.
+    fn body(&self) -> MutexGuard<'_, Option<Body>> {
+        self.body.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+impl Taker {
+    /// Puts the response on the way, unless that was cut off before.
+    fn takes(&self, body: Body) {
+        let Taking(way) = &*self.0;
+        *way.body() = Some(body);
+        if way.state().cut.is_some() {
+            way.drop_body();
+        }
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        // What makes messages may have the way, and is part of the response.
+        self.0.drop_body();
+        self.0.gone.notify_one();
+    }
+}
+
 impl Paced {
     /// `body` for its client.
-    pub(super) fn new(body: Body, way: Option<Arc<OnTheWay>>, under_way: Option<UnderWay>) -> Self {
-        Self { body, way, ended: false, _under_way: under_way }
+    pub(super) fn new(body: Body, taker: Option<Taker>, under_way: Option<UnderWay>) -> Self {
+        let body = match &taker {
+            Some(taker) => {
+                taker.takes(body);
+                Body::empty()
+            }
+            None => body,
+        };
+        Self { body, taker, ended: false, _under_way: under_way }
     }
 }
 
@@ -157,7 +242,8 @@ impl http_body::Body for Paced {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        let Some(way) = &this.way else { return Pin::new(&mut this.body).poll_frame(cx) };
+        let Some(Taker(taking)) = &this.taker else { return Pin::new(&mut this.body).poll_frame(cx) };
+        let Taking(way) = &**taking;
         loop {
             if this.ended {
                 return Poll::Ready(None);
@@ -166,12 +252,7 @@ impl http_body::Body for Paced {
                 this.ended = frame.is_trailers();
                 return Poll::Ready(Some(Ok(frame)));
             }
-            let polled = Pin::new(&mut this.body).poll_frame(cx);
-            if polled.is_pending() {
-                way.place.busy();
-                way.hungry.notify_one();
-            }
-            match ready!(polled) {
+            match ready!(way.poll_body(cx)) {
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) => way.encoded(bytes),
                     Err(last) => {
@@ -180,13 +261,18 @@ impl http_body::Body for Paced {
                         return Poll::Ready(Some(Ok(way.next().unwrap_or(last))));
                     }
                 },
+                // The same of one whose end was dropped.
+                None => {
+                    this.ended = true;
+                    return Poll::Ready(way.next().map(Ok));
+                }
                 other => return Poll::Ready(other),
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.way.is_none() && self.body.is_end_stream()
+        self.taker.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

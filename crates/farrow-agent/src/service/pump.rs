@@ -2,19 +2,20 @@
 //! nothing.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prost::Message;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tonic::Response;
 
-use super::pace::OnTheWay;
+use super::pace::{OnTheWay, Taker};
 use super::{Answers, Service};
 use crate::error::AgentError;
 use crate::places::{Places, Room};
+use crate::region::HEAP_PER_METADATA;
 use crate::shares::{Share, Shares};
 use crate::user::User;
 
@@ -38,10 +39,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The interval at which one that waits for memory looks whether another can give way.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The resources that streams share.
+/// The resources that streams share, and answers that are large.
 pub(super) struct Streams {
     places: Arc<Places>,
+    /// Places of sessions: one whose client takes no large answer gives way too.
+    sessions: Arc<Places>,
     memory: Arc<Shares>,
+    /// Memory of what is read while a stream goes on.
+    metadata: Arc<Shares>,
     /// As many chunks are made at a time: a few may be longer than was expected.
     makers: Semaphore,
 }
@@ -58,21 +63,43 @@ struct Chunk<T> {
     share: Option<Share>,
 }
 
-/// Those that wait, and the one whose messages are being taken.
-type Chunks<T> = (mpsc::Receiver<Chunk<T>>, Option<Chunk<T>>);
+/// Memory for the metadata of a file that is open, and for the dictionaries that are kept of it.
+pub(super) struct Metadata(Share);
 
-/// Between the task that makes chunks and the connection that takes messages.
-struct Queue<T> {
-    chunks: Mutex<Chunks<T>>,
-    /// Dropped with the queue.
-    _alive: oneshot::Sender<()>,
+impl Metadata {
+    /// Its file, or the next one in its place, has a footer of so many bytes, and so many bytes of dictionaries are kept.
+    ///
+    /// # Errors
+    /// [`AgentError::ManyOpen`] if its user has other streams, and as much as one user may have.
+    pub(super) fn holds(&mut self, (footer, dictionaries): (u64, u64)) -> Result<(), AgentError> {
+        let (has, needs) =
+            (self.0.amount(), HEAP_PER_METADATA.saturating_mul(footer).saturating_add(dictionaries));
+        if needs > has && !self.0.try_grow(needs - has) {
+            if !self.0.is_all() {
+                return Err(AgentError::ManyOpen { needs, has: self.0.taken() });
+            }
+            self.0.resize(needs);
+        }
+        Ok(())
+    }
 }
 
 impl Streams {
-    /// With so much memory for what is on its way to clients.
+    /// With so much memory for what is on its way to clients, and as much for the metadata of open files.
     pub(super) fn new(memory: u64) -> Self {
         let makers = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { places: Places::new(PATIENCE), memory: Shares::new(memory), makers: Semaphore::new(makers) }
+        Self {
+            places: Places::new(PATIENCE),
+            sessions: Places::new(PATIENCE),
+            memory: Shares::new(memory),
+            metadata: Shares::new(memory),
+            makers: Semaphore::new(makers),
+        }
+    }
+
+    /// The places of sessions.
+    pub(super) fn sessions(&self) -> &Arc<Places> {
+        &self.sessions
     }
 
     /// Bytes of data in the next message to `user`, about.
@@ -81,33 +108,55 @@ impl Streams {
     }
 
     /// Memory for a stream's next chunk. One that has something on the way reads ahead only where there is plenty.
-    async fn memory(&self, user: &User, way: &OnTheWay, first: bool) -> Share {
+    async fn next_memory(&self, user: &User, way: &OnTheWay, first: bool) -> Share {
         if !first && !self.memory.is_ample(user) {
             way.hungry().await;
         }
         let expected = self.message_bytes(user);
-        if let Some(share) = self.memory.try_take(user, expected) {
-            return share;
+        match self.memory.try_take(user, expected) {
+            Some(share) => share,
+            None => self.wait(user, &self.memory, self.memory.take_before(user, expected)).await,
         }
-        let mut taken = pin!(self.memory.take_before(user, expected));
+    }
+
+    /// Memory for an answer of so many bytes, when there is some.
+    pub(super) async fn memory(&self, user: &User, bytes: u64) -> Share {
+        self.wait(user, &self.memory, self.memory.take(user, bytes)).await
+    }
+
+    /// Memory for the metadata of a file with a footer of so many bytes, when there is some. Streams wait for memory of
+    /// messages while they have this: so they are apart.
+    pub(super) async fn metadata(&self, user: &User, footer: u64) -> Metadata {
+        let share =
+            self.wait(user, &self.metadata, self.metadata.take(user, HEAP_PER_METADATA * footer)).await;
+        Metadata(share)
+    }
+
+    /// Waits for `taken` of `shares`. Meanwhile what is not taken by its client gives way.
+    async fn wait(&self, user: &User, shares: &Shares, taken: impl Future<Output = Share>) -> Share {
+        let mut taken = pin!(taken);
         loop {
             match tokio::time::timeout(LOOK, &mut taken).await {
                 Ok(share) => return share,
+                Err(_) if self.oust_of(user) => {}
                 // Where others have everything, one of theirs gives way.
-                Err(_) if self.places.oust_of(user) => {}
                 Err(_) => {
-                    if let Some(largest) = self.memory.largest() {
-                        self.places.oust_of(&largest);
+                    if let Some(largest) = shares.largest() {
+                        self.oust_of(&largest);
                     }
                 }
             }
         }
     }
 
+    fn oust_of(&self, user: &User) -> bool {
+        self.places.oust_of(user) || self.sessions.oust_of(user)
+    }
+
     /// The same, and leave to use it.
     async fn turn(&self, user: &User, way: &OnTheWay, first: bool) -> (Share, Option<SemaphorePermit<'_>>) {
         loop {
-            let share = self.memory(user, way, first).await;
+            let share = self.next_memory(user, way, first).await;
             // Nobody closes it.
             let maker = self.makers.acquire().await.ok();
             // Meanwhile a message of another stream may have come to be larger than all of this user's part.
@@ -133,24 +182,28 @@ impl Service {
         user: User,
         messages: impl Iterator<Item = Result<T, AgentError>> + Send + 'static,
     ) -> Result<Response<Answers<T>>, AgentError> {
-        let room = Room { total: self.limits.borrow().streams, reserve: 0 };
-        let entered = self.streams.places.enter(&user, room);
-        let (place, _) =
-            entered.map_err(|full| AgentError::ManyStreams { has: full.has, all: full.taken })?;
-        let way = Arc::new(OnTheWay::new(place));
-        let (sender, receiver) = mpsc::channel(WAITING);
-        let (alive, gone) = oneshot::channel();
-        let queue = Arc::new(Queue { chunks: Mutex::new((receiver, None)), _alive: alive });
-        let stream = Stream { service: self.clone(), user, way: way.clone(), queue: Arc::downgrade(&queue) };
-        tokio::spawn(stream.drive(Box::new(messages), sender, gone));
-        let given = way.clone();
+        self.pump_opened(user, async { Ok(messages) })
+    }
+
+    /// The same of messages that come once something is open, for which the stream may have to wait.
+    pub(super) fn pump_opened<T: Message + 'static, M>(
+        &self,
+        user: User,
+        open: impl Future<Output = Result<M, AgentError>> + Send + 'static,
+    ) -> Result<Response<Answers<T>>, AgentError>
+    where
+        M: Iterator<Item = Result<T, AgentError>> + Send + 'static,
+    {
+        let (way, taker) = self.on_the_way(&user)?;
+        let (sender, mut receiver) = mpsc::channel(WAITING);
+        let stream = Stream { service: self.clone(), user, way: way.clone() };
+        tokio::spawn(stream.drive(open, sender));
+        let mut chunk: Option<Chunk<T>> = None;
         let answers: Answers<T> = Box::pin(futures::stream::poll_fn(move |context| {
-            let mut chunks = queue.chunks();
             loop {
-                let (receiver, chunk) = &mut *chunks;
-                if let Some(chunk) = chunk {
+                if let Some(chunk) = &mut chunk {
                     if let Some(share) = chunk.share.take() {
-                        given.encodes(share);
+                        way.encodes(share);
                     }
                     if let Some(message) = chunk.messages.next() {
                         return Poll::Ready(Some(Ok(message)));
@@ -160,56 +213,69 @@ impl Service {
                     }
                 }
                 match receiver.poll_recv(context) {
-                    Poll::Ready(Some(next)) => *chunk = Some(next),
+                    Poll::Ready(Some(next)) => chunk = Some(next),
                     Poll::Ready(None) => return Poll::Ready(None),
                     Poll::Pending => return Poll::Pending,
                 }
             }
         }));
         let mut response = Response::new(answers);
-        response.extensions_mut().insert(way);
+        response.extensions_mut().insert(taker);
         Ok(response)
+    }
+
+    /// The way of one more response of `user`'s.
+    pub(super) fn on_the_way(&self, user: &User) -> Result<(Arc<OnTheWay>, Taker), AgentError> {
+        let room = Room { total: self.limits.borrow().streams, reserve: 0 };
+        let entered = self.streams.places.enter(user, room);
+        let (place, _) =
+            entered.map_err(|full| AgentError::ManyStreams { has: full.has, all: full.taken })?;
+        Ok(OnTheWay::of_stream(place))
     }
 }
 
 /// The agent's end of a stream.
-struct Stream<T> {
+struct Stream {
     service: Service,
     user: User,
     way: Arc<OnTheWay>,
-    /// Its client's alone: with the client it goes away.
-    queue: Weak<Queue<T>>,
 }
 
-impl<T: Message + 'static> Stream<T> {
+impl Stream {
     /// Makes chunks, and looks whether they are taken, until the client is gone.
-    async fn drive(
+    async fn drive<T: Message + 'static, M>(
         self,
-        messages: Messages<T>,
+        opened: impl Future<Output = Result<M, AgentError>>,
         sender: mpsc::Sender<Chunk<T>>,
-        mut gone: oneshot::Receiver<()>,
-    ) {
+    ) where
+        M: Iterator<Item = Result<T, AgentError>> + Send + 'static,
+    {
         let mut open = Some(Open::new(self.service.metrics.streams.clone()));
-        let mut feed = pin!(self.feed(messages, sender));
+        let mut feed = pin!(async {
+            match opened.await {
+                Ok(messages) => self.feed(Box::new(messages), sender).await,
+                Err(error) => Err(error),
+            }
+        });
         loop {
             let stall = self.service.limits.borrow().stall;
             tokio::select! {
-                _ = &mut gone => return,
+                () = self.way.gone() => return,
                 error = self.way.stuck(stall) => {
                     self.service.metrics.stalled.inc();
-                    return self.cut(error);
+                    return self.way.cut(error);
                 }
                 fed = &mut feed, if open.is_some() => match fed {
                     Ok(()) => open = None,
                     // The client must not take what it has for everything.
-                    Err(error) => return self.cut(error),
+                    Err(error) => return self.way.cut(error),
                 },
             }
         }
     }
 
     /// Makes chunks one by one.
-    async fn feed(
+    async fn feed<T: Message + 'static>(
         &self,
         mut messages: Messages<T>,
         sender: mpsc::Sender<Chunk<T>>,
@@ -231,23 +297,6 @@ impl<T: Message + 'static> Stream<T> {
             messages = rest.unwrap_or_else(|| Box::new(std::iter::empty()));
         }
     }
-
-    /// Ends the stream before its end. What waits in it is dropped.
-    fn cut(&self, why: AgentError) {
-        // First of all: a queue that is closed must not look like one that has ended.
-        self.way.cut(why);
-        if let Some(queue) = self.queue.upgrade() {
-            let mut chunks = queue.chunks();
-            let (receiver, chunk) = &mut *chunks;
-            receiver.close();
-            let mut waiting = vec![chunk.take()];
-            while let Ok(chunk) = receiver.try_recv() {
-                waiting.push(Some(chunk));
-            }
-            drop(chunks);
-            drop(waiting);
-        }
-    }
 }
 
 /// The next messages, and the rest, if there is one: how many bytes they have, and the error that ends them.
@@ -266,12 +315,6 @@ fn chunk<T: Message>(mut messages: Messages<T>) -> Made<T> {
         }
     }
     (Some(messages), made, None, bytes as u64)
-}
-
-impl<T> Queue<T> {
-    fn chunks(&self) -> MutexGuard<'_, Chunks<T>> {
-        self.chunks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// Counts a stream while it is open.

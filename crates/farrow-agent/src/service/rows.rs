@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_flight::{FlightData, Ticket};
-use arrow_schema::Schema;
+use arrow_schema::{Schema, SchemaRef};
 use farrow_ipc::{Layout, MessageSizes, StreamEncoder, StreamSchema};
 use farrow_proto::v1::{self, BatchDescriptor};
 use farrow_store::{ForeignFile, FrameName, Version};
 use tonic::Response;
 
+use super::pump::Metadata;
 use super::{Answers, Service, selection};
 use crate::caller::{Allowed, Named};
 use crate::error::AgentError;
@@ -22,105 +23,84 @@ use crate::user::User;
 /// The most bytes of values in a message: of a single row, or a dictionary.
 const MOST_BYTES: usize = 256 << 20;
 
+/// Segments of which it is looked at once how long their footers are, while others wait.
+const FEW: usize = 16;
+
 /// Tells how many bytes of values the next message has, about.
 type MessageBytes = Box<dyn Fn() -> u64 + Send>;
 
 impl Service {
     /// The schema, then the rows in messages of about as many bytes as `streams` says.
-    pub(super) async fn rows(
+    pub(super) fn rows(
         &self,
         user: User,
         ticket: Allowed<TicketedVersion>,
     ) -> Result<Response<Answers<FlightData>>, AgentError> {
         if let Some(file) = self.foreign(&ticket)? {
-            return self.foreign_rows(user, file, ticket.selection.clone()).await;
+            return self.foreign_rows(user, file, ticket.selection.clone());
         }
         let version = self.region.hold_as(Some(ticket.user()), &ticket.name, Some(ticket.number))?;
         ticket.check(&version)?;
-        let segments = self.selected(&version, ticket.selection.as_ref())?;
-        // The metadata are those of the version, whichever segment is the first that is sent.
-        let schema = match segments.front().ok_or(AgentError::NoSegments)? {
-            (0, first) => farrow_ipc::schema_of_segments(first.schema(), version.segments.len()),
-            (_, first) => {
-                let metadata = self.region.schema(&version)?.metadata().clone();
-                Arc::new(first.schema().as_ref().clone().with_metadata(metadata))
-            }
+        let selection = ticket.into_inner().selection;
+        let (service, counted) = (self.clone(), user.clone());
+        let open = async move {
+            let wanted = wanted(&version, selection.as_ref());
+            let (version, metadata) = service.open(&counted, version, wanted.clone()).await?;
+            let (region, message_bytes) = (service.region.clone(), service.message_bytes(counted));
+            let (stream, open) = (None, None);
+            let mut rows =
+                Some(Rows { region, selection, wanted, stream, open, message_bytes, metadata, version });
+            Ok(std::iter::from_fn(move || {
+                let message = rows.as_mut()?.next().transpose();
+                if !matches!(message, Some(Ok(_))) {
+                    rows = None;
+                }
+                message
+            }))
         };
-        let stream = StreamSchema::new(&schema)?;
-        let schema = std::iter::once(Ok(stream.message().into()));
-        let (region, message_bytes) = (self.region.clone(), self.message_bytes(user.clone()));
-        let mut rows = Some(Rows { region, stream, message_bytes, segments, version });
-        let encoded = std::iter::from_fn(move || {
-            let message = rows.as_mut()?.next().transpose();
-            if !matches!(message, Some(Ok(_))) {
-                rows = None;
-            }
-            message
-        });
-        self.pump(user, schema.chain(encoded))
-    }
-
-    /// The segments that have some of the rows of a selection, to be streamed, and the number of each; if none has, the first
-    /// one, of which nothing is sent but its schema.
-    fn selected(
-        &self,
-        version: &Version,
-        selection: Option<&v1::Selection>,
-    ) -> Result<VecDeque<(usize, Rest)>, AgentError> {
-        let rows = selection::rows(selection);
-        let mut first_row = 0_u64;
-        let mut wanted = Vec::new();
-        for (number, segment) in version.segments.iter().enumerate() {
-            let end_row = first_row.saturating_add(segment.rows);
-            let within = rows.start.clamp(first_row, end_row)..rows.end.clamp(first_row, end_row);
-            // All of a segment without rows is sent: its dictionaries are.
-            if selection.is_none() || !within.is_empty() {
-                wanted.push((number, within.start - first_row..within.end - first_row));
-            }
-            first_row = end_row;
-        }
-        if wanted.is_empty() {
-            wanted.push((0, 0..0));
-        }
-        let open = |(number, rows): (usize, Range<u64>)| {
-            let opened = self.region.segment(version, number)?;
-            let columns = selection::columns(selection, opened.schema().fields().len())?;
-            let opened = if selection.is_some() { opened.with_rows(rows) } else { opened };
-            let opened = match columns {
-                Some(columns) => opened.with_columns(&columns)?,
-                None => opened,
-            };
-            Ok((number, opened))
-        };
-        wanted.into_iter().map(open).collect()
+        self.pump_opened(user, open)
     }
 
     /// The schema, the mapping descriptor, then a descriptor for each batch.
-    pub(super) async fn mapped_batches(
+    pub(super) fn mapped_batches(
         &self,
         user: User,
         process: &Arc<Process>,
         ticket: Allowed<TicketedVersion>,
     ) -> Result<Response<Answers<FlightData>>, AgentError> {
         if let Some(file) = self.foreign(&ticket)? {
-            return self.foreign_batches(user, file).await;
+            return self.foreign_batches(user, file);
         }
-        let (lease, version) = self.leases.grant(process, &ticket.name, Some(ticket.number))?;
-        let untold = self.untold_lease(process, lease);
+        let version = self.region.hold_as(Some(ticket.user()), &ticket.name, Some(ticket.number))?;
         ticket.check(&version)?;
-        let answer = self.describe_batches(&version, lease)?;
-        Ok(Response::new(untold.with(answer.into_iter().map(Ok).collect())))
+        let (lease, _) = self.leases.grant(process, &ticket.name, Some(ticket.number))?;
+        let untold = self.untold_lease(process, lease);
+        let (service, counted) = (self.clone(), user.clone());
+        let open = async move {
+            let all = wanted(&version, None);
+            let (version, metadata) = service.open(&counted, version, all).await?;
+            Ok(described(&service.region, Arc::new(version), lease, metadata))
+        };
+        Ok(self.pump_opened(user, open)?.map(|answers| untold.with(answers)))
     }
 
-    fn describe_batches(&self, version: &Arc<Version>, lease: u64) -> Result<Vec<FlightData>, AgentError> {
-        let segments = self.region.segments(version)?;
-        let mut answer = vec![schema_message(&*self.region.schema(version)?)?];
-        let map = farrow_proto::encode_map_descriptor(&self.region.map_descriptor(version, lease));
-        answer.push(FlightData::new().with_app_metadata(map));
-        for (number, segment) in (0u32..).zip(&segments) {
-            answer.extend(batch_descriptors(number, segment.layout()));
-        }
-        Ok(answer)
+    /// Memory for the metadata of those segments of a version, one at a time.
+    async fn open(
+        &self,
+        user: &User,
+        version: HeldVersion,
+        segments: VecDeque<(usize, Range<u64>)>,
+    ) -> Result<(HeldVersion, Metadata), AgentError> {
+        let few = segments.len() <= FEW;
+        let longest = move |service: &Self| {
+            let mut longest = 0;
+            for (segment, _) in segments {
+                longest = longest.max(service.region.footer_len(&version, segment)?);
+            }
+            Ok((version, longest))
+        };
+        let (version, footer) = if few { longest(self)? } else { self.making(user, longest).await? };
+        Ok((version, self.streams.metadata(user, footer).await))
     }
 
     /// The foreign file that a ticket was given for.
@@ -171,36 +151,123 @@ impl TicketedVersion {
     }
 }
 
+/// The schema of a version, where it lies, and its batches.
+fn described(
+    region: &Arc<Region>,
+    version: Arc<HeldVersion>,
+    lease: u64,
+    mut metadata: Metadata,
+) -> impl Iterator<Item = Result<FlightData, AgentError>> + Send + use<> {
+    let (here, it) = (region.clone(), version.clone());
+    let schema = std::iter::once_with(move || schema_message(&*here.schema(&it)?));
+    let (here, it) = (region.clone(), version.clone());
+    let map = std::iter::once_with(move || {
+        let map = farrow_proto::encode_map_descriptor(&here.map_descriptor(&it, lease));
+        Ok(FlightData::new().with_app_metadata(map))
+    });
+    let region = region.clone();
+    let batches = (0..version.segments.len()).flat_map(move |segment| {
+        let mut batches = || {
+            metadata.holds((region.footer_len(&version, segment)?, 0))?;
+            let opened = region.segment(&version, segment)?;
+            Ok(batch_descriptors(u32::try_from(segment).unwrap_or(u32::MAX), opened.layout()).collect())
+        };
+        let batches: Result<Vec<_>, AgentError> = batches();
+        let (batches, error) = batches.map_or_else(|error| (Vec::new(), Some(error)), |all| (all, None));
+        batches.into_iter().map(Ok).chain(error.map(Err))
+    });
+    schema.chain(map).chain(batches)
+}
+
+/// The segments that have some of the rows of a selection, by number, and which rows of each; if none has, the first one,
+/// of which nothing is sent but its schema.
+fn wanted(version: &Version, selection: Option<&v1::Selection>) -> VecDeque<(usize, Range<u64>)> {
+    let rows = selection::rows(selection);
+    let mut first_row = 0_u64;
+    let mut wanted = VecDeque::new();
+    for (number, segment) in version.segments.iter().enumerate() {
+        let end_row = first_row.saturating_add(segment.rows);
+        let within = rows.start.clamp(first_row, end_row)..rows.end.clamp(first_row, end_row);
+        // All of a segment without rows is sent: its dictionaries are.
+        if selection.is_none() || !within.is_empty() {
+            wanted.push_back((number, within.start - first_row..within.end - first_row));
+        }
+        first_row = end_row;
+    }
+    if wanted.is_empty() {
+        wanted.push_back((0, 0..0));
+    }
+    wanted
+}
+
 /// The rows of a version, read as they are sent. After an error it is of no use any more.
 struct Rows {
     region: Arc<Region>,
-    stream: StreamSchema,
+    selection: Option<v1::Selection>,
+    /// The segments that come, each with its number.
+    wanted: VecDeque<(usize, Range<u64>)>,
+    /// None before the schema is sent.
+    stream: Option<StreamSchema>,
+    /// The segment that is being sent.
+    open: Option<(usize, StreamEncoder<SegmentMemory>)>,
     message_bytes: MessageBytes,
-    /// Each with its number.
-    segments: VecDeque<(usize, Rest)>,
+    metadata: Metadata,
     // Kept until the stream is dropped, whether it was read to its end or not.
     version: HeldVersion,
 }
 
-/// The rest of a segment.
-type Rest = StreamEncoder<SegmentMemory>;
-
 impl Rows {
     fn next(&mut self) -> Result<Option<FlightData>, AgentError> {
-        while let Some((number, segment)) = self.segments.front_mut() {
-            let next = segment.next(&mut self.stream, message_sizes(&self.message_bytes));
+        loop {
+            if self.open.is_none() {
+                self.open = self.open_next()?;
+            }
+            let Some((number, segment)) = &mut self.open else { return Ok(None) };
+            let Some(stream) = &mut self.stream else {
+                let schema = first_schema(&self.region, &self.version, *number, segment.schema())?;
+                let stream = self.stream.insert(StreamSchema::new(&schema)?);
+                return Ok(Some(stream.message().into()));
+            };
+            let next = segment.next(stream, message_sizes(&self.message_bytes));
             match next.map_err(|source| self.region.damaged(&self.version, *number, source))? {
                 Some(message) => {
+                    self.metadata.holds(segment.kept())?;
                     self.version.check_there()?;
                     return Ok(Some(message.into()));
                 }
-                None => {
-                    self.segments.pop_front();
-                }
+                None => self.open = None,
             }
         }
-        Ok(None)
     }
+
+    fn open_next(&mut self) -> Result<Option<(usize, StreamEncoder<SegmentMemory>)>, AgentError> {
+        let Some((number, rows)) = self.wanted.pop_front() else { return Ok(None) };
+        self.metadata.holds((self.region.footer_len(&self.version, number)?, 0))?;
+        let opened = self.region.segment(&self.version, number)?;
+        let selection = self.selection.as_ref();
+        let columns = selection::columns(selection, opened.schema().fields().len())?;
+        let opened = if selection.is_some() { opened.with_rows(rows) } else { opened };
+        let opened = match columns {
+            Some(columns) => opened.with_columns(&columns)?,
+            None => opened,
+        };
+        Ok(Some((number, opened)))
+    }
+}
+
+/// The schema of the rows of a version whose first segment that is sent has this number and schema. The metadata are those
+/// of the version, whichever segment that is.
+fn first_schema(
+    region: &Region,
+    version: &HeldVersion,
+    number: usize,
+    schema: &SchemaRef,
+) -> Result<SchemaRef, AgentError> {
+    if number == 0 {
+        return Ok(farrow_ipc::schema_of_segments(schema, version.segments.len()));
+    }
+    let metadata = region.schema(version)?.metadata().clone();
+    Ok(Arc::new(schema.as_ref().clone().with_metadata(metadata)))
 }
 
 /// Returns how large the next message is.

@@ -14,15 +14,18 @@ use farrow_proto::{SESSION_COMMAND, SESSION_VERSION, v1};
 use prost::Message;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
-use tonic::{Status, Streaming};
+use tonic::{Response, Status, Streaming};
 
+use super::answers::Made;
 use super::grants::Untold;
+use super::pace::OnTheWay;
 use super::watches::WatchTask;
 use super::{Answers, Service};
 use crate::caller::Caller;
 use crate::error::AgentError;
-use crate::places::{Place, Room};
+use crate::places::Room;
 use crate::process::Process;
+use crate::shares::Share;
 use crate::status;
 
 /// Requests that are worked at; the next one is not read before one of them is done.
@@ -47,30 +50,33 @@ impl Service {
         caller: Caller,
         process: Arc<Process>,
         messages: Streaming<FlightData>,
-    ) -> Result<Answers<FlightData>, AgentError> {
+    ) -> Result<Response<Answers<FlightData>>, AgentError> {
         static SESSIONS: AtomicU64 = AtomicU64::new(1);
         let room = Room { total: MAX_SESSIONS, reserve: 0 };
-        let entered = self.sessions.enter(&caller.user(), room);
+        let entered = self.streams.sessions().enter(&caller.user(), room);
         let (place, _) = entered.map_err(|full| AgentError::ManyOf { what: "sessions", has: full.has })?;
         // One that says nothing for hours is as good as any.
-        place.busy();
+        let (way, taker) = OnTheWay::of_session(place);
+        tokio::spawn(self.clone().attend(way.clone()));
         let (sender, mut answers) = mpsc::channel(WAITING);
         let session = Session {
             id: SESSIONS.fetch_add(1, Ordering::Relaxed),
             service: self.clone(),
             caller,
             process,
-            answers: Answering(sender),
+            answers: Answering { sender, way: way.clone() },
             at_work: Arc::new(Semaphore::new(AT_WORK)),
             under_way: JoinSet::new(),
             watches: HashMap::new(),
             last_seq: 0,
-            _place: place,
         };
         tokio::spawn(session.serve(messages));
-        Ok(Box::pin(futures::stream::poll_fn(move |context| {
-            answers.poll_recv(context).map(|answer| answer.map(|outgoing| outgoing.map(Outgoing::sent)))
-        })))
+        let answers: Answers<FlightData> = Box::pin(futures::stream::poll_fn(move |context| {
+            answers.poll_recv(context).map(|answer| answer.map(|outgoing| Ok(outgoing?.sent(&way))))
+        }));
+        let mut response = Response::new(answers);
+        response.extensions_mut().insert(taker);
+        Ok(response)
     }
 }
 
@@ -87,21 +93,27 @@ struct Session {
     /// By the number of their request. They end with the session.
     watches: HashMap<u64, WatchTask>,
     last_seq: u64,
-    _place: Place,
 }
 
 /// The way to the client. The stream ends when the last of them is gone.
 #[derive(Clone)]
-pub(super) struct Answering(mpsc::Sender<Result<Outgoing, Status>>);
+pub(super) struct Answering {
+    sender: mpsc::Sender<Result<Outgoing, Status>>,
+    way: Arc<OnTheWay>,
+}
 
 /// An answer that waits for the client to take it.
 struct Outgoing {
     answer: v1::SessionAnswer,
     untold: Option<Untold>,
+    share: Option<Share>,
 }
 
 /// The outcome of a request: nothing, if it has no answer.
-type Done = Result<Option<(Answer, Option<Untold>)>, AgentError>;
+type Done = Result<Option<Ready>, AgentError>;
+
+/// An answer, what its process has not been told of before, and the memory that counts for it.
+struct Ready(Answer, Option<Untold>, Option<Share>);
 
 impl Session {
     async fn serve(mut self, mut messages: Streaming<FlightData>) {
@@ -110,14 +122,14 @@ impl Session {
         if let Err(error) = self.requests(&mut messages).await {
             tracing::debug!(session = id, pid, %error, "session ends with an error");
             // Nobody is told who is gone.
-            let _ = self.answers.0.send(Err(error.into())).await;
+            let _ = self.answers.sender.send(Err(error.into())).await;
             return;
         }
         // A client that has asked for all it wants may wait for the answers.
         let answers = self.answers.clone();
         tokio::select! {
             () = async { while self.under_way.join_next().await.is_some() {} } => {}
-            () = answers.0.closed() => {}
+            () = answers.sender.closed() => {}
         }
         tracing::debug!(session = id, pid, requests = self.last_seq, "session ends");
     }
@@ -135,7 +147,7 @@ impl Session {
                     answers.try_tell(0, Answer::Event(v1::Event { commit: 0, event: Some(event) }));
                     return Ok(());
                 }
-                () = answers.0.closed() => return Ok(()),
+                () = answers.sender.closed() => return Ok(()),
             };
             // An error is a connection that broke, or a message that is too long.
             let Some(message) = message.map_err(AgentError::Stream)? else { return Ok(()) };
@@ -150,7 +162,7 @@ impl Session {
             match (greeted, request.request) {
                 (false, Some(Request::Hello(hello))) => {
                     let welcome = self.welcome(&hello)?;
-                    let welcome = Ok(Some((Answer::Welcome(welcome), None)));
+                    let welcome = Ok(Some(Ready(Answer::Welcome(welcome), None, None)));
                     answers.answer(&self.caller, request.seq, welcome).await;
                     greeted = true;
                 }
@@ -209,8 +221,9 @@ impl Session {
         match request {
             Some(Request::Map(request)) => {
                 self.work(caller.clone(), seq, async move {
-                    let (mapped, untold) = service.map_each(&caller, &process, &request).await?;
-                    Ok(Some((Answer::Mapped(mapped), Some(untold))))
+                    let (Made { answer, share }, untold) =
+                        service.map_each(&caller, &process, request).await?;
+                    Ok(Some(Ready(Answer::Mapped(answer), Some(untold), share)))
                 })
                 .await;
             }
@@ -224,20 +237,21 @@ impl Session {
             Some(Request::Reserve(request)) => {
                 self.work(caller.clone(), seq, async move {
                     let (reservation, untold) = service.reserve(&caller, process, request).await?;
-                    Ok(Some((Answer::Reservation(reservation), Some(untold))))
+                    Ok(Some(Ready(Answer::Reservation(reservation), Some(untold), None)))
                 })
                 .await;
             }
             Some(Request::Commit(request)) => {
                 self.work(caller.clone(), seq, async move {
-                    Ok(Some((Answer::Committed(service.commit(&caller, process, request).await?), None)))
+                    let committed = service.commit(&caller, process, request).await?;
+                    Ok(Some(Ready(Answer::Committed(committed), None, None)))
                 })
                 .await;
             }
             Some(Request::Abort(request)) => {
                 self.work(caller.clone(), seq, async move {
                     service.abort(&process, request).await?;
-                    Ok(Some((Answer::Aborted(v1::Aborted {}), None)))
+                    Ok(Some(Ready(Answer::Aborted(v1::Aborted {}), None, None)))
                 })
                 .await;
             }
@@ -251,7 +265,7 @@ impl Session {
                 if let Some(watch) = self.watches.remove(&request.watch) {
                     watch.end().await;
                 }
-                let unwatched = Ok(Some((Answer::Unwatched(v1::Unwatched {}), None)));
+                let unwatched = Ok(Some(Ready(Answer::Unwatched(v1::Unwatched {}), None, None)));
                 self.answers.answer(&caller, seq, unwatched).await;
             }
             // Checked before.
@@ -297,32 +311,38 @@ impl Session {
 impl Answering {
     /// Sends an answer, or a refusal as `caller` may see it, once there is room for it. A client that is gone gets none.
     async fn answer(&self, caller: &Caller, seq: u64, done: Done) {
-        let (answer, untold) = match done {
+        let Ready(answer, untold, share) = match done {
             Ok(Some(answer)) => answer,
             Ok(None) => return,
-            Err(error) => (Answer::Refusal(status::refusal(&caller.censored(error))), None),
+            Err(error) => Ready(Answer::Refusal(status::refusal(&caller.censored(error))), None, None),
         };
+        if share.is_some() {
+            self.way.waits();
+        }
         let answer = v1::SessionAnswer { seq, answer: Some(answer) };
-        let _ = self.0.send(Ok(Outgoing { answer, untold })).await;
+        let _ = self.sender.send(Ok(Outgoing { answer, untold, share })).await;
     }
 
     /// Sends what holds no lease. False if the client is gone.
     pub(super) async fn tell(&self, seq: u64, answer: Answer) -> bool {
         let answer = v1::SessionAnswer { seq, answer: Some(answer) };
-        self.0.send(Ok(Outgoing { answer, untold: None })).await.is_ok()
+        self.sender.send(Ok(Outgoing { answer, untold: None, share: None })).await.is_ok()
     }
 
     /// Sends it only if there is room at once.
     fn try_tell(&self, seq: u64, answer: Answer) {
         let answer = v1::SessionAnswer { seq, answer: Some(answer) };
-        let _ = self.0.try_send(Ok(Outgoing { answer, untold: None }));
+        let _ = self.sender.try_send(Ok(Outgoing { answer, untold: None, share: None }));
     }
 }
 
 impl Outgoing {
-    fn sent(self) -> FlightData {
+    fn sent(self, way: &OnTheWay) -> FlightData {
         if let Some(untold) = self.untold {
             untold.told();
+        }
+        if let Some(share) = self.share {
+            way.encodes(share);
         }
         FlightData::new().with_app_metadata(self.answer.encode_to_vec())
     }

@@ -81,8 +81,8 @@ impl HttpService<http::Request<Body>> for Verbs {
         };
         Box::pin(async move {
             let mut response = answer.await?;
-            let way = response.extensions_mut().remove();
-            Ok(response.map(|body| Body::new(Paced::new(body, way, under_way))))
+            let taker = response.extensions_mut().remove();
+            Ok(response.map(|body| Body::new(Paced::new(body, taker, under_way))))
         })
     }
 }

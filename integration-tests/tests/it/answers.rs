@@ -1,0 +1,105 @@
+//! Answers that are large: they take a bounded memory, whoever asks for however many and takes none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+use arrow_flight::Action as Call;
+use farrow_integration_tests::{Agent, Peers, Region, User, batch};
+use farrow_proto::{Action, v1};
+use futures::TryStreamExt;
+use prost::Message;
+use tonic::{Code, Status};
+
+use crate::limits::{Flight, flight};
+use crate::peers::{BESIDE, in_time, private_mib};
+
+/// A user that nobody is.
+const MALLORY: u32 = 7304;
+
+/// MiB of answers that one user has in memory: a half of stream-bytes.
+const OF_ONE_USER: u64 = 32;
+
+/// Segments of the frame `many`, and columns of the frame `wide`.
+const SEGMENTS: usize = 300;
+const COLUMNS: usize = 3000;
+
+async fn put_many(agent: &Agent) {
+    let client = agent.client().await;
+    for _ in 0..SEGMENTS {
+        let rows = batch(0, 1);
+        client.append("many", rows.schema(), vec![rows]).await.unwrap();
+    }
+}
+
+async fn put_wide(agent: &Agent) {
+    let column: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
+    let columns = (0..COLUMNS).map(|number| (format!("a column of many {number}"), column.clone()));
+    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    agent.client().await.put("wide", rows.schema(), vec![rows]).await.unwrap();
+}
+
+/// Asks where a frame lies, so many times in one request.
+async fn map(flight: &mut Flight, name: &str, times: usize) -> Result<Vec<v1::MapResult>, Status> {
+    let request = v1::MapRequest { names: vec![name.to_owned(); times] };
+    let call = Call::new(Action::Map.as_str(), request.encode_to_vec());
+    let results: Vec<_> = flight.do_action(call).await?.into_inner().try_collect().await?;
+    Ok(results.iter().map(|result| v1::MapResult::decode(result.body.clone()).unwrap()).collect())
+}
+
+#[tokio::test]
+async fn one_answer_for_many_names_has_so_many_bytes() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    put_many(&agent).await;
+    let mut flight = flight(agent.socket()).await;
+    let mapped = map(&mut flight, "many", 30).await.unwrap();
+    assert_eq!(mapped.len(), 30);
+    for result in mapped {
+        let Some(v1::map_result::Result::Map(map)) = result.result else { panic!("{result:?}") };
+        assert_eq!(map.segments.len(), SEGMENTS);
+    }
+    let client = agent.client().await;
+    assert_eq!(client.usage().await.unwrap().leases, 30);
+    let refused = map(&mut flight, "many", 4096).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused}");
+    let text = refused.message();
+    assert!(text.contains("4096 frames") && text.contains("fewer names"), "{text}");
+    // Nothing was granted, and one name alone is answered however long that is.
+    assert_eq!(client.usage().await.unwrap().leases, 30);
+    assert_eq!(map(&mut flight, "many", 1).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_nobody_takes_take_a_bounded_memory() {
+    let region = Region::new("256MiB");
+    let agent = region.agent();
+    put_many(&agent).await;
+    put_wide(&agent).await;
+    region.let_everybody_in();
+    let Some(mallory) = User::new(MALLORY, "answers that one user does not take") else { return };
+    // Each kind would take hundreds of MiB.
+    for (what, count, frame) in
+        [("mappings", 100, "many"), ("schemas", 1000, "wide"), ("unread", 600, "wide")]
+    {
+        let idle = private_mib(agent.pid());
+        let peers = Peers::of(&mallory, what, agent.socket(), count, frame);
+        let mut flight = flight(agent.socket()).await;
+        let mut most = 0;
+        // Root is served meanwhile, whatever it asks for.
+        for _ in 0..20 {
+            let mapped = in_time("root", map(&mut flight, "many", 2)).await.unwrap();
+            assert_eq!(mapped.len(), 2);
+            most = most.max(private_mib(agent.pid()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // As with rows: what was freed may stay with the allocator, and each stream has 64 KiB beside.
+        let (grown, bound) = (most.saturating_sub(idle), 2 * OF_ONE_USER + count as u64 / 16 + BESIDE);
+        assert!(grown < bound, "{grown} of {bound} MiB for {count} {what}");
+        // One of its own gives way to whoever of the same user takes what it asks for.
+        let head =
+            mallory.command("farrow").args(["head", "many", "--address", agent.socket()]).output().unwrap();
+        assert!(head.status.success(), "{what}: {}", String::from_utf8_lossy(&head.stderr));
+        drop(peers);
+    }
+}
