@@ -21,5 +21,5 @@ with farrow.connect() as client:
     # The table's buffers are the mapped bytes: under a lease, for as long as any of its arrays lives.
     table = frame.to_arrow()
     for column in table.column_names:
-        print(f"  {column}: {table[column].type}, {table[column].null_count} nulls")
+        print(f"  {column}: {table[column].type}, nulls: {table[column].null_count}")
     print(table.slice(0, 5).to_pylist())

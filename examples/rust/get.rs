@@ -27,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
     for batch in frame.batches() {
         let batch = batch?;
         for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
-            println!("  {}: {}, {} nulls", field.name(), field.data_type(), column.null_count());
+            println!("  {}: {}, nulls: {}", field.name(), field.data_type(), column.null_count());
         }
     }
     Ok(())

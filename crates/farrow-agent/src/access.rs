@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::{Config, Tcp};
 use crate::listen::{Tls, TlsFiles};
 use crate::rights::{Rights, Rules};
+use farrow_region::counted;
 
 /// Rules, tokens and certificates in force.
 pub struct Access {
@@ -62,7 +63,9 @@ impl Access {
 pub(crate) fn refused(problems: Vec<String>) -> anyhow::Error {
     match <[String; 1]>::try_from(problems) {
         Ok([problem]) => anyhow::anyhow!(problem),
-        Err(problems) => anyhow::anyhow!("{} problems:\n  {}", problems.len(), problems.join("\n  ")),
+        Err(problems) => {
+            anyhow::anyhow!("{}:\n  {}", counted(problems.len(), "problem"), problems.join("\n  "))
+        }
     }
 }
 

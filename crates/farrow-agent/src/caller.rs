@@ -201,7 +201,7 @@ impl Caller {
                 AgentError::Store(StoreError::FrameNotFound { name, near })
             }
             AgentError::OtherSchema { name, version, .. } if !self.may(Right::Read, &name) => {
-                AgentError::OtherSchema { name, version, difference: String::new() }
+                AgentError::OtherSchema { name, version, difference: String::new(), advice: None }
             }
             error => error,
         }

@@ -1,5 +1,6 @@
 //! File descriptors: how many the limits may need, and how many the system lets the agent have.
 
+use farrow_region::counted;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::limits::Limits;
@@ -16,9 +17,9 @@ pub(crate) fn check(limits: &Limits, over_tcp: bool) -> Result<(), String> {
     let needed = needed(limits, over_tcp);
     match getrlimit(Resource::Nofile).maximum {
         Some(may_have) if may_have < needed => Err(format!(
-            "{} connections may need {needed} file descriptors, and the system lets this process have {may_have}: \
+            "{} may need {needed} file descriptors, and the system lets this process have {may_have}: \
              take fewer connections, or have more descriptors (LimitNOFILE= of a systemd unit, ulimit -Hn)",
-            limits.connections
+            counted(limits.connections, "connection")
         )),
         _ => Ok(()),
     }

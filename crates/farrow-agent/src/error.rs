@@ -7,8 +7,9 @@ use std::time::Duration;
 use arrow_schema::ArrowError;
 use bytes::Bytes;
 use farrow_ipc::IpcError;
-use farrow_proto::FramingError;
+use farrow_proto::{Advice, FramingError};
 use farrow_region::RegionError;
+use farrow_region::counted;
 use farrow_region::shell::operand;
 use farrow_store::{FrameName, StoreError, Version};
 use uuid::Uuid;
@@ -96,8 +97,8 @@ pub(crate) enum AgentError {
     },
     /// A retention that is taken back and set by one request.
     #[error(
-        "a retention of {last} versions and {max_age_seconds} seconds that is unset: leave out `unset` to set it, or both \
-         numbers to take it back"
+        "a retention of {} and {} that is unset: leave out `unset` to set it, or both numbers to take it back",
+        counted(*last, "version"), counted(*max_age_seconds, "second")
     )]
     UnsetAndSet {
         /// How many versions were said.
@@ -198,7 +199,7 @@ pub(crate) enum AgentError {
         most: usize,
     },
     /// A user with too many connections to the map socket.
-    #[error("map socket: {count} connections of user {uid} wait already: try again")]
+    #[error("map socket: {} of user {uid} wait already: try again", counted(*count, "connection"))]
     MapConnections {
         /// How many are served at once.
         count: usize,
@@ -263,8 +264,9 @@ pub(crate) enum AgentError {
     },
     /// A commit that names its segments in both ways.
     #[error(
-        "a commit names the reservation {reservation} and a list of {segments} segments: put all of them into the \
-         list, or the only one into `reservation` and `len`"
+        "a commit names the reservation {reservation} and a list of {}: put all of them into the \
+         list, or the only one into `reservation` and `len`",
+        counted(*segments, "segment")
     )]
     CommittedTwofold {
         /// The one outside the list; 0 if only its length is there.
@@ -306,6 +308,8 @@ pub(crate) enum AgentError {
         version: u64,
         /// The first difference and what to do, in words, for who may read the frame; else empty.
         difference: String,
+        /// The remedy, if there is one.
+        advice: Option<Advice>,
     },
     /// A command that is none.
     #[error(
@@ -420,8 +424,9 @@ pub(crate) enum AgentError {
     },
     /// A user with as many streams as it may have.
     #[error(
-        "{has} of {all} streams are this user's, and it may have no more than are left to others (limits.streams of \
-         the agent): try again when one has ended"
+        "{has} of {} are this user's, and it may have no more than are left to others (limits.streams of the agent): try \
+         again when one has ended",
+        counted(*all, "stream")
     )]
     ManyStreams {
         /// How many it has.

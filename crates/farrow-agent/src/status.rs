@@ -4,7 +4,7 @@
 //! before somebody has decided what it means. What fails below, in the system, is one reason.
 
 use farrow_ipc::IpcError;
-use farrow_proto::{REASON_HEADER, Reason, v1};
+use farrow_proto::{ADVICE_HEADER, Advice, REASON_HEADER, Reason, v1};
 use farrow_region::RegionError;
 use farrow_store::{MountFault, StoreError};
 use tonic::metadata::MetadataValue;
@@ -18,6 +18,9 @@ impl From<AgentError> for Status {
         #[expect(clippy::disallowed_methods, reason = "the one place that makes a status")]
         let mut status = Status::new(code(reason), chain(&error));
         status.metadata_mut().insert(REASON_HEADER, MetadataValue::from_static(reason.as_str()));
+        if let Some(advice) = advice(&error) {
+            status.metadata_mut().insert(ADVICE_HEADER, MetadataValue::from_static(advice.as_str()));
+        }
         status
     }
 }
@@ -25,7 +28,17 @@ impl From<AgentError> for Status {
 /// The error of one part of a request, where the other parts are answered.
 pub(crate) fn refusal(error: &AgentError) -> v1::Refusal {
     let reason = log(error);
-    v1::Refusal { reason: reason.as_str().to_owned(), message: chain(error), code: code(reason).into() }
+    v1::Refusal {
+        reason: reason.as_str().to_owned(),
+        message: chain(error),
+        code: code(reason).into(),
+        advice: advice(error).map_or("", Advice::as_str).to_owned(),
+    }
+}
+
+/// The remedy that has a name in each language.
+fn advice(error: &AgentError) -> Option<Advice> {
+    if let AgentError::OtherSchema { advice, .. } = error { *advice } else { None }
 }
 
 /// Says in the agent's own log what a caller is told.
@@ -115,9 +128,10 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
 fn store_reason(error: &StoreError) -> Reason {
     match error {
         StoreError::Mount(MountFault::ToolsGrow { .. }) => Reason::Unimplemented,
-        StoreError::BadName { .. } | StoreError::BadPattern { .. } | StoreError::RetentionWithin { .. } => {
-            Reason::InvalidName
-        }
+        StoreError::BadName { .. }
+        | StoreError::BadPrefix { .. }
+        | StoreError::BadPattern { .. }
+        | StoreError::RetentionWithin { .. } => Reason::InvalidName,
         StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
             Reason::NotFound
         }

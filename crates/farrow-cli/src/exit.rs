@@ -160,9 +160,10 @@ fn of_refusal(reason: Option<Reason>, code: Code) -> Exit {
 
 fn of_store(error: &StoreError) -> Option<Exit> {
     Some(match error {
-        StoreError::BadName { .. } | StoreError::BadPattern { .. } | StoreError::CatalogLen { .. } => {
-            Exit::Usage
-        }
+        StoreError::BadName { .. }
+        | StoreError::BadPrefix { .. }
+        | StoreError::BadPattern { .. }
+        | StoreError::CatalogLen { .. } => Exit::Usage,
         StoreError::FrameNotFound { .. } | StoreError::VersionGone { .. } | StoreError::NoFrames { .. } => {
             Exit::NotFound
         }

@@ -35,8 +35,8 @@ pub(crate) struct InputError {
 
 impl InputError {
     /// Rows of this file that cannot be stored.
-    pub(crate) fn new(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
-        Self { place: place(path), problem: farrow_client::chain(error) }
+    pub(crate) fn new(path: &Path, problem: String) -> Self {
+        Self { place: place(path), problem }
     }
 }
 

@@ -189,7 +189,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// `1 version`, `2 versions`
 pub(crate) fn counted(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    farrow_region::counted(count, what).to_string()
 }
 
 /// `2 versions removed, 1.5 GiB free again`

@@ -377,10 +377,10 @@ impl Client {
         match self.schema(name).await {
             Ok(schema) => Ok(Some(schema)),
             Err(error) if error.reason() == Some(Reason::NotFound) => Ok(None),
-            Err(ClientError::Refused { reason: Some(Reason::Denied), code, message }) => {
+            Err(ClientError::Refused { reason: Some(Reason::Denied), code, message, advice }) => {
                 let message =
                     format!("to append by name takes the right to read the frame's columns: {message}");
-                Err(ClientError::Refused { reason: Some(Reason::Denied), code, message })
+                Err(ClientError::Refused { reason: Some(Reason::Denied), code, message, advice })
             }
             Err(error) => Err(error),
         }

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use arrow_schema::ArrowError;
 use farrow_ipc::IpcError;
-use farrow_proto::{FramingError, REASON_HEADER, Reason, Retry};
+use farrow_proto::{ADVICE_HEADER, Advice, FramingError, REASON_HEADER, Reason, Retry};
 use farrow_region::trust::Distrust;
 use farrow_region::{FileIdentity, RegionError};
+use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
 use crate::connection::root_cause;
 use crate::map_socket::MapSocketError;
+use crate::short::short;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +20,8 @@ use crate::map_socket::MapSocketError;
 pub enum ClientError {
     /// An address that is neither a path nor a URI of a kind that agents serve.
     #[error(
-        "address {found:?}: expected the path of a unix socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT"
+        "address {:?}: expected the path of a unix socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT",
+        short(found)
     )]
     Address {
         /// The text that was given as an address.
@@ -26,7 +29,9 @@ pub enum ClientError {
     },
     /// A host without a port.
     #[error(
-        "address {found:?} is a host without a port. Try: {host}:PORT, or ./{found} for a unix socket of that name"
+        "address {0:?} is a host without a port. Try: {1}:PORT, or ./{0} for a unix socket of that name",
+        short(found),
+        short(host)
     )]
     NoPort {
         /// The address.
@@ -35,7 +40,7 @@ pub enum ClientError {
         host: String,
     },
     /// Nobody serves at the address.
-    #[error("no agent at {address}: {what}{passed_over}. {advice}")]
+    #[error("no agent at {}: {}{}. {}", short(address), short(what), short(passed_over), short(advice))]
     NoAgent {
         /// Where it was looked for.
         address: String,
@@ -63,7 +68,7 @@ pub enum ClientError {
     /// Another user's process serves where agents are looked for if nobody says.
     #[error(
         "the agent at {} runs as user {peer}, and neither as this user ({user}), nor as root, nor as the directory's owner \
-         ({owner}): nothing is sent to it. Name it, if it is to be believed (--address, $FARROW_ADDRESS)",
+         ({owner}): nothing is sent to it. Name its address, by $FARROW_ADDRESS for example, if it is to be believed",
         path.display()
     )]
     Stranger {
@@ -78,8 +83,9 @@ pub enum ClientError {
     },
     /// The two do not come to terms over TLS.
     #[error(
-        "TLS with the agent at {address}: {source}. The agent's certificate must be signed by a CA in $FARROW_TLS_CA, \
-         be valid now and name that host; and the agent must speak TLS there (else: http://)"
+        "TLS with the agent at {}: {source}. The agent's certificate must be signed by a CA in $FARROW_TLS_CA, \
+         be valid now and name that host; and the agent must speak TLS there (else: http://)",
+        short(address)
     )]
     Tls {
         /// Where the agent is.
@@ -97,15 +103,16 @@ pub enum ClientError {
     },
     /// A token would be sent where others can read it.
     #[error(
-        "{address}: a token is not sent without TLS to another host, where who is on the way could read it: use \
-         https://, or unset FARROW_TOKEN and FARROW_TOKEN_FILE"
+        "{}: a token is not sent without TLS to another host, where who is on the way could read it: use https://, or \
+         unset FARROW_TOKEN and FARROW_TOKEN_FILE",
+        short(address)
     )]
     TokenExposed {
         /// Where the agent is.
         address: String,
     },
     /// The agent refused, and says why.
-    #[error("{message}")]
+    #[error("{message}{}", in_rust(*advice))]
     Refused {
         /// The reason, for programs; `None` if the agent gave none, or one of a later release.
         reason: Option<Reason>,
@@ -113,9 +120,11 @@ pub enum ClientError {
         code: Code,
         /// The agent's words.
         message: String,
+        /// The remedy, if the agent named one that is known here.
+        advice: Option<Advice>,
     },
     /// The connection broke, or the agent is gone.
-    #[error("the agent at {address} does not answer: {message}")]
+    #[error("the agent at {} does not answer: {message}", short(address))]
     Unavailable {
         /// Where the agent was.
         address: String,
@@ -195,7 +204,7 @@ pub enum ClientError {
     #[error(transparent)]
     Region(#[from] RegionError),
     /// The data is no Arrow that farrow takes, or what is stored is damaged.
-    #[error(transparent)]
+    #[error("{}{}", .0, in_rust(advice_of(.0)))]
     Ipc(#[from] IpcError),
     /// Arrow could not decode what was streamed.
     #[error("decode the streamed rows: {0}")]
@@ -205,15 +214,16 @@ pub enum ClientError {
     Reader(#[source] ArrowError),
     /// A writer was used after one of its writes had failed, or was given up.
     #[error(
-        "`{name}`: a write failed before, or was given up, and nothing of it can be published: begin again with a new \
-         writer"
+        "`{}`: a write failed before, or was given up, and nothing of it can be published: begin again with a new \
+         writer",
+        short(name)
     )]
     Aborted {
         /// The frame's name.
         name: String,
     },
     /// A column that a frame does not have.
-    #[error("`{frame}` has no column `{column}`; it has {columns}")]
+    #[error("`{}` has no column `{}`; it has {columns}", short(frame), short(column))]
     NoColumn {
         /// Name and version.
         frame: String,
@@ -224,7 +234,8 @@ pub enum ClientError {
     },
     /// A frame was waited for, and is not there yet.
     #[error(
-        "`{name}` is not there after {waited:?}: nobody has put it yet. Wait longer, or look for its writer"
+        "`{}` is not there after {waited:?}: nobody has put it yet. Wait longer, or look for its writer",
+        short(name)
     )]
     NotYet {
         /// The frame's name, as it was asked for.
@@ -268,6 +279,25 @@ impl ClientError {
         }
     }
 
+    /// The remedy that has another name in each language. [`Display`](std::fmt::Display) names it as Rust does; a program
+    /// whose users know it by another name takes [`in_words`](Self::in_words).
+    pub fn advice(&self) -> Option<Advice> {
+        match self {
+            Self::Refused { advice, .. } => *advice,
+            Self::Ipc(error) => advice_of(error),
+            _ => None,
+        }
+    }
+
+    /// The error and its causes in one line, as by [`chain`], with the remedy's name of `words`.
+    pub fn in_words(&self, words: impl FnOnce(Advice) -> &'static str) -> String {
+        match (self, self.advice()) {
+            (Self::Refused { message, .. }, Some(advice)) => format!("{message}: {}", words(advice)),
+            (Self::Ipc(error), Some(advice)) => format!("{error}: {}", words(advice)),
+            _ => chain(self),
+        }
+    }
+
     /// True if the same request may succeed when it is made again at once: the connection broke, or the agent's reason
     /// [says so](Reason::retry). The client has done that by itself where it can do no harm (see the crate's page).
     pub fn is_transient(&self) -> bool {
@@ -289,8 +319,8 @@ impl ClientError {
 
     /// The error that a status from the agent at `address` stands for.
     pub(crate) fn from_status(status: &Status, address: &crate::Address) -> Self {
-        let reason =
-            status.metadata().get(REASON_HEADER).and_then(|word| word.to_str().ok()).and_then(Reason::parse);
+        let reason = word(status.metadata(), REASON_HEADER).and_then(Reason::parse);
+        let advice = word(status.metadata(), ADVICE_HEADER).and_then(Advice::parse);
         // An agent that is told to stop refuses new requests on old connections; tonic calls that INTERNAL.
         let cut_off =
             std::error::Error::source(status).is_some_and(|source| source.is::<tonic::transport::Error>());
@@ -311,7 +341,25 @@ impl ClientError {
             };
             return Self::Unavailable { address: address.to_string(), message };
         }
-        Self::Refused { reason, code: status.code(), message: status.message().to_owned() }
+        Self::Refused { reason, code: status.code(), message: status.message().to_owned(), advice }
+    }
+}
+
+/// The value of a header, if it is text.
+fn word<'a>(headers: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    headers.get(name).and_then(|word| word.to_str().ok())
+}
+
+/// The remedy for rows that were refused before they were sent.
+fn advice_of(error: &IpcError) -> Option<Advice> {
+    matches!(error, IpcError::BatchSchema { fits_by_name: true, .. }).then_some(Advice::ByName)
+}
+
+/// The remedy's name in Rust, behind a colon; empty if there is none.
+fn in_rust(advice: Option<Advice>) -> &'static str {
+    match advice {
+        Some(Advice::ByName) => ": `Writer::by_name` or `PutOptions::by_name`",
+        Some(_) | None => "",
     }
 }
 
@@ -330,15 +378,4 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cause_is_said_once() {
-        let address = "/nowhere".to_owned();
-        let error = ClientError::Open { path: address.into(), source: std::io::ErrorKind::NotFound.into() };
-        assert_eq!(chain(&error).matches("entity not found").count(), 1);
-        let error = ClientError::Arrow(ArrowError::ParseError("odd".to_owned()));
-        assert_eq!(chain(&error), "decode the streamed rows: Parser error: odd");
-    }
-}
+mod tests;

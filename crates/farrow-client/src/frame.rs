@@ -10,9 +10,13 @@ use farrow_ipc::SegmentReader;
 use farrow_region::ReadMapping;
 
 use crate::error::ClientError;
+use crate::short::cut;
 
 /// Column names in an error.
 const NAMES: usize = 20;
+
+/// The most characters of each of them.
+const NAME: usize = 60;
 
 /// One version of a frame: mapped, or, where that was not possible, streamed into this process's memory. What a frame
 /// that is a file of another program may do while it is mapped, the crate's page says. Clones share it.
@@ -311,7 +315,7 @@ impl RecordBatchReader for FrameReader {
 /// The names of columns, as far as they fit a message.
 fn some_names(schema: &Schema) -> String {
     let names: Vec<String> =
-        schema.fields().iter().take(NAMES).map(|field| format!("`{}`", field.name())).collect();
+        schema.fields().iter().take(NAMES).map(|field| format!("`{}`", cut(field.name(), NAME))).collect();
     match schema.fields().len() {
         0 => "none".to_owned(),
         count if count > NAMES => format!("{} and {} more", names.join(", "), count - NAMES),

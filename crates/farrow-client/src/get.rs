@@ -6,6 +6,7 @@ use arrow_flight::{FlightEndpoint, FlightInfo, Ticket};
 use bytes::Bytes;
 use farrow_ipc::{SegmentReader, Trust};
 use farrow_proto::{Reason, v1};
+use farrow_region::counted;
 use tonic::Code;
 
 use crate::batch_stream::BatchStream;
@@ -80,12 +81,14 @@ pub(crate) async fn snapshot(client: &Client, names: &[&str]) -> Result<Vec<Fram
                 "a snapshot is taken under leases, which the agent gives over its unix socket: {}",
                 client.connection.why_not_local()
             ),
+            advice: None,
         });
     }
     let MappedAll { results, as_of } = client.sessions.map_all(names, &client.releases).await?;
     let mapped = results.into_iter().collect::<Result<Vec<Mapped>, ClientError>>()?;
     if mapped.len() != names.len() || (as_of == 0 && names.len() > 1) {
-        let what = format!("{} versions for {} names, as of change {as_of}", mapped.len(), names.len());
+        let (versions, names) = (counted(mapped.len(), "version"), counted(names.len(), "name"));
+        let what = format!("{versions} for {names}, as of change {as_of}");
         return Err(ClientError::Answer { what });
     }
     let mut frames = Vec::with_capacity(mapped.len());

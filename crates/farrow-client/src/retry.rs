@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     fn refused(reason: Option<Reason>) -> ClientError {
-        ClientError::Refused { reason, code: Code::Aborted, message: String::new() }
+        ClientError::Refused { reason, code: Code::Aborted, message: String::new(), advice: None }
     }
 
     /// Counts how often it is asked if every answer is this.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_flight::{FlightInfo, Ticket};
 use arrow_schema::{Schema, SchemaRef};
 use farrow_proto::v1;
+use farrow_region::counted;
 
 use crate::connection::Connection;
 use crate::error::ClientError;
@@ -114,7 +115,7 @@ impl Selected {
             return Ok(());
         }
         let (found, expected) = (found.fields().len(), self.schema.fields().len());
-        let what = format!("DoGet: {found} columns, and not the {expected} that were asked for");
+        let what = format!("DoGet: {}, and not the {expected} that were asked for", counted(found, "column"));
         Err(ClientError::Answer { what })
     }
 }

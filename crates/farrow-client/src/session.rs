@@ -7,7 +7,7 @@ use arrow_flight::{FlightData, FlightDescriptor};
 use farrow_proto::v1::map_result;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::session_request::Request;
-use farrow_proto::{Reason, SESSION_COMMAND, SESSION_VERSION, v1};
+use farrow_proto::{Advice, Reason, SESSION_COMMAND, SESSION_VERSION, v1};
 use prost::Message;
 use tokio::sync::{mpsc, oneshot};
 use tonic::{Code, Streaming};
@@ -226,6 +226,7 @@ pub(crate) fn refused(refusal: v1::Refusal) -> ClientError {
         reason: Reason::parse(&refusal.reason),
         code: Code::from_i32(refusal.code),
         message: refusal.message,
+        advice: Advice::parse(&refusal.advice),
     }
 }
 

@@ -69,7 +69,7 @@ fn advice(address: &Address) -> String {
             );
         }
     };
-    format!("Start one: {start}; or name another (--address, $FARROW_ADDRESS)")
+    format!("Start one: {start}; or name another address, by $FARROW_ADDRESS for example")
 }
 
 #[cfg(test)]

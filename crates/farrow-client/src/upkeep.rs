@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use farrow_proto::{Action, v1};
+use farrow_proto::{Action, Reason, v1};
 use prost::Message;
+use tonic::Code;
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -122,8 +123,8 @@ impl Client {
         self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
     }
 
-    /// Removes all frames of `prefix` ([as `list`](Self::list) takes it), which must not be empty: all of them at once, or
-    /// none.
+    /// Removes all frames of `prefix` ([as `list`](Self::list) takes it): all of them at once, or none. The empty one is
+    /// refused; `*` is every frame.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -131,6 +132,16 @@ impl Client {
     /// # Ok(()) });
     /// ```
     pub async fn drop_prefix(&self, prefix: &str) -> Result<Dropped, ClientError> {
+        if prefix.is_empty() {
+            // In the request it would be no prefix, and no name either.
+            return Err(ClientError::Refused {
+                reason: Some(Reason::InvalidName),
+                code: Code::InvalidArgument,
+                message: "the prefix is empty, which would be every frame. For that: the prefix `*`"
+                    .to_owned(),
+                advice: None,
+            });
+        }
         let request = v1::DropRequest { prefix: prefix.to_owned(), ..Default::default() };
         self.connection.action_result::<v1::DropResult>(Action::Drop, &request).await.map(Dropped::from)
     }

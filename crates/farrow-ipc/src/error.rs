@@ -3,6 +3,7 @@
 use arrow_schema::{ArrowError, DataType};
 use flatbuffers::InvalidFlatbuffer;
 
+use crate::counted::counted;
 use crate::problem::{
     ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, MetadataProblem, Part, Place, TypeProblem,
     ValueProblem,
@@ -15,7 +16,10 @@ use crate::schema_difference::SchemaDifference;
 #[non_exhaustive]
 pub enum IpcError {
     /// Fewer bytes than the shortest file has.
-    #[error("{len} bytes are no Arrow IPC file, the shortest has {need}: empty, or written only in part?")]
+    #[error(
+        "no Arrow IPC file: it has {}, the shortest has {need}: empty, or written only in part?",
+        counted(*len, "byte")
+    )]
     TooShort {
         /// Bytes given.
         len: u64,
@@ -225,7 +229,10 @@ pub enum IpcError {
         most: u64,
     },
     /// A batch that has other rows than it had.
-    #[error("{place}: {found} rows where there were {expected}: its metadata was changed since the commit")]
+    #[error(
+        "{place}: {} where there were {expected}: its metadata was changed since the commit",
+        counted(*found, "row")
+    )]
     RowsChanged {
         /// The batch.
         place: Place,

@@ -52,6 +52,7 @@ mod checksum;
 mod column;
 mod columns;
 mod compact;
+mod counted;
 mod decode;
 mod error;
 mod extension;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use arrow_schema::{DataType, Field, Schema};
 
+use crate::counted::counted;
 use crate::row_metadata::lasting_metadata;
 use crate::schema::child_fields;
 
@@ -255,21 +256,17 @@ fn extension(field: &Field) -> String {
 }
 
 impl SchemaDifference {
-    /// What differs and what to do. `fits_by_name`: whether to match columns by name would do, see
-    /// [`fits_by_name`](crate::fits_by_name).
+    /// What differs and what to do. `fits_by_name` is true if the rows fit once their columns are matched by name (see
+    /// [`fits_by_name`](crate::fits_by_name)): then the text ends with that, so that a colon and the name of the option or
+    /// argument can follow it.
     pub fn with_advice(&self, fits_by_name: bool) -> String {
-        if fits_by_name {
-            let by_name = "It fits by name: by_name=True, or `farrow append --by-name NAME FILE`";
-            return match self {
-                Self::Metadata { .. } => {
-                    format!(
-                        "{self}. {by_name}, which keep the frame's metadata: if they are true of these rows, too"
-                    )
-                }
-                _ => format!("{self}. {by_name}"),
-            };
+        match self {
+            Self::Metadata { .. } if fits_by_name => {
+                format!("{self}. If the frame's metadata are true of these rows, too, it fits by name")
+            }
+            _ if fits_by_name => format!("{self}. It fits by name"),
+            _ => format!("{self}. {}", self.advice()),
         }
-        format!("{self}. {}", self.advice())
     }
 
     fn advice(&self) -> String {
@@ -339,7 +336,7 @@ impl fmt::Display for SchemaDifference {
                 )
             }
             Self::Columns { expected, found, only } => {
-                write!(f, "{found} column{}, expected {expected}: ", if *found == 1 { "" } else { "s" })?;
+                write!(f, "{}, expected {expected}: ", counted(*found, "column"))?;
                 match only {
                     Some(name) if found > expected => write!(f, "{:?} is one too many", short(name)),
                     Some(name) => write!(f, "{:?} is missing", short(name)),
@@ -359,7 +356,8 @@ impl fmt::Display for SchemaDifference {
                 write!(f, "column {column} ({field}): {part} is {found}, expected {expected}")
             }
             Self::Nulls { column, field, nulls } => {
-                write!(f, "column {column} ({}): {nulls} nulls, and the schema allows none", short(field))
+                let nulls = counted(*nulls, "null");
+                write!(f, "column {column} ({}): {nulls}, and the schema allows none", short(field))
             }
             Self::Metadata { key, expected, found } => {
                 let (found, expected) = (around(found, expected), around(expected, found));

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod advice;
 mod framing;
 pub mod map_socket;
 mod period;
@@ -17,6 +18,7 @@ mod session;
 mod size;
 
 pub use action::Action;
+pub use advice::{ADVICE_HEADER, Advice};
 pub use framing::{
     ANNOUNCE_HEADER, ANNOUNCE_VALUE, FramingError, IF_VERSION_HEADER, KEEP_HEADER, PUT_APPEND,
     PUT_APPEND_BY_NAME, PUT_HEADER, PUT_REPLACE, decode_batch_descriptor, decode_list_request,

@@ -66,7 +66,12 @@ fn answers_of_a_session() {
     let uuid = (0..16).collect::<Vec<u8>>().into();
     let info = v1::FrameInfo { name: "a".into(), version: 2, ..Default::default() };
     let map = v1::MapDescriptor { name: "a".into(), version: 2, lease: 5, ..Default::default() };
-    let refusal = v1::Refusal { reason: "not-found".into(), message: "no frame".into(), code: 5 };
+    let refusal = v1::Refusal {
+        reason: "not-found".into(),
+        message: "no frame".into(),
+        code: 5,
+        advice: String::new(),
+    };
     let (map, no) = (map_result::Result::Map(map), map_result::Result::Refusal(refusal.clone()));
     let event = |commit, event| Answer::Event(v1::Event { commit, event: Some(event) });
     let answers = [

@@ -7,11 +7,11 @@ use arrow_array::ffi_stream::RecordBatchStreamReader;
 use arrow_array::{RecordBatch, RecordBatchIterator, RecordBatchReader};
 use arrow_pyarrow::{FromPyArrow, IntoPyArrow};
 use arrow_schema::{ArrowError, Schema, SchemaRef};
-use farrow_client::ClientError;
+use farrow_client::{Advice, ClientError};
 use farrow_ipc::{IpcError, logical_bytes, with_schema};
 use pyo3::prelude::*;
 
-use crate::errors::{Fault, invalid_data, panic_text};
+use crate::errors::{Fault, invalid_data, panic_text, remedy};
 
 /// Batches, of the program or for it: to read one may run the program's code, and take Python's lock.
 pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
@@ -124,7 +124,10 @@ pub(crate) fn schema(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
 pub(crate) fn difference(expected: &Bound<'_, PyAny>, found: &Bound<'_, PyAny>) -> PyResult<Option<String>> {
     let (expected, found) = (schema(expected)?, schema(found)?);
     Ok(with_schema(&expected, &RecordBatch::new_empty(found), 0).err().map(|error| match error {
-        IpcError::BatchSchema { difference, fits_by_name, .. } => difference.with_advice(fits_by_name),
+        IpcError::BatchSchema { difference, fits_by_name: true, .. } => {
+            format!("{}: {}", difference.with_advice(true), remedy(Advice::ByName))
+        }
+        IpcError::BatchSchema { difference, .. } => difference.with_advice(false),
         error => error.to_string(),
     }))
 }

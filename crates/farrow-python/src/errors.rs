@@ -2,7 +2,7 @@
 
 use std::any::Any;
 
-use farrow_client::{ClientError, Reason, Retry, chain};
+use farrow_client::{Advice, ClientError, Reason, Retry};
 use pyo3::exceptions::PyException;
 use pyo3::import_exception;
 use pyo3::prelude::*;
@@ -34,7 +34,7 @@ import_exception!(farrow._errors, NoColumn);
 /// The reasons why a call failed. It becomes an exception on a thread of Python's, and there alone.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
-    #[error("{}", chain(.0))]
+    #[error("{}", .0.in_words(remedy))]
     Client(#[from] ClientError),
     #[error("the writer of {name} is finished or aborted: make another")]
     WriterClosed { name: String },
@@ -68,7 +68,7 @@ impl From<Fault> for PyErr {
 
 /// The exception for an error, with the same words.
 pub(crate) fn exception(error: &ClientError) -> PyErr {
-    let message = chain(error);
+    let message = error.in_words(remedy);
     if let Some(reason) = error.reason() {
         return refusal(reason, message);
     }
@@ -82,6 +82,14 @@ pub(crate) fn exception(error: &ClientError) -> PyErr {
         ClientError::NotYet { .. } => NotFound::new_err(message),
         ClientError::Ipc(_) | ClientError::Reader(_) => InvalidData::new_err(message),
         _ => Error::new_err(message),
+    }
+}
+
+/// The argument that does what is advised.
+pub(crate) fn remedy(advice: Advice) -> &'static str {
+    match advice {
+        Advice::ByName => "by_name=True",
+        _ => "see help(farrow.Client)",
     }
 }
 

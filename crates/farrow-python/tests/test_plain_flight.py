@@ -69,6 +69,29 @@ def test_unknown_frames_and_bad_names(plain):
         plain.get_flight_info(descriptor("up/../down"))
 
 
+def test_a_version_conflict(agent, client, name):
+    # Over TCP the agent lets only those publish whom a rule names.
+    with flight.connect(f"grpc+unix://{agent.address}") as plain:
+
+        def put(if_version: int) -> None:
+            options = flight.FlightCallOptions(headers=[(b"x-farrow-if-version", b"%d" % if_version)])
+            writer, results = plain.do_put(descriptor(name), TABLE.schema, options)
+            with writer:
+                writer.write_table(TABLE.slice(0, 10))
+                writer.done_writing()
+                assert results.read() is not None
+
+        put(0)
+        put(1)
+        for latest, late in ((2, 1), (2, 0), (2, 7)):
+            # Flight has no error for ABORTED; pyarrow calls it an internal one.
+            with pytest.raises(flight.FlightInternalError, match="gRPC returned aborted error") as error:
+                put(late)
+            onto = f"be published onto @{late}" if late else "be a new frame"
+            assert f"the latest version of `{name}` is @{latest}, and the rows were to {onto}. Nothing" in str(error.value)
+        assert client.stat(name).version == 2
+
+
 def test_a_ticket_of_nobody(plain):
     with pytest.raises((pa.ArrowInvalid, flight.FlightError)):
         plain.do_get(flight.Ticket(b"no ticket of this agent")).read_all()

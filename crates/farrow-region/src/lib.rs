@@ -104,6 +104,7 @@
 mod assembled;
 mod bus;
 mod cache;
+mod counted;
 #[cfg(any(test, feature = "testing"))]
 mod crash;
 pub mod denial;
@@ -136,6 +137,7 @@ use sysfs_double::skipped;
 
 pub use assembled::{AssembledMedia, FilePart};
 pub use bus::survive_bus_errors;
+pub use counted::{Counted, counted};
 #[cfg(any(test, feature = "testing"))]
 pub use crash::CrashMedia;
 pub use error::RegionError;

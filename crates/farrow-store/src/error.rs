@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use famfs_format::{FormatError, RelPath};
 use farrow_region::RegionError;
+use farrow_region::counted;
 use farrow_region::shell::operand;
 use thiserror::Error;
 use uuid::Uuid;
@@ -36,10 +37,17 @@ pub enum StoreError {
         /// What is wrong with it.
         fault: NameFault,
     },
+    /// A prefix that no name can begin with.
+    #[error("bad prefix {prefix:?}: {fault}")]
+    BadPrefix {
+        /// The prefix, or as much of it as a name may have.
+        prefix: String,
+        /// The problem with it.
+        fault: NameFault,
+    },
     /// A prefix with wildcards that farrow does not have.
     #[error(
-        "pattern {pattern:?}: `*` stands for any text, and only at the end; there are no other wildcards. Try: `farrow ls \
-         {}`",
+        "pattern {pattern:?}: `*` stands for any text, and only at the end; there are no other wildcards. Try: {}",
         operand(format_args!("{start}*"))
     )]
     BadPattern {
@@ -155,7 +163,10 @@ pub enum StoreError {
         reserved: u64,
     },
     /// Some checksums, but not one for each batch.
-    #[error("{checksums} checksums for {batches} batches, need none, or one for each batch at least")]
+    #[error(
+        "{} for {}, need none, or one for each batch at least",
+        counted(*checksums, "checksum"), counted(*batches, "batch")
+    )]
     Checksums {
         /// How many were given.
         checksums: usize,
@@ -227,7 +238,8 @@ pub enum StoreError {
     },
     /// One process would have more reservations than it may have.
     #[error(
-        "process {pid} has {limit} reservations, and the limit is {limit} for each process: commit or abort some first"
+        "process {pid} has {}, and the limit is {limit} for each process: commit or abort some first",
+        counted(*limit, "reservation")
     )]
     ManyReservations {
         /// The process.
@@ -237,10 +249,10 @@ pub enum StoreError {
     },
     /// No free extents for a reservation.
     #[error(
-        "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {holds} leases{}, {} reserved{}. \
+        "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {}{}, {} reserved{}. \
          Try: {}`farrow leases`, `farrow rm NAME`",
         if free < need { "full" } else { "fragmented, and an allocation has at most 16 extents, of one pool file" },
-        Size(*need), Size(*largest_free), Size(*free), Size(*used), Size(*held),
+        Size(*need), Size(*largest_free), Size(*free), Size(*used), Size(*held), counted(*holds, "lease"),
         if *quarantine { " and by the quarantine after the agent's start" } else { "" },
         Size(*reserved), Writers { count: *reservations, most: *most_reserved },
         old.as_ref().map_or_else(String::new, |old| format!("{old}, "))
@@ -273,11 +285,11 @@ pub enum StoreError {
     },
     /// The catalog has no room for what would be added, even after compaction.
     #[error(
-        "catalog full: {} of {} are held by {versions} versions, {reservations} reservations and {retentions} retentions, \
-         of which {} by {segments} segments with checksums; {} more are needed beside what is kept for dropping. Try: `farrow rm \
-         NAME`, `farrow retain NAME --last N`, or a region made with a larger catalog \
+        "catalog full: {} of {} are held by {}, {} and {}, of which {} by {} with checksums; {} more are needed beside what \
+         is kept for dropping. Try: `farrow rm NAME`, `farrow retain NAME --last N`, or a region made with a larger catalog \
          (`farrow mkfs --catalog SIZE PATH`)",
-        Size(*live), Size(*capacity), Size(*segments_len), Size(*need)
+        Size(*live), Size(*capacity), counted(*versions, "version"), counted(*reservations, "reservation"),
+        counted(*retentions, "retention"), Size(*segments_len), counted(*segments, "segment"), Size(*need)
     )]
     CatalogFull {
         /// Bytes of the record.
@@ -577,13 +589,10 @@ impl fmt::Display for Conflict<'_> {
             0 => f.write_str(", and the rows were to be a new frame")?,
             expected => write!(f, ", and the rows were to be published onto @{expected}")?,
         }
-        write!(f, " (if_version {expected}). Nothing was published. Try: ")?;
+        f.write_str(". Nothing was published. Try: ")?;
         match latest {
-            0 => f.write_str("publish it as a new frame (if_version 0)"),
-            latest => write!(
-                f,
-                "get @{latest}, change what is there, and publish that onto it (if_version {latest})"
-            ),
+            0 => f.write_str("publish it as a new frame, onto version 0"),
+            latest => write!(f, "get @{latest}, change what is there, and publish that onto @{latest}"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use farrow_region::counted;
 use farrow_region::shell::operand;
 
 use crate::name::FrameName;
@@ -22,8 +23,8 @@ pub struct OldVersions {
 impl fmt::Display for OldVersions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, versions, bytes } = self;
-        let versions =
-            if *versions == 1 { "1 old version".to_owned() } else { format!("{versions} old versions") };
-        write!(f, "`farrow retain --last 1 {}` (its {versions} hold {})", operand(name), Size(*bytes))
+        let hold = if *versions == 1 { "holds" } else { "hold" };
+        let versions = counted(*versions, "old version");
+        write!(f, "`farrow retain --last 1 {}` (its {versions} {hold} {})", operand(name), Size(*bytes))
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::error::{Result, StoreError};
-use crate::name::FrameName;
+use crate::name::{FrameName, MAX_NAME_LEN, NameFault};
 
 /// Frames whose names begin alike: `sales` is the frame of that name and all frames below it (but not
 /// `salesforce/leads`), `sales/` is all frames below it, and the empty prefix is every frame.
@@ -35,15 +35,16 @@ impl Prefix {
     /// Reads whole path components.
     ///
     /// # Errors
-    /// [`StoreError::BadName`](crate::StoreError::BadName) for what no name can begin with.
+    /// [`StoreError::BadPrefix`] for what no name can begin with.
     pub fn parse(text: &str) -> Result<Self> {
         if text.is_empty() {
             return Ok(Self::all());
         }
-        match text.strip_suffix('/') {
-            Some(name) => FrameName::parse(name).map(|_| Self { start: text.to_owned(), itself: false }),
-            None => FrameName::parse(text).map(|_| Self { start: format!("{text}/"), itself: true }),
-        }
+        begins_names(text, text)?;
+        Ok(match text.ends_with('/') {
+            true => Self { start: text.to_owned(), itself: false },
+            false => Self { start: format!("{text}/"), itself: true },
+        })
     }
 
     /// As [`parse`](Self::parse); a `*` at the end stands for any text. No component is empty in what stands before it.
@@ -54,7 +55,7 @@ impl Prefix {
     pub fn pattern(text: &str) -> Result<Self> {
         let start = text.strip_suffix('*').unwrap_or(text);
         if !start.is_empty() {
-            FrameName::parse(start.strip_suffix('/').unwrap_or(start))?;
+            begins_names(text, start)?;
         }
         if let Some(at) = start.find(['*', '?']) {
             return Err(StoreError::BadPattern { pattern: text.to_owned(), start: start[..at].to_owned() });
@@ -152,6 +153,18 @@ impl fmt::Display for Prefix {
             None if self.start.is_empty() || self.start.ends_with('/') => f.write_str(&self.start),
             None => write!(f, "{}*", self.start),
         }
+    }
+}
+
+/// Checks that names can begin with the text of a prefix before its star.
+fn begins_names(prefix: &str, start: &str) -> Result<()> {
+    match FrameName::parse(start.strip_suffix('/').unwrap_or(start)) {
+        Err(StoreError::BadName { fault, .. }) => {
+            // Of `/` alone nothing is left.
+            let fault = if fault == NameFault::Empty { NameFault::EmptyComponent } else { fault };
+            Err(StoreError::BadPrefix { prefix: prefix.chars().take(MAX_NAME_LEN).collect(), fault })
+        }
+        found => found.map(drop),
     }
 }
 

@@ -12,7 +12,7 @@ use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{FlightData, FlightDescriptor};
 use farrow_client::{Client, ClientError, Mode, Reason, Selection};
 use farrow_integration_tests::{Agent, Region, batch};
-use farrow_proto::{PUT_APPEND, PUT_APPEND_BY_NAME, PUT_HEADER};
+use farrow_proto::{ADVICE_HEADER, PUT_APPEND, PUT_APPEND_BY_NAME, PUT_HEADER};
 use futures::TryStreamExt;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
@@ -94,8 +94,9 @@ async fn what_pandas_says_of_the_rows_makes_no_difference() {
         let other = batch(0, 1);
         let error = client.append(&name, other.schema(), vec![other]).await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::InvalidData));
-        let told = "the metadata \"of\" of the schemas differ: none, expected \"all\". It fits by name: by_name=True";
-        assert!(error.to_string().contains(told), "{error}");
+        let told = "the metadata \"of\" of the schemas differ: none, expected \"all\". If the frame's metadata are true of \
+                    these rows, too, it fits by name: `Writer::by_name` or `PutOptions::by_name`";
+        assert!(error.to_string().ends_with(told), "{error}");
     }
 }
 
@@ -142,7 +143,7 @@ async fn a_box_around_some_rows_is_not_said_of_all() {
         "the metadata \"geo\" of the schemas differ",
         "EPSG:3857",
         "OGC:CRS84",
-        "if they are true of these rows",
+        "If the frame's metadata are true of these rows",
     ] {
         assert!(error.contains(told), "{error}");
     }
@@ -160,7 +161,12 @@ async fn columns_are_matched_by_name_where_that_is_asked_for() {
         let strict = client.append(&name, others().schema(), vec![others()]).await.unwrap_err().to_string();
         let told =
             "column 0 is \"text\", expected \"number\": the same names in another order. It fits by name";
-        assert!(strict.contains(told), "{strict}");
+        let in_rust = format!("{told}: `Writer::by_name` or `PutOptions::by_name`");
+        assert!(strict.ends_with(&in_rust), "{strict}");
+        // Any other client gets the text without a name, and a word for programs.
+        let plain = do_put(&mut flight, &name, vec![others()], PUT_APPEND).await.unwrap_err();
+        assert!(plain.message().ends_with(told), "{plain}");
+        assert_eq!(plain.metadata().get(ADVICE_HEADER).unwrap(), PUT_APPEND_BY_NAME);
 
         client.append_by_name(&name, others().schema(), vec![others(), others()]).await.unwrap();
         let reader = RecordBatchIterator::new([Ok(others())], others().schema());

@@ -71,7 +71,7 @@ async fn put_ls_get_rm() {
         );
     }
     let told = stderr(&run(&["ls", "copies/on?"]));
-    assert!(told.ends_with("Try: `farrow ls 'copies/on*'`\n"), "{told}");
+    assert!(told.ends_with("Try: 'copies/on*'\n"), "{told}");
     let error = client.list("*one").await.unwrap_err();
     assert_eq!(error.reason(), Some(Reason::InvalidName), "{error}");
     assert_eq!(stdout(&run(&["ls"])), "copies/one\nsource\n");

@@ -82,7 +82,7 @@ async fn segments_are_published_together_and_in_order() {
     drop(held);
     let twofold =
         v1::CommitRequest { reservation: second.reservation, len: second.len, ..commit(vec![first]) };
-    refused(&mut flight, twofold, "invalid-data", "a list of 1 segments").await;
+    refused(&mut flight, twofold, "invalid-data", "a list of 1 segment:").await;
     let many = vec![first; 20_000];
     refused(&mut flight, commit(many), "invalid-data", "twice").await;
 

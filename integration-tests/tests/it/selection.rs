@@ -172,6 +172,24 @@ async fn the_same_rows_mapped_and_streamed() {
     assert_eq!(frame.batch(0).unwrap(), none.unwrap());
 }
 
+/// Names of columns are of any length, and there may be any number of them.
+#[tokio::test]
+async fn a_column_that_is_not_there_is_told_in_a_short_message() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let long = |i: usize| format!("{i}{}", "n".repeat(if i < 3 { 1 << 20 } else { 0 }));
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1]));
+    let rows = RecordBatch::try_from_iter((0..10_000).map(|i| (long(i), column.clone()))).unwrap();
+    client.put("long", rows.schema(), vec![rows]).await.unwrap();
+    let missing = "x".repeat(1 << 20);
+    let error = client.get("long").await.unwrap().select(&[&missing]).unwrap_err();
+    let told = error.to_string();
+    assert!(told.len() < 2000, "{} bytes", told.len());
+    assert!(told.starts_with("`long@1` has no column `xxx"), "{told}");
+    assert!(told.ends_with("`18`, `19` and 9980 more"), "{told}");
+}
+
 /// A ticket is bytes from anybody.
 #[tokio::test]
 async fn what_cannot_be_selected_is_refused() {

@@ -6,6 +6,7 @@ use std::time::Instant;
 use arrow_buffer::Buffer;
 use arrow_schema::{Schema, SchemaRef};
 use farrow_ipc::Layout;
+use farrow_proto::Advice;
 use farrow_store::{
     CommitOptions, FrameName, NewSegment, NewVersion, Reservation, StoreError, Validation, Version,
 };
@@ -121,15 +122,18 @@ impl Region {
     /// Says of a version's schema how it differs from another.
     fn other_schema(&self, name: &FrameName, number: u64, found: &Schema) -> AgentError {
         let there = self.hold(name, Some(number)).and_then(|version| self.schema(&version));
-        let difference = match there {
+        let (difference, by_name) = match there {
             Ok(there) => {
                 let by_name = farrow_ipc::fits_by_name(&there, found).is_ok();
-                let difference = farrow_ipc::schema_difference(&there, found);
-                difference.map_or_else(encoded, |difference| difference.with_advice(by_name))
+                match farrow_ipc::schema_difference(&there, found) {
+                    Some(difference) => (difference.with_advice(by_name), by_name),
+                    None => (encoded(), false),
+                }
             }
-            Err(error) => format!("it cannot be read now ({error})"),
+            Err(error) => (format!("it cannot be read now ({error})"), false),
         };
-        AgentError::OtherSchema { name: name.clone(), version: number, difference }
+        let advice = by_name.then_some(Advice::ByName);
+        AgentError::OtherSchema { name: name.clone(), version: number, difference, advice }
     }
 
     pub(super) fn check_written(

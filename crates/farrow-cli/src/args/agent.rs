@@ -58,7 +58,7 @@ pub(crate) struct Rm {
     /// All frames of this prefix, all at once or, if the agent dies, none: sales is that frame and all below it, sales/
     /// all below it, 'sales/2024*' all whose names begin so; there are no other wildcards
     #[arg(long, conflicts_with = "names", allow_hyphen_values = true, add = prefixes())]
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(value_parser = of_some)]
     pub(crate) prefix: Option<String>,
     /// Only list what would be removed: names of frames, or the version as name@version
     #[arg(long)]
@@ -72,13 +72,14 @@ pub(crate) struct Retain {
     pub(crate) name: Option<String>,
     /// Instead of one frame: all frames of this prefix, sales with the frame of that name and sales/ with all below it
     #[arg(long, conflicts_with = "name", add = prefixes())]
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(value_parser = below_the_region)]
     pub(crate) prefix: Option<String>,
     /// Instead of one frame: all frames
     #[arg(long, conflicts_with_all = ["name", "prefix"])]
     pub(crate) region: bool,
     /// How many of its latest versions a frame keeps
     #[arg(long, value_name = "N", required_unless_present_any = ["max_age", "all", "unset", "list"])]
+    #[arg(value_parser = last, allow_negative_numbers = true)]
     pub(crate) last: Option<NonZeroU64>,
     /// How long it keeps each version but the latest, since its commit, by the agent's clock: 90s, 15min, 1h30m, 30d
     #[arg(long, value_name = "AGE", value_parser = at_least_a_second)]
@@ -95,6 +96,28 @@ pub(crate) struct Retain {
     /// The list as JSON, one object a line
     #[arg(long, requires = "list", conflicts_with_all = ["last", "max_age", "all", "unset"])]
     pub(crate) json: bool,
+}
+
+/// The prefix of what is removed: nothing that an unset variable stands for.
+fn of_some(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the prefix is empty, which would be every frame. For that: --prefix '*'".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn below_the_region(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("the prefix is empty, which would be every frame. For that: --region".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn last(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| {
+        "expected how many versions to keep, a whole number from 1; --all keeps all, --unset takes back what was said"
+            .to_owned()
+    })
 }
 
 /// Ages are kept in seconds.

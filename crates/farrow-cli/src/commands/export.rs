@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use famfs_format::RelPath;
+use farrow_region::counted;
 use farrow_region::shell::operand;
 use farrow_region::{Access, FileMedia};
 use farrow_store::{FrameRef, HostId, Mount, export};
@@ -34,11 +35,11 @@ pub(crate) fn run(args: &Export) -> anyhow::Result<()> {
     let media = FileMedia::open(&place, Access::ReadWrite)?;
     let exported = export(&media, host, &frame, &path)?;
     output::note(format_args!(
-        "{}@{}: {} to {path}, {} more entries fit the famfs log",
+        "{}@{}: {} to {path}, {} left in the famfs log",
         exported.version.name,
         exported.version.number,
         output::size(exported.file.size),
-        exported.log_left
+        counted(exported.log_left, "entry")
     ));
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use farrow_region::counted;
 use farrow_store::{Report, check};
 use serde::Serialize;
 
@@ -36,11 +37,11 @@ fn tell(args: &Fsck, report: &Report) -> anyhow::Result<()> {
     if let Some(superblock) = &report.superblock {
         let (log_entries, log_capacity) = (report.log_entries, report.log_capacity);
         output::line(format_args!(
-            "famfs: region {}, {}, {log_entries} of {log_capacity} log entries, {} files, {} directories",
+            "famfs: region {}, {}, {log_entries} of {log_capacity} log entries, {}, {}",
             superblock.uuid,
             output::size(superblock.device_len),
-            report.files,
-            report.dirs
+            counted(report.files, "file"),
+            counted(report.dirs, "directory")
         ))?;
     }
     let unnamed =
@@ -52,10 +53,10 @@ fn tell(args: &Fsck, report: &Report) -> anyhow::Result<()> {
     if let Some(catalog) = &report.catalog {
         let usage = &catalog.usage;
         output::line(format_args!(
-            "farrow: {} frames, {} versions, {} famfs files served, {} used, {} held, {} reserved, {} free",
-            usage.frames,
-            usage.versions,
-            report.foreign,
+            "farrow: {}, {}, {} served, {} used, {} held, {} reserved, {} free",
+            counted(usage.frames, "frame"),
+            counted(usage.versions, "version"),
+            counted(report.foreign, "famfs file"),
             output::size(usage.used),
             output::size(usage.held),
             output::size(usage.reserved),
@@ -64,8 +65,7 @@ fn tell(args: &Fsck, report: &Report) -> anyhow::Result<()> {
     }
     let found = match report.problems.len() {
         0 => "clean".to_owned(),
-        1 => "1 problem".to_owned(),
-        count => format!("{count} problems"),
+        count => counted(count, "problem").to_string(),
     };
     Ok(output::line(format_args!("{}: {found}", args.path.display()))?)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use arrow_array::RecordBatchReader;
 use arrow_schema::ArrowError;
-use farrow_client::{ClientError, Info, Mode, Reason};
+use farrow_client::{Advice, ClientError, Info, Mode};
 use farrow_region::shell::operand;
 
 use crate::args::{Agent, Append, Put, Source};
@@ -123,18 +123,26 @@ fn publish(
     Ok(())
 }
 
-/// Names the file in errors about rows, and the command's option in a conflict.
+/// Names the file in errors about rows, and the command's option where one is a remedy.
 fn in_words_of_the_command(error: ClientError, file: &Path) -> anyhow::Error {
     match error {
         ClientError::Reader(ArrowError::ExternalError(cause)) => match cause.downcast::<InputError>() {
             Ok(error) => (*error).into(),
             Err(cause) => ClientError::Reader(ArrowError::ExternalError(cause)).into(),
         },
-        ClientError::Ipc(error) => InputError::new(file, &error).into(),
-        ClientError::Refused { reason: reason @ Some(Reason::VersionConflict), code, message } => {
-            let message = message.replace("(if_version ", "(--if-version ");
-            ClientError::Refused { reason, code, message }.into()
+        error @ ClientError::Ipc(_) => InputError::new(file, error.in_words(remedy)).into(),
+        error if error.advice().is_some() => {
+            let told = error.in_words(remedy);
+            Failure::new(Exit::of(&error.into()), told).into()
         }
         error => error.into(),
+    }
+}
+
+/// The command that does what is advised.
+fn remedy(advice: Advice) -> &'static str {
+    match advice {
+        Advice::ByName => "`farrow append --by-name NAME FILE`",
+        _ => "see `farrow help append`",
     }
 }

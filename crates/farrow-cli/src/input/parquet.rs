@@ -5,6 +5,7 @@ mod zones;
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use farrow_region::counted;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
@@ -49,26 +50,30 @@ fn check_counts(metadata: &ParquetMetaData) -> Result<(), Problem> {
     let sum: i128 = groups.iter().map(|group| i128::from(group.num_rows())).sum();
     if sum != i128::from(said) {
         return Err(miscounted(format!(
-            "the file has {said} rows, and that its {} row groups have {sum}",
-            groups.len()
+            "the file has {}, and that {sum} are in its {}",
+            counted(said, "row"),
+            counted(groups.len(), "row group")
         )));
     }
     let columns = metadata.file_metadata().schema_descr().num_columns();
     for (index, group) in groups.iter().enumerate() {
         let (rows, found) = (group.num_rows(), group.num_columns());
         if rows < 0 {
-            return Err(miscounted(format!("row group {index} has {rows} rows")));
+            return Err(miscounted(format!("row group {index} has {}", counted(rows, "row"))));
         }
         if found != columns {
             return Err(miscounted(format!(
-                "the file has {columns} columns, and that row group {index} has {found}"
+                "the file has {}, and that row group {index} has {found}",
+                counted(columns, "column")
             )));
         }
         let mut flat = group.columns().iter().filter(|column| column.column_descr().max_rep_level() == 0);
         if let Some(column) = flat.find(|column| column.num_values() != rows) {
             let (path, values) = (column.column_path().string(), column.num_values());
             return Err(miscounted(format!(
-                "row group {index} has {rows} rows, and that its column {path} has {values} values"
+                "row group {index} has {}, and that its column {path} has {}",
+                counted(rows, "row"),
+                counted(values, "value")
             )));
         }
     }
@@ -97,8 +102,10 @@ impl Iterator for Counted {
         let Some(batch) = self.reader.next() else {
             let (said, found) = (self.rows, std::mem::replace(&mut self.done, self.rows));
             return (said != found).then(|| {
-                let rows =
-                    format!("ends after {found} rows, and its footer says that it has {said}: damaged");
+                let rows = format!(
+                    "ends after {}, and its footer says that it has {said}: damaged",
+                    counted(found, "row")
+                );
                 Err(ArrowError::ParquetError(rows))
             });
         };

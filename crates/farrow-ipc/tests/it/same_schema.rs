@@ -67,7 +67,7 @@ fn columns_in_another_order_are_not_swapped() {
     assert_eq!(
         text,
         "batch 1 (counted from 0) is not of the schema of those before it: column 1 is \"c\", expected \"b\": the same \
-         names in another order. It fits by name: by_name=True, or `farrow append --by-name NAME FILE`"
+         names in another order. It fits by name"
     );
     let text = Field::new("b", DataType::Utf8, true);
     let (_, text) = self::difference(&first, &empty(&schema(&[int("a"), int("c"), text]))).unwrap();
@@ -113,7 +113,7 @@ fn each_difference_is_named() {
             other => panic!("{other:?}"),
         }
         assert!(text.contains(&format!("column 1 ({path}): ")), "{text}");
-        let by_name = text.contains("It fits by name");
+        let by_name = text.ends_with("t fits by name");
         assert!(by_name != text.contains("in pyarrow by `table."), "one thing to do: {text}");
         assert_eq!(by_name, fits, "{text}");
     }
@@ -134,7 +134,7 @@ fn wide_schemas_are_not_printed() {
     let mut swapped = fields.clone();
     swapped.swap(7, 8);
     let (_, text) = difference(&schema(&fields), &empty(&schema(&swapped))).unwrap();
-    assert!(text.len() < 400 && text.contains("It fits by name"), "{text}");
+    assert!(text.len() < 400 && text.ends_with("It fits by name"), "{text}");
     let mut other = swapped.clone();
     other[9] = Field::new("column 9", DataType::Utf8, true);
     let (_, text) = difference(&schema(&fields), &empty(&schema(&other))).unwrap();
@@ -158,7 +158,7 @@ fn metadata_and_nullability_of_columns_may_differ_and_the_schema_holds() {
     assert_eq!(with_schema(&expected, &batch(vec![Some("x")]), 0).unwrap().schema(), expected);
     let (difference, text) = difference(&expected, &batch(vec![None])).unwrap();
     assert_eq!(difference, SchemaDifference::Nulls { column: 1, field: "b".to_owned(), nulls: 1 });
-    assert!(text.contains("column 1 (b): 1 nulls, and the schema allows none"), "{text}");
+    assert!(text.contains("column 1 (b): 1 null, and the schema allows none"), "{text}");
 }
 
 /// Of an append all counts, but for what pandas says of the rows.
@@ -191,7 +191,7 @@ fn schemas_are_compared_as_a_whole() {
         assert_ne!(schema_fingerprint(&there), schema_fingerprint(&found));
         let fits = fits_by_name(&there, &found).is_ok();
         let advice = difference.with_advice(fits);
-        let advised = if fits { "by_name=True" } else { "frame.reset_index(drop=True)" };
+        let advised = if fits { "t fits by name" } else { "frame.reset_index(drop=True)" };
         assert!(advice.contains(advised), "{advice}");
     }
 }

@@ -389,6 +389,9 @@ pub struct Refusal {
     /// The gRPC status code that goes with the reason.
     #[prost(int32, tag = "3")]
     pub code: i32,
+    /// The word of the header `x-farrow-advice`, if there is one.
+    #[prost(string, tag = "4")]
+    pub advice: ::prost::alloc::string::String,
 }
 /// "farrow.Drop": removes one version (name@7), a whole frame, or all frames of a prefix, from all look-ups
 /// at once: all of them or, if the agent dies, none. Their bytes return when nobody maps them any more. Refused

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, NamedTuple, Optional, Union
 
-from farrow._display import size
+from farrow._display import counted, size
 
 
 class Info(NamedTuple):
@@ -69,7 +69,7 @@ class VersionInfo(NamedTuple):
     """Leases on it, of those that ``client.leases()`` tells."""
 
     def __repr__(self) -> str:
-        return f"<farrow.VersionInfo {_facts(self)}, {size(self.own_bytes)} its own, {self.leases} leases>"
+        return f"<farrow.VersionInfo {_facts(self)}, {size(self.own_bytes)} its own, {counted(self.leases, 'lease')}>"
 
 
 class Retention(NamedTuple):
@@ -166,7 +166,7 @@ class Usage(NamedTuple):
         space = ", ".join(f"{what} {size(getattr(self, what))}" for what in ("used", "held", "reserved", "free"))
         return (
             f"<farrow.Usage of {size(self.pool_bytes)}: {space} (largest extent {size(self.largest_free)}); "
-            f"{self.frames} frames, {self.versions} versions, {self.leases} leases; catalog "
+            f"{counted(self.frames, 'frame')}, {counted(self.versions, 'version')}, {counted(self.leases, 'lease')}; catalog "
             f"{size(self.catalog_live)} of {size(self.catalog_bytes)}, log {self.log_entries} of "
             f"{self.log_capacity} entries>"
         )
@@ -209,7 +209,7 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def _facts(of: Union[Info, VersionInfo]) -> str:
-    rows = "rows not counted" if of.rows is None else f"{of.rows:,} rows"
+    rows = "rows not counted" if of.rows is None else counted(of.rows, "row", ",")
     return f"{of.name}@{of.version}: {rows}, {size(of.bytes)}{', foreign' if of.foreign else ''}"
 
 

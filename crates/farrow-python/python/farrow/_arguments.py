@@ -148,7 +148,7 @@ def mask(value: Any, rows: int) -> Union[pyarrow.compute.Expression, pa.Array, p
     if not pa.types.is_boolean(found.type):
         raise InvalidType(f"filter takes a mask of bool; found a {_kind(value)} of {found.type}")
     if len(found) != rows:
-        raise InvalidArgument(f"filter takes a mask with a value for each row; found {len(found)}, of {rows} rows")
+        raise InvalidArgument(f"filter takes a mask with a value for each row; found {len(found)} for {rows}")
     return found
 
 

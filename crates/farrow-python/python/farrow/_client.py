@@ -178,7 +178,8 @@ class Client:
         """The latest version of each frame of a prefix, by name.
 
         Prefixes are of whole components: ``sales`` is the frame of that name and all frames below it, ``sales/`` all below
-        it, and the empty one every frame. ``sales/2024*`` is all frames whose names begin with that text.
+        it, and the empty one every frame. ``sales/2024*`` is all frames whose names begin with that text. A ``*`` elsewhere
+        and a ``?`` are refused (:class:`InvalidName`), here and in all other calls that take a prefix.
         """
         return [info(found) for found in self._native.list(_arguments.text("prefix", prefix)).wait()]
 
@@ -201,7 +202,7 @@ class Client:
     def drop(self, name: Optional[str] = None, *, prefix: Optional[str] = None) -> Dropped:
         """Removes a frame, or one version of it, from all look-ups; or all frames of a prefix (see ``list``).
 
-        The empty prefix is refused here. A process that maps a version keeps it.
+        The empty prefix is refused here, ``*`` is every frame. A process that maps a version keeps it.
         """
         return Dropped._make(dropping(self._native, name, prefix).wait())
 
@@ -367,10 +368,7 @@ def dropping(client: _farrow.Client, name: Optional[str], prefix: Optional[str])
     if name is not None:
         return client.drop(_arguments.name("drop", name))
     if prefix == "":
-        raise InvalidArgument(
-            "drop takes no empty prefix, which is every frame. For that: [client.drop(info.name) for info in "
-            "client.list() if not info.foreign]"
-        )
+        raise InvalidArgument("drop: the prefix is empty, which would be every frame. For that: drop(prefix='*')")
     return client.drop_prefix(_arguments.text("prefix", prefix))
 
 

@@ -26,12 +26,14 @@ ROOM = 60
 
 def text(frame: Frame) -> str:
     """One line of facts."""
-    return f"{frame.num_rows} rows, {frame.num_columns} columns, {frame.nbytes} bytes, {_how(frame)}"
+    shape = f"{counted(frame.num_rows, 'row')}, {counted(frame.num_columns, 'column')}"
+    return f"{shape}, {frame.nbytes} bytes, {_how(frame)}"
 
 
 def page(frame: Frame) -> str:
     """The facts, the columns and the first rows, in HTML."""
-    facts = f"{frame.num_rows:,} rows, {frame.num_columns} columns, {size(frame.nbytes)}, {_how(frame)}"
+    shape = f"{counted(frame.num_rows, 'row', ',')}, {counted(frame.num_columns, 'column')}"
+    facts = f"{shape}, {size(frame.nbytes)}, {_how(frame)}"
     fields = list(frame.schema)
     columns = [[_cut(field.name, 4 * ROOM), _cut(str(field.type), 4 * ROOM)] for field in fields[:COLUMNS]]
     header = ["column", "type"]
@@ -64,6 +66,11 @@ def cell(value: pa.Scalar, room: int = ROOM) -> str:
         fields = (f"{value.type.field(n).name}: {cell(value[n], room // 2)}" for n in shown)
         return _several(fields, value.type.num_fields, "{}", room)
     return _cut(str(value), room)
+
+
+def counted(count: int, one: str, form: str = "") -> str:
+    """``1 row``, ``1000 rows``."""
+    return f"{count:{form}} {one}{'' if count == 1 else 's'}"
 
 
 def size(count: Union[int, float]) -> str:

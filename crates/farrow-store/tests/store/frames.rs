@@ -201,6 +201,8 @@ fn held_bytes_are_not_reused() {
 
     store.release(&held).unwrap();
     assert_eq!((store.usage().held, store.usage().used), (MIB, 0));
+    let told = store.reserve(OWNER, 2 * MIB).unwrap_err().to_string();
+    assert!(told.contains("1.0 MiB held by 1 lease, "), "{told}");
     store.release(&again).unwrap();
     assert_eq!((store.usage().held, store.usage().free), (0, 2 * MIB));
     assert!(matches!(store.release(&version), Err(StoreError::NotHeld { version: 1, .. })));

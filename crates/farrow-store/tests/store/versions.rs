@@ -83,14 +83,14 @@ fn a_commit_onto_another_version_than_the_latest_is_refused() {
     let refused = |frame, number| put_as(&store, frame, onto(number)).unwrap_err().to_string();
     assert_eq!(
         refused("a", 7),
-        "there is no frame `a`, and the rows were to be published onto @7 (if_version 7). Nothing was published. Try: \
-         publish it as a new frame (if_version 0)"
+        "there is no frame `a`, and the rows were to be published onto @7. Nothing was published. Try: \
+         publish it as a new frame, onto version 0"
     );
     assert_eq!(put_as(&store, "a", onto(0)).unwrap().number, 1);
     assert_eq!(
         refused("a", 0),
-        "the latest version of `a` is @1, and the rows were to be a new frame (if_version 0). Nothing was published. \
-         Try: get @1, change what is there, and publish that onto it (if_version 1)"
+        "the latest version of `a` is @1, and the rows were to be a new frame. Nothing was published. \
+         Try: get @1, change what is there, and publish that onto @1"
     );
     assert_eq!(put_as(&store, "a", onto(1)).unwrap().number, 2);
     let appends = CommitOptions { append: true, keep: Some(1), ..onto(1) };

@@ -68,8 +68,12 @@ async fn each_has_its_cause() {
     code(&run(&["append", "a", bad.to_str().unwrap()]), 8, "other");
 
     std::fs::write(&bad, "a\n1\n").unwrap();
-    code(&run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]), 9, "@7 (--if-version 7)");
-    code(&run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]), 9, "onto it (--if-version 1)");
+    code(
+        &run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]),
+        9,
+        "onto @7. Nothing was published",
+    );
+    code(&run(&["put", "a", bad.to_str().unwrap(), "--if-version", "7"]), 9, "publish that onto @1");
 
     let large = region.beside("large.csv");
     std::fs::write(&large, format!("a\n{}", "a text that takes its room\n".repeat(3 << 20))).unwrap();

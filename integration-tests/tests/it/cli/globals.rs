@@ -62,10 +62,11 @@ async fn an_address_may_stand_anywhere_and_need_no_scheme() {
 }
 
 #[test]
-fn numbers_that_are_none_are_told_what_is_taken() {
+fn values_that_are_none_are_told_what_is_taken() {
     let keep =
         "expected how many versions to keep, a whole number from 1; `farrow retain NAME --all` keeps all";
     let version = "expected a version's number, such as 7, or 0 for no such frame";
+    let last = "expected how many versions to keep, a whole number from 1; --all keeps all, --unset takes back what was said";
     let put = |more: &[&'static str]| [&["put", "a", "a.csv"], more].concat();
     for (args, expected) in [
         (put(&["--keep", "0"]), keep),
@@ -74,6 +75,17 @@ fn numbers_that_are_none_are_told_what_is_taken() {
         (put(&["--if-version", "-1"]), version),
         (put(&["--if-version", "latest"]), version),
         (vec!["head", "a", "-n", "-1"], "expected how many rows, a whole number"),
+        (vec!["retain", "a", "--last", "0"], last),
+        (vec!["retain", "a", "--last", "-1"], last),
+        (vec!["retain", "a", "--last", "many"], last),
+        (
+            vec!["rm", "--prefix", ""],
+            "the prefix is empty, which would be every frame. For that: --prefix '*'",
+        ),
+        (
+            vec!["retain", "--prefix", "", "--all"],
+            "the prefix is empty, which would be every frame. For that: --region",
+        ),
     ] {
         let refused = farrow(&args);
         assert_eq!(refused.status.code(), Some(2), "{args:?}");

@@ -3,6 +3,7 @@
 use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::{Block, Message, MessageHeader, root_as_footer};
 use arrow_schema::Schema;
+use farrow_region::counted;
 
 use super::{CONTINUATION, END, Problem, check_byte_order};
 
@@ -43,9 +44,9 @@ impl Messages {
         let said = try_fb_to_schema(said)?;
         if said.fields() != schema.fields() {
             return Err(format!(
-                "its footer has another schema ({} columns) than its first message ({} columns): damaged",
-                said.fields().len(),
-                schema.fields().len()
+                "its footer has another schema ({}) than its first message ({}): damaged",
+                counted(said.fields().len(), "column"),
+                counted(schema.fields().len(), "column")
             )
             .into());
         }

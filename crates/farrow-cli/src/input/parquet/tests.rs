@@ -86,12 +86,12 @@ fn counts_that_differ_are_named() {
         }
     };
     let cases = [
-        (with_footer(0, |groups| groups), "the file has 0 rows, and that its 2 row groups have 12"),
-        (with_footer(13, |groups| groups), "the file has 13 rows, and that its 2 row groups have 12"),
-        (with_footer(-1, |groups| groups), "the file has -1 rows, and that its 2 row groups have 12"),
+        (with_footer(0, |groups| groups), "the file has 0 rows, and that 12 are in its 2 row groups"),
+        (with_footer(13, |groups| groups), "the file has 13 rows, and that 12 are in its 2 row groups"),
+        (with_footer(-1, |groups| groups), "the file has -1 rows, and that 12 are in its 2 row groups"),
         (
             with_footer(12, |groups| groups[..1].to_vec()),
-            "the file has 12 rows, and that its 1 row groups have 6",
+            "the file has 12 rows, and that 6 are in its 1 row group",
         ),
         (with_footer(-1, first(-7, |n| n)), "row group 0 has -7 rows"),
         (
