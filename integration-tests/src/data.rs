@@ -28,6 +28,16 @@ pub fn mebibytes(first: i64, mib: i64) -> RecordBatch {
     RecordBatch::try_from_iter([("number", Arc::new(numbers) as ArrayRef)]).expect("one column")
 }
 
+/// Three rows of so many columns: a schema of some 150 bytes for each.
+///
+/// # Panics
+/// If there is no column.
+pub fn wide(columns: usize) -> RecordBatch {
+    let column: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
+    let columns = (0..columns).map(|number| (format!("a column of many {number}"), column.clone()));
+    RecordBatch::try_from_iter(columns).expect("columns of one length")
+}
+
 /// An Arrow file as any other program writes it.
 ///
 /// # Panics

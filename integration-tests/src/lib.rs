@@ -24,7 +24,7 @@ mod user;
 
 pub use agent::{Agent, Region};
 pub use certificates::{Authority, Signed};
-pub use data::{arrow_file, batch, mebibytes, numbers, sum};
+pub use data::{arrow_file, batch, mebibytes, numbers, sum, wide};
 pub use eventually::eventually;
 pub use example::{Example, orders};
 pub use famfs::Famfs;

@@ -1,11 +1,9 @@
 //! Answers that are large: they take a bounded memory, whoever asks for however many and takes none.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_flight::Action as Call;
-use farrow_integration_tests::{Agent, Peers, Region, User, batch};
+use farrow_integration_tests::{Agent, Peers, Region, User, batch, wide};
 use farrow_proto::{Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
@@ -33,9 +31,7 @@ async fn put_many(agent: &Agent) {
 }
 
 async fn put_wide(agent: &Agent) {
-    let column: ArrayRef = Arc::new(Int32Array::from(vec![1, 2, 3]));
-    let columns = (0..COLUMNS).map(|number| (format!("a column of many {number}"), column.clone()));
-    let rows = RecordBatch::try_from_iter(columns).unwrap();
+    let rows = wide(COLUMNS);
     agent.client().await.put("wide", rows.schema(), vec![rows]).await.unwrap();
 }
 

@@ -60,7 +60,8 @@ impl Place {
 
     /// The next crowd, which stays until it is dropped, and what it is called.
     pub(crate) fn next(&mut self, agent: &Agent) -> (&'static str, Vec<Peers>) {
-        const KINDS: [&str; 6] = ["silent", "greeted", "puts", "unread", "handshake", "nobody"];
+        const KINDS: [&str; 8] =
+            ["silent", "greeted", "puts", "unread", "schemas", "mappings", "handshake", "nobody"];
         let kind = KINDS[self.turn % KINDS.len()];
         self.turn += 1;
         let over_tcp = agent.tcp().replace("http://", "");
@@ -74,6 +75,8 @@ impl Place {
             }
             "puts" => vec![on_the_socket(20, "")],
             "unread" => vec![Peers::new(kind, &over_tcp, 1000, "large")],
+            "schemas" => vec![Peers::new(kind, &over_tcp, 1000, "wide")],
+            "mappings" => vec![on_the_socket(100, "wide")],
             "handshake" => {
                 let address = self.secured.tcp().replace("http://", "");
                 vec![Peers::new(kind, &address, PEERS, "")]

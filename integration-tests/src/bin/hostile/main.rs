@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use farrow_integration_tests::{Region, batch, mebibytes};
+use farrow_integration_tests::{Region, batch, mebibytes, wide};
 use fastrand::Rng;
 use futures::StreamExt;
 use tokio::time::timeout;
@@ -63,11 +63,13 @@ async fn main() {
     let rows = batch(0, 1000);
     let mut calls = BTreeMap::<&str, u64>::new();
     let mut crowds = BTreeMap::<&str, u64>::new();
-    let large = mebibytes(0, 16);
+    let (large, wide) = (mebibytes(0, 16), wide(3000));
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
     while Instant::now() < end {
-        if client.stat("large").await.is_err() {
-            client.put("large", large.schema(), vec![large.clone()]).await.expect("a good client is served");
+        for (name, rows) in [("large", &large), ("wide", &wide)] {
+            if client.stat(name).await.is_err() {
+                client.put(name, rows.schema(), vec![rows.clone()]).await.expect("a good client is served");
+            }
         }
         let (crowd, peers) = place.next(&agent);
         *crowds.entry(crowd).or_default() += 1;
