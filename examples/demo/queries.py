@@ -32,7 +32,7 @@ _SQL = {
 
 _FILTERS_STRING_VIEWS = int(pa.__version__.split(".")[0]) >= 26
 
-# How many rows the specification's answers at scale factor 1 have.
+# The number of rows of the specification's answers at scale factor 1.
 ROWS_AT_SCALE_1 = dict(
     zip(TPCH, (4, 100, 10, 5, 5, 1, 4, 2, 175, 20, 1048, 2, 42, 1, 1, 18314, 1, 57, 1, 186, 100, 7))
 )

@@ -36,8 +36,8 @@ pub struct Args {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = listen_address)]
     pub listen: Option<SocketAddr>,
 
-    /// Where to remember, over a restart of the agent, which processes may still map the region. Must be the same
-    /// for every agent that serves this region on this host [default: the directory of the default socket]
+    /// The directory in which to remember, over a restart of the agent, which processes may still map the region. Must be
+    /// the same for every agent that serves this region on this host [default: the directory of the default socket]
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
@@ -46,7 +46,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub system_uuid_file: Option<PathBuf>,
 
-    /// How far a frame is checked before it is published; what is not checked here, every reader checks [default:
+    /// The checks of a frame before it is published; what is not checked here, every reader checks [default:
     /// values]
     #[arg(long, value_enum)]
     pub validate: Option<CommitCheck>,

@@ -1,4 +1,4 @@
-//! What can go wrong while a request is served.
+//! Errors of requests.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::rights::Right;
 
-/// Why a request was refused or failed. `status.rs` says what each becomes for the caller.
+/// The reasons why a request was refused or failed. `status.rs` says what each becomes for the caller.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AgentError {
     /// The store refused or failed.
@@ -46,7 +46,7 @@ pub(crate) enum AgentError {
     BeingWritten {
         /// The file.
         name: FrameName,
-        /// Who has the lock, in words.
+        /// The holder of the lock, in words.
         by: String,
     },
     /// The medium failed.
@@ -101,9 +101,9 @@ pub(crate) enum AgentError {
         counted(*last, "version"), counted(*max_age_seconds, "second")
     )]
     UnsetAndSet {
-        /// How many versions were said.
+        /// The number of versions in the request.
         last: u64,
-        /// Which age was said, in seconds.
+        /// The age in the request, in seconds.
         max_age_seconds: u64,
     },
     /// A ticket of another region.
@@ -132,11 +132,11 @@ pub(crate) enum AgentError {
     /// More of something in one request than is taken.
     #[error("{count} {what}, at most {limit} are taken: ask several times")]
     TooMany {
-        /// Of what.
+        /// The word for them.
         what: &'static str,
-        /// How many came.
+        /// The number that came.
         count: usize,
-        /// How many may come.
+        /// The most that may come.
         limit: usize,
     },
     /// A DoExchange that is no session.
@@ -145,7 +145,7 @@ pub(crate) enum AgentError {
         /// The descriptor found, in words.
         found: String,
     },
-    /// What no client may send in a session.
+    /// A message that no client may send in a session.
     #[error("session: {what}. It ends here; proto/farrow/v1/session.proto says who sends what")]
     Session {
         /// The problem.
@@ -193,15 +193,15 @@ pub(crate) enum AgentError {
          spoken on the other socket"
     )]
     MapRequest {
-        /// What its length says.
+        /// The length that it gives.
         len: usize,
-        /// What it may say.
+        /// The most that it may give.
         most: usize,
     },
     /// A user with too many connections to the map socket.
     #[error("map socket: {} of user {uid} wait already: try again", counted(*count, "connection"))]
     MapConnections {
-        /// How many are served at once.
+        /// The most that are served at once.
         count: usize,
         /// The user.
         uid: u32,
@@ -209,7 +209,7 @@ pub(crate) enum AgentError {
     /// Children cannot be counted.
     #[error("no page for this process, so that its forked children cannot read what it maps: {why}")]
     NoPages {
-        /// Why the agent gives none.
+        /// The reason why the agent gives none.
         why: String,
     },
     /// A descriptor could not be passed on.
@@ -220,19 +220,19 @@ pub(crate) enum AgentError {
     NeedsUnixSocket {
         /// The verb or action.
         verb: &'static str,
-        /// Where the request came from, over TCP.
+        /// The address that the request came from, over TCP.
         address: Option<SocketAddr>,
     },
     /// No rule lets the caller do that.
     #[error("{caller} may not {right} {what}: {has}. Ask the operator for a [[rights]] rule")]
     Denied {
-        /// Who asked.
+        /// The caller.
         caller: String,
         /// The right that is missing.
         right: Right,
         /// On what.
         what: String,
-        /// What the caller may do.
+        /// The caller's rights.
         has: String,
     },
     /// An `authorization` header without a known token.
@@ -241,13 +241,13 @@ pub(crate) enum AgentError {
          file $FARROW_TOKEN_FILE (on the wire: `authorization: Bearer TOKEN`); or none"
     )]
     BadToken {
-        /// Who asked, apart from the token.
+        /// The caller, apart from the token.
         caller: String,
     },
     /// A reservation that is not the caller's.
     #[error("{what} {id} is not held by pid {pid}: it ended, or it is another process's")]
     NotHeld {
-        /// What was named.
+        /// The kind of thing that was named.
         what: &'static str,
         /// Its number.
         id: u64,
@@ -362,9 +362,9 @@ pub(crate) enum AgentError {
          (limits.puts of the agent): try again when one has ended"
     )]
     Busy {
-        /// How many the user has.
+        /// The number of the user's DoPuts.
         has: usize,
-        /// How many there are.
+        /// The number of all DoPuts.
         puts: usize,
     },
     /// A DoPut whose client went away, or gave up, before it had said that all rows were sent.
@@ -376,7 +376,7 @@ pub(crate) enum AgentError {
     /// A DoPut whose client sends nothing any more.
     #[error("no message came for {limit:?} (limits.stall of the agent): nothing was published")]
     NothingSent {
-        /// How long was waited for it.
+        /// The time that it was waited for.
         limit: Duration,
     },
     /// A request that was begun, and not completed in time.
@@ -399,7 +399,7 @@ pub(crate) enum AgentError {
          Publish it anew: `farrow put NAME FILE`"
     )]
     SeveralFiles {
-        /// How many it has.
+        /// The number of its extents.
         extents: usize,
     },
     /// A foreign file was to be compared with what its commit recorded.
@@ -419,7 +419,7 @@ pub(crate) enum AgentError {
         frame: String,
         /// The segment, from 0.
         segment: usize,
-        /// What differs.
+        /// The difference.
         source: IpcError,
     },
     /// A user with as many streams as it may have.
@@ -429,9 +429,9 @@ pub(crate) enum AgentError {
         counted(*all, "stream")
     )]
     ManyStreams {
-        /// How many it has.
+        /// The number of the user's streams.
         has: usize,
-        /// How many there are.
+        /// The number of all streams.
         all: usize,
     },
     /// A stream of a user whose streams have as much metadata in memory as they may.
@@ -463,9 +463,9 @@ pub(crate) enum AgentError {
         "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"
     )]
     ManyOf {
-        /// Of what.
+        /// The word for them.
         what: &'static str,
-        /// How many it has.
+        /// The number that the user has.
         has: usize,
     },
     /// A client that took nothing, while others of its user waited.
@@ -494,7 +494,7 @@ pub(crate) enum AgentError {
          the rows as they come"
     )]
     Stalled {
-        /// How long a stream may stand still.
+        /// The longest time that a stream may stand still.
         limit: Duration,
     },
     /// A version without bytes: the catalog must not hold one.
@@ -511,7 +511,7 @@ pub(crate) enum AgentError {
     Unimplemented {
         /// The verb.
         verb: &'static str,
-        /// What to use.
+        /// The verb or action to use instead.
         instead: &'static str,
     },
     /// The record of processes that hold something could not be written.
@@ -523,10 +523,10 @@ pub(crate) enum AgentError {
     /// The kernel does not tell of the end of processes.
     #[error("the end of a process cannot be watched, so nothing is granted to it: {0}")]
     Watch(#[source] std::io::Error),
-    /// What is stored could not be read, for no reason that was foreseen.
+    /// Stored bytes could not be read, for no reason that was foreseen.
     #[error("reading what is stored ended in a panic, please report: {message}")]
     Panicked {
-        /// What the panic said.
+        /// The panic's message.
         message: String,
     },
     /// A worker ended without an answer: the agent is stopping, or the request hit a bug.
@@ -582,7 +582,7 @@ fn told(difference: &str) -> String {
     format!(": {difference}")
 }
 
-/// Why a request's process is not known, and what to do.
+/// The reason why a request's process is not known, and advice.
 fn unknown_process(address: Option<SocketAddr>) -> String {
     match address {
         Some(address) => format!(

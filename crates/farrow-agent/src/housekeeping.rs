@@ -16,7 +16,7 @@ use crate::leases::Leases;
 use crate::region::Region;
 use crate::systemd;
 
-/// How often, unless the service manager wants to hear more often.
+/// The interval, unless the service manager wants to hear more often.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The services that gRPC's health service is asked for; "" is the agent as a whole.

@@ -1,5 +1,5 @@
-//! The map socket: read-only descriptors of the medium for applications that have no right on it. What is said on it,
-//! byte by byte: `proto/farrow/v1/map_socket.proto`.
+//! The map socket: read-only descriptors of the medium for applications that have no right on it. Its messages,
+//! byte by byte, are in `proto/farrow/v1/map_socket.proto`.
 
 use std::convert::Infallible;
 use std::io::{self, IoSlice};

@@ -34,7 +34,7 @@ pub(crate) use reserve::{Scrubber, Wanted};
 use residue::Residue;
 pub(crate) use segments::{HEAP_PER_METADATA, Segments};
 
-/// How far what was written is checked before it is published.
+/// The checks of written bytes before they are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CommitCheck {
@@ -52,23 +52,23 @@ pub(crate) struct Region {
     /// Each pool file mapped whole, once.
     pools: RwLock<HashMap<u32, Arc<ReadMapping>>>,
     check: CommitCheck,
-    /// What descriptors say of the map socket.
+    /// The map socket as descriptors name it.
     map_socket: String,
     told: Mutex<Told>,
     /// No tool of famfs is still writing a file whose entry in the famfs log has a lower index.
     settled: AtomicU32,
     commits: Commits,
     residue: Residue,
-    /// How far versions have been looked at for their age.
+    /// The place up to which versions have been looked at for their age.
     aged: Mutex<AgeCursor>,
 }
 
-/// What has been said in the agent's log.
+/// The things that were said in the agent's log.
 #[derive(Default)]
 struct Told {
     /// Segments that were changed since their commit, by their ids.
     damaged: HashSet<u64>,
-    /// What is wrong with the famfs log.
+    /// The fault of the famfs log.
     fault: Option<String>,
     /// Files whose path is no frame's name.
     unnamed: usize,
@@ -113,14 +113,14 @@ impl Region {
         Ok(pool)
     }
 
-    /// Whether the medium still has the region: it is as long as it was (a file can be cut off under its mappings), and
+    /// Checks that the medium still has the region: it is as long as it was (a file can be cut off under its mappings), and
     /// its superblock is the one that was opened. One system call a file, and two cache lines.
     pub(crate) fn check_there(&self) -> Result<(), AgentError> {
         self.medium.check_len()?;
         Ok(self.store.check_identity()?)
     }
 
-    /// Whether the region can be served on: it is there, its famfs log was not begun anew, and nothing was lost of what
+    /// Checks that the region can be served on: it is there, its famfs log was not begun anew, and nothing was lost of what
     /// describes it.
     pub(crate) fn check(&self) -> Result<(), AgentError> {
         self.check_there()?;
@@ -162,7 +162,7 @@ impl Region {
         &self.store
     }
 
-    /// What publishing has done so far.
+    /// The counters of publishing.
     pub(crate) fn commits(&self) -> &Commits {
         &self.commits
     }
@@ -284,7 +284,7 @@ impl Region {
         opened.map_err(|source| self.damaged(version, index, source))
     }
 
-    /// What is wrong with a segment. Of one that was changed the agent's log tells once.
+    /// The fault of a segment. Of one that was changed the agent's log tells once.
     pub(crate) fn damaged(&self, version: &Version, index: usize, source: IpcError) -> AgentError {
         let error = AgentError::of_segment(version, index, source);
         if let (AgentError::Damaged { .. }, Some(segment)) = (&error, version.segments.get(index)) {
@@ -326,7 +326,7 @@ impl Region {
 }
 
 impl HeldVersion {
-    /// Whether what was read of it until now was its own: nobody has made another file system of the medium.
+    /// Checks that all bytes read of it until now were its own: nobody has made another file system of the medium.
     pub(crate) fn check_there(&self) -> Result<(), AgentError> {
         Ok(self.store.check_identity()?)
     }

@@ -1,4 +1,4 @@
-//! What each error is for a caller: one table from error to reason, one from reason to gRPC code.
+//! The meaning of each error for a caller: one table from error to reason, one from reason to gRPC code.
 //!
 //! The only place that makes a [`Status`] (clippy.toml forbids it elsewhere). No table of farrow's own errors has a catch-all: a new error does not compile
 //! before somebody has decided what it means. What fails below, in the system, is one reason.
@@ -54,7 +54,7 @@ fn log(error: &AgentError) -> Reason {
     reason
 }
 
-/// Why, for programs.
+/// The reason, for programs.
 pub(crate) fn reason(error: &AgentError) -> Reason {
     match error {
         AgentError::Store(error) => store_reason(error),

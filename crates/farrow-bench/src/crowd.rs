@@ -19,19 +19,19 @@ use crate::{memory, table};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many streams nobody reads
+    /// The number of streams that nobody reads
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     streams: u16,
-    /// How many connections say nothing: a half of them on the socket, a half over TCP
+    /// The number of connections that say nothing: a half of them on the socket, a half over TCP
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u16).range(2..=20_000))]
     peers: u16,
-    /// How often somebody connects and asks
+    /// The number of times that somebody connects and asks
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     times: u64,
     /// Bytes that are reserved where another writer's rows lie
     #[arg(long, default_value_t = Size(1 << 30))]
     size: Size,
-    /// How often they are
+    /// Rounds
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: u64,
     #[command(flatten)]

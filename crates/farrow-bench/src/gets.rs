@@ -12,7 +12,7 @@ use crate::worker::{self, Worker};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many processes get at a time: one row for each number
+    /// Numbers of processes that get at a time: one row for each number
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
     clients: Vec<usize>,
     /// For how many seconds

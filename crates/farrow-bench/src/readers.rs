@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// Bytes of the frame; the copies of the most readers must find room
     #[arg(long, default_value_t = Size(1 << 30))]
     size: Size,
-    /// How many processes read at a time: one row for each number
+    /// Numbers of processes that read at a time: one row for each number
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4, 8])]
     readers: Vec<u64>,
     #[command(flatten)]

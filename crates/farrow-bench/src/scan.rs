@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// Bytes of data
     #[arg(long, default_value_t = Size(1 << 30))]
     size: Size,
-    /// How often each has its turn
+    /// The number of turns of each
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
     #[command(flatten)]
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
 
 const NAME: &str = "bench/scan";
 
-/// Where the rows lie, what a worker calls it, and whether there is a worker in Rust. All are compared with the first.
+/// The place of the rows, a worker's word for it, and true if there is a worker in Rust. All are compared with the first.
 const WHERE: [(&str, &str, bool); 3] = [
     ("private heap, written before: its pages are in the page table", "heap", true),
     ("mapped by farrow: none of its pages is", "mapped", true),

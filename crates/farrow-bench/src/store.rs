@@ -22,18 +22,18 @@ const VERSIONS_OF_A_FRAME: u64 = 10;
 const CATALOG_OF_A_VERSION: u64 = 400;
 /// So many versions that their heap can be told from everything else's.
 const MANY: u64 = 10_000;
-/// How often what takes long is done.
+/// The number of times of an operation that takes long.
 const FEW: u64 = 5;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many versions there are before anything is timed: one column for each number
+    /// Numbers of versions before anything is timed: one column for each number
     #[arg(long, value_delimiter = ',', default_values_t = [10, 1_000, 1_000_000])]
     versions: Vec<u64>,
-    /// How often each operation is done; compaction and start five times
+    /// The number of times of each operation; compaction and start five times
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     times: u64,
-    /// Where the region is made: memory, to time farrow and not a disk. A version takes 5 KiB there
+    /// The directory of the region: memory, to time farrow and not a disk. A version takes 5 KiB there
     #[arg(long, default_value = "/dev/shm")]
     directory: PathBuf,
 }

@@ -11,7 +11,7 @@ pub(crate) struct Arguments {
     /// Size of the table: eight columns of 64-bit integers
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=65536))]
     mib: u64,
-    /// How often each server has its turn
+    /// The number of turns of each server
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: u64,
 }

@@ -9,7 +9,7 @@ pub(crate) struct Turns {
     /// For how many seconds the operations of one size have their turns, each from Rust and from Python
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     seconds: u64,
-    /// How many rounds at least, however long they take
+    /// The least number of rounds, however long they take
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rounds: u64,
 }
@@ -44,7 +44,7 @@ impl Turns {
     }
 }
 
-/// How long `operation` takes. What it gives is dropped after the clock has stopped.
+/// The time that `operation` takes. What it gives is dropped after the clock has stopped.
 pub(crate) fn timed<T>(operation: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<Duration> {
     let start = Instant::now();
     let done = operation();
@@ -53,8 +53,8 @@ pub(crate) fn timed<T>(operation: impl FnOnce() -> anyhow::Result<T>) -> anyhow:
     Ok(time)
 }
 
-/// How long `operation` takes once it has just been done: what other operations have left in the processor's caches is
-/// not in the time.
+/// The time that `operation` takes once it has just been done: what other operations have left in the processor's caches
+/// is not in it.
 pub(crate) fn timed_again<T>(operation: impl Fn() -> anyhow::Result<T>) -> anyhow::Result<Duration> {
     drop(operation()?);
     timed(operation)

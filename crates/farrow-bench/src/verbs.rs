@@ -27,7 +27,7 @@ const WAYS: [&str; 2] = ["unix", "tcp"];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How often each verb is done
+    /// The number of times of each verb
     #[arg(long, default_value_t = 3_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     times: u64,
 }

@@ -195,7 +195,7 @@ pub(crate) struct Agent {
 }
 
 impl Agent {
-    /// Where the agent is looked for.
+    /// The agent's address.
     pub(crate) fn address(&self) -> Result<Address, ClientError> {
         Address::find(self.address.as_deref())
     }
@@ -207,7 +207,7 @@ impl Agent {
     }
 }
 
-/// How much is said beside data and errors.
+/// The amount of remarks beside data and errors.
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Remarks {

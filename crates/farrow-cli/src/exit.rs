@@ -22,7 +22,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   8  bad input: a file for put or append is not there, is not what it claims, or cannot be stored
   9  conflict: the frame's latest version is not the one that --if-version says";
 
-/// How the program ends.
+/// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Exit {

@@ -30,19 +30,19 @@ pub(crate) fn one_of(formats: impl IntoIterator<Item = Format>) -> impl TypedVal
     PossibleValuesParser::new(values).try_map(|name| Format::from_str(&name, false))
 }
 
-/// How an Arrow IPC file begins, and ends.
+/// The first and last bytes of an Arrow IPC file.
 pub(crate) const IPC_FILE: &[u8; 6] = b"ARROW1";
 
-/// How an Arrow IPC stream begins, since Arrow 0.15.
+/// The first bytes of an Arrow IPC stream, since Arrow 0.15.
 const IPC_STREAM: &[u8; 4] = &[0xff; 4];
 
-/// How a Feather file begins that is older than Arrow IPC files.
+/// The first bytes of a Feather file that is older than Arrow IPC files.
 pub(crate) const FEATHER_V1: &[u8; 4] = b"FEA1";
 
-/// How a Parquet file begins, and ends.
+/// The first and last bytes of a Parquet file.
 const PARQUET: &[u8; 4] = b"PAR1";
 
-/// How files of programs that compress one file begin; the program that writes what is in it to stdout.
+/// The first bytes of files of programs that compress one file; the program that writes what is in it to stdout.
 const COMPRESSED: [(&[u8], &str, &str); 4] = [
     (b"\x1f\x8b", "gzip", "zcat"),
     (b"\x28\xb5\x2f\xfd", "Zstandard", "zstdcat"),
@@ -107,7 +107,7 @@ impl Format {
         }
     }
 
-    /// What to write: as asked for, else as the file's name ends; where it says nothing, Arrow IPC.
+    /// The format to write: as asked for, else as the file's name ends; where it says nothing, Arrow IPC.
     pub(crate) fn of_output(asked: Option<Self>, file: Option<&Path>) -> Result<Self, Failure> {
         match (asked, file) {
             (Some(Self::Ipc) | None, None) => Ok(Self::Stream),

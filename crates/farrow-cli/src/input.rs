@@ -48,17 +48,17 @@ impl fmt::Display for InputError {
 
 impl std::error::Error for InputError {}
 
-/// What a reader can be made of.
+/// The sources of a reader.
 enum Source {
     /// Can be read in any order.
     File(File),
     Stream(Box<dyn Read + Send>),
 }
 
-/// What every format's reader is.
+/// The reader of every format.
 type Rows = Box<dyn RecordBatchReader + Send>;
 
-/// What a format's reader fails with.
+/// The error of a format's reader.
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// The columns that rows have to have.
@@ -174,7 +174,7 @@ fn file(path: &Path, progress: &Progress) -> Result<(Source, Vec<u8>), Problem> 
     Ok((Source::File(file), first))
 }
 
-/// What can be read once, with its first bytes looked at.
+/// A source that can be read once, with its first bytes looked at.
 fn stream(mut from: impl Read + Send + 'static) -> Result<(Source, Vec<u8>), Problem> {
     let mut first = Vec::new();
     from.by_ref().take(8).read_to_end(&mut first)?;

@@ -255,7 +255,7 @@ pub(crate) fn terminal_columns() -> Option<usize> {
     (columns > 0).then_some(usize::from(columns))
 }
 
-/// How many of a [`grid`]'s first columns fit so many columns of a terminal: one at least.
+/// The number of a [`grid`]'s first columns that fit so many columns of a terminal: one at least.
 pub(crate) fn fitting<R: AsRef<[String]>>(heading: &[String], rows: &[R], columns: usize) -> usize {
     let widths = heading.iter().enumerate().map(|(at, heading)| {
         let cells = rows.iter().filter_map(|row| row.as_ref().get(at));

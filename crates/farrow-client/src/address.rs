@@ -1,4 +1,4 @@
-//! Where an agent is found.
+//! The address of an agent.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::error::ClientError;
 /// Environment variable that names the agent's address.
 const VARIABLE: &str = "FARROW_ADDRESS";
 
-/// Where an agent is found.
+/// The address of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// The path of its unix socket: frames can be mapped and published.
@@ -64,7 +64,8 @@ impl Address {
         Ok(Self::Default(of_system))
     }
 
-    /// Where an agent would have been taken before this address, and why it was not, if nobody has named this one.
+    /// The places where an agent would have been taken before this address, and the reasons why it was not, if nobody has
+    /// named this one.
     pub(crate) fn passed_over(&self) -> Vec<String> {
         let Self::Default(taken) = self else { return Vec::new() };
         let own = farrow_proto::own_directory();

@@ -96,7 +96,7 @@ impl BatchStream {
         }
     }
 
-    /// What is left, with these columns only, in this order: see [`Frame::select`]. What is streamed comes with all
+    /// The rest, with these columns only, in this order: see [`Frame::select`]. What is streamed comes with all
     /// columns nevertheless; the others are dropped here ([`Client::stream_selected`](crate::Client::stream_selected) has
     /// them left out).
     ///

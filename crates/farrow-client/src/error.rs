@@ -14,7 +14,7 @@ use crate::connection::root_cause;
 use crate::map_socket::MapSocketError;
 use crate::short::short;
 
-/// Why a call failed.
+/// The reasons why a call failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
@@ -42,7 +42,7 @@ pub enum ClientError {
     /// Nobody serves at the address.
     #[error("no agent at {}: {}{}. {}", short(address), short(what), short(passed_over), short(advice))]
     NoAgent {
-        /// Where it was looked for.
+        /// The place where it was looked for.
         address: String,
         /// The state of the address, in words.
         what: String,
@@ -88,7 +88,7 @@ pub enum ClientError {
         short(address)
     )]
     Tls {
-        /// Where the agent is.
+        /// The agent's address.
         address: String,
         /// The root cause.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -108,7 +108,7 @@ pub enum ClientError {
         short(address)
     )]
     TokenExposed {
-        /// Where the agent is.
+        /// The agent's address.
         address: String,
     },
     /// The agent refused, and says why.
@@ -126,7 +126,7 @@ pub enum ClientError {
     /// The connection broke, or the agent is gone.
     #[error("the agent at {} does not answer: {message}", short(address))]
     Unavailable {
-        /// Where the agent was.
+        /// The agent's address.
         address: String,
         /// gRPC's words.
         message: String,
@@ -240,7 +240,7 @@ pub enum ClientError {
     NotYet {
         /// The frame's name, as it was asked for.
         name: String,
-        /// How long it was waited for.
+        /// The time that it was waited for.
         waited: std::time::Duration,
     },
     /// A client was used in a forked child: its connection and leases are the parent's.

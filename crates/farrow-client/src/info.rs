@@ -1,4 +1,4 @@
-//! What the agent tells of frames, leases, space and itself.
+//! The agent's answers about frames, leases, space and itself.
 
 use std::time::Duration;
 
@@ -22,14 +22,14 @@ pub struct Info {
     pub segments: u32,
     /// Microseconds since the Unix epoch, by the agent's clock; 0 for a foreign file.
     pub committed_at_micros: i64,
-    /// How far the agent has checked it.
+    /// The checks that the agent has made.
     pub validation: v1::Validation,
-    /// Whether it is an Arrow file that another program put into famfs: it has one version, and can be neither
+    /// True if it is an Arrow file that another program put into famfs: it has one version, and can be neither
     /// replaced nor removed.
     pub foreign: bool,
-    /// How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all.
+    /// The number of latest versions that the frame keeps, by its own retention or that of a prefix; 0: all.
     pub retention: u64,
-    /// How long it keeps each version but the latest, by the same retention; `None`: for ever.
+    /// The time that it keeps each version but the latest, by the same retention; `None`: for ever.
     pub max_age: Option<Duration>,
     /// Of a put: why its rows were streamed to the agent and not written in place, if they were.
     pub why: Option<String>,
@@ -50,7 +50,7 @@ pub struct VersionInfo {
     pub leases: u64,
 }
 
-/// What dropping did.
+/// The outcome of a drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
     /// Frames that have no version left.
@@ -63,7 +63,7 @@ pub struct Dropped {
     pub bytes_held: u64,
 }
 
-/// How far the agent has compared a version with what was recorded at its commit.
+/// The progress of the agent's comparison of a version with what was recorded at its commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verified {
     /// The frame's name, without version.
@@ -101,7 +101,7 @@ pub struct LeaseInfo {
     pub inherited: bool,
 }
 
-/// What holds the space of the region; bytes of its pool files, where nothing else is said.
+/// The use of the region's space; bytes of its pool files, where nothing else is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
     /// All pool files.
@@ -138,10 +138,10 @@ pub struct Usage {
     pub growable: u64,
 }
 
-/// How an agent is.
+/// The state of an agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Health {
-    /// Whether it answers requests for frames.
+    /// True if it answers requests for frames.
     pub serving: bool,
     /// If not, what stands in the way.
     pub why: Option<String>,

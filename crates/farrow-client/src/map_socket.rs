@@ -1,4 +1,4 @@
-//! Asking an agent for a descriptor of its medium. What is said, byte by byte: `proto/farrow/v1/map_socket.proto`.
+//! Asking an agent for a descriptor of its medium. The messages are in `proto/farrow/v1/map_socket.proto`.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};

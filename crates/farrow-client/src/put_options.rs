@@ -1,8 +1,8 @@
-//! How a version is published.
+//! Options of publishing.
 
 use crate::writer::Mode;
 
-/// How a version is published: what becomes of the latest one, how many the frame keeps, and onto which it must come.
+/// Options of publishing a version: what becomes of the latest one, how many the frame keeps, and onto which it must come.
 ///
 /// ```
 /// # farrow_integration_tests::Example::new().run(async |client| {

@@ -1,4 +1,4 @@
-//! How many versions frames keep, and how long.
+//! The versions that frames keep, and their time.
 
 use std::time::Duration;
 
@@ -23,9 +23,9 @@ use farrow_proto::v1::retention_rule::Target;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[must_use = "nothing is kept or removed before a frame or prefix has it"]
 pub struct Retention {
-    /// How many of its latest versions; 0: all.
+    /// The number of latest versions; 0: all.
     pub last: u64,
-    /// How long each version but the latest, since its commit; `None`: for ever.
+    /// The time of each version but the latest, since its commit; `None`: for ever.
     pub max_age: Option<Duration>,
 }
 

@@ -1,4 +1,4 @@
-//! What keeps a region in order: listing, checking, dropping, space, and how the agent is.
+//! The upkeep of a region: listing, checking, dropping, space, and how the agent is.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Client {
         }
     }
 
-    /// What is known of a frame's latest version, or of `name@version`, without mapping it.
+    /// The facts about a frame's latest version, or about `name@version`, without mapping it.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -256,7 +256,7 @@ impl Client {
         Ok(grown.len)
     }
 
-    /// Who maps what, oldest lease first.
+    /// The leases, oldest first.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -270,7 +270,7 @@ impl Client {
         Ok(leases.into_iter().map(LeaseInfo::from).collect())
     }
 
-    /// What holds the region's space.
+    /// The use of the region's space.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {
@@ -283,7 +283,7 @@ impl Client {
         Ok(self.connection.action_result::<v1::Usage>(Action::Usage, &()).await?.into())
     }
 
-    /// Whether the agent serves, or why it does not. An agent that does not answer is an error.
+    /// The state of the agent: that it serves, or why it does not. An agent that does not answer is an error.
     ///
     /// ```
     /// # farrow_integration_tests::Example::new().run(async |client| {

@@ -78,7 +78,7 @@ pub(crate) struct Target {
 /// The place where the rows go.
 #[derive(Debug)]
 enum Sink {
-    /// That is found out with the first of them.
+    /// Not known before the first of them.
     Unknown,
     InPlace(Box<InPlace>),
     Streamed(PutStream),

@@ -7,7 +7,7 @@ pub(crate) fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &st
     Counted { count, one }
 }
 
-/// What [`counted`] makes.
+/// A number and its noun, as [`counted`] joins them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted<'a, N> {
     count: N,

@@ -43,7 +43,7 @@ pub enum IpcError {
     /// A flatbuffer breaks the rules of its encoding, or is deeper or larger than this crate reads.
     #[error("{place}: metadata is no valid flatbuffer: {source}")]
     Flatbuffer {
-        /// Whose metadata.
+        /// The place of the metadata.
         place: Place,
         /// The verifier's error.
         source: Box<InvalidFlatbuffer>,
@@ -51,7 +51,7 @@ pub enum IpcError {
     /// Metadata that not every reader takes.
     #[error("{place}: {problem}")]
     Metadata {
-        /// Whose metadata.
+        /// The place of the metadata.
         place: Place,
         /// The fault.
         problem: MetadataProblem,
@@ -59,7 +59,7 @@ pub enum IpcError {
     /// Metadata lacks what every file has.
     #[error("{place}: {part} missing")]
     Missing {
-        /// Whose metadata.
+        /// The place of the metadata.
         place: Place,
         /// The part that it lacks.
         part: Part,
@@ -67,7 +67,7 @@ pub enum IpcError {
     /// Not metadata version V5, which Arrow writes since 1.0.
     #[error("{place}: metadata version V{}, only V5 is read; write the file again with Arrow 1.0 or later", i32::from(*.found) + 1)]
     Version {
-        /// Whose metadata.
+        /// The place of the metadata.
         place: Place,
         /// The version number as stored: V5 is 4.
         found: i16,
@@ -288,7 +288,7 @@ pub enum IpcError {
     NoBatch {
         /// The requested index, from 0.
         index: usize,
-        /// The number that there is.
+        /// The number of batches.
         batches: usize,
     },
     /// No such column.
@@ -296,7 +296,7 @@ pub enum IpcError {
     NoColumn {
         /// The requested index, from 0.
         index: usize,
-        /// The number that there is.
+        /// The number of columns.
         columns: usize,
     },
     /// A column that is to be sent twice.

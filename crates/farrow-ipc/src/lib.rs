@@ -30,7 +30,7 @@
 //! in a footer, which is about two million columns; 256 MiB of metadata in a piece; one dictionary batch per
 //! dictionary, and one field per dictionary; no dictionary of list views.
 //!
-//! # What all can read
+//! # Types that all can read
 //!
 //! Readers differ in what they take, and here none takes more than the others: what passes is read by pyarrow, by
 //! Arrow's Rust implementation, and through the C data interface. So these are errors too, on each way in:

@@ -1,4 +1,4 @@
-//! How one schema differs from another, and what to do about it.
+//! Differences between schemas, and advice about them.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::schema::child_fields;
 /// The most characters of a type or of a list of names in a message.
 const MAX_TEXT: usize = 200;
 
-/// How pyarrow begins the names of columns that it makes of a pandas index.
+/// The beginning of the names of columns that pyarrow makes of a pandas index.
 const PANDAS_INDEX: &str = "__index_level_";
 
 /// The first difference between two schemas, all of which counts: names, types, nullability and metadata, but for
@@ -85,7 +85,7 @@ pub enum SchemaDifference {
         column: usize,
         /// Its name.
         field: String,
-        /// How many there are.
+        /// The number of nulls.
         nulls: usize,
     },
     /// Metadata of the schema itself.
@@ -117,7 +117,7 @@ pub enum FieldPart {
     Metadata,
 }
 
-/// What of a field counts.
+/// The parts of a field that count.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     /// All but nullability and metadata, which a column may have of its own in each batch.
@@ -168,7 +168,7 @@ pub(crate) struct Different {
 }
 
 impl Different {
-    /// That of the fields themselves in one part, if there is one.
+    /// The difference of the fields themselves in one part, if there is one.
     pub(crate) fn in_part(expected: &Field, found: &Field, part: FieldPart) -> Option<Self> {
         let (path, expected, found) = (expected.name().clone(), text(expected, part), text(found, part));
         (expected != found).then_some(Self { part, path, expected, found })
@@ -256,7 +256,7 @@ fn extension(field: &Field) -> String {
 }
 
 impl SchemaDifference {
-    /// What differs and what to do. `fits_by_name` is true if the rows fit once their columns are matched by name (see
+    /// The difference and advice. `fits_by_name` is true if the rows fit once their columns are matched by name (see
     /// [`fits_by_name`](crate::fits_by_name)): then the text ends with that, so that a colon and the name of the option or
     /// argument can follow it.
     pub fn with_advice(&self, fits_by_name: bool) -> String {
@@ -302,7 +302,7 @@ impl SchemaDifference {
     }
 }
 
-/// What to do with a column that is one too many.
+/// Advice about a column that is one too many.
 fn leave_out(name: &str) -> String {
     let how = if name.starts_with(PANDAS_INDEX) {
         " (it is the index of pandas: `frame.reset_index(drop=True)`)"

@@ -3,7 +3,7 @@
 /// Name of the response header (trailer) that carries an [`Advice`] beside the reason.
 pub const ADVICE_HEADER: &str = "x-farrow-advice";
 
-/// What would make a refused request succeed. The text of the refusal says it without the name of an option or argument:
+/// A remedy for a refused request. The text of the refusal says it without the name of an option or argument:
 /// each client adds the name that its users know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

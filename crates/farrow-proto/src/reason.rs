@@ -18,7 +18,7 @@ pub enum Reason {
     Quota,
     /// A stream whose client took or sent nothing for too long.
     Stalled,
-    /// What was named is not the caller's, or no longer exists: a reservation or lease.
+    /// A reservation or lease that is not the caller's, or no longer exists.
     NotHeld,
     /// The frame is a famfs file of another program, which nobody can replace or remove.
     ReadOnly,

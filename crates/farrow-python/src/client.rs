@@ -247,7 +247,7 @@ fn selection(columns: Option<Vec<String>>, rows: Option<(u64, u64)>) -> Selectio
     }
 }
 
-/// How a version is published: `_options.Options`.
+/// The options of publishing: `_options.Options`.
 #[derive(FromPyObject)]
 struct Options {
     append: bool,

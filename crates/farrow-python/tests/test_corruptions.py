@@ -1,4 +1,4 @@
-"""What the agent accepts, pyarrow reads: damaged segments, as bytes, mapped by farrow, and as rows of plain Flight.
+"""Pyarrow reads whatever the agent accepts: damaged segments, as bytes, mapped by farrow, and as rows of plain Flight.
 
 A few thousand cases by default; `FARROW_CORRUPTIONS=300000 FARROW_CORRUPTIONS_SEED=1` are more, and others.
 """

@@ -194,7 +194,7 @@ def test_a_child_reads_on_when_its_parent_was_killed(mapped):
     child = family.fork(1)
     family.kill()
     eventually(lambda: [lease.inherited for lease in client.leases()] == [True], "the lease to be the child's")
-    # How an operator finds it.
+    # An operator finds it so.
     with open(f"/proc/{family.pids[0]}/maps") as maps:
         assert f".pages/{family.popen.pid}." in maps.read()
     drop_and_fill(client, "a")

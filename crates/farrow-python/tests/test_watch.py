@@ -17,7 +17,7 @@ def test_what_is_committed_and_dropped_is_told(client, name):
     events = client.watch(name)
     info = client.put(name + "/a", TABLE)
     assert next(events) == farrow.Event("committed", name + "/a", 1, info)
-    # Whose name begins so, and which is not below it: of that nothing is told.
+    # Nothing is told of a frame whose name begins so and which is not below it.
     client.put(name + "-other", TABLE)
     client.put(name + "/b", TABLE)
     client.drop(name + "/a")

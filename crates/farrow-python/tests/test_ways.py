@@ -66,7 +66,7 @@ def do_put(plain, name, table):
     writer.close()
 
 
-# How an engine takes a table, and how pyarrow takes that.
+# The ways in which an engine takes a table, and pyarrow takes the engine's.
 SOURCES = {
     "pandas": (lambda table: table.to_pandas(), lambda frame: pa.Table.from_pandas(frame)),
     "Polars": (lambda table: polars.from_arrow(table), lambda frame: pa.RecordBatchReader.from_stream(frame).read_all()),

@@ -7,7 +7,7 @@ pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, one: &str) -> C
     Counted { count, one }
 }
 
-/// What [`counted`] makes.
+/// A number and its noun, as [`counted`] joins them.
 #[derive(Clone, Copy, Debug)]
 pub struct Counted<'a, N> {
     count: N,

@@ -113,7 +113,7 @@ pub enum RegionError {
         path: PathBuf,
         /// The access that it was to be opened for.
         access: Access,
-        /// Whose it is, who is let in, and what to do.
+        /// The owner, those who are let in, and advice.
         denial: String,
     },
 

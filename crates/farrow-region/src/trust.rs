@@ -61,7 +61,7 @@ pub enum Distrust {
     Owner {
         /// The path, or a part of it.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner.
         owner: u32,
         /// The user of this process.
         user: u32,
@@ -102,7 +102,7 @@ pub enum Distrust {
     Planted {
         /// The link.
         path: PathBuf,
-        /// Whose it is.
+        /// The owner.
         owner: u32,
     },
 }
@@ -191,7 +191,7 @@ pub fn read_file(path: &Path, limit: u64, guard: Guard) -> Result<Vec<u8>, Distr
     Ok(bytes)
 }
 
-/// Whom a place of our own may belong to.
+/// The users to whom a place of our own may belong.
 struct Trusted {
     user: u32,
     /// Of `/`: root, or what root looks like in a namespace that does not know it.
@@ -235,7 +235,7 @@ impl Trusted {
 
 /// One name on the way.
 struct Step<'a> {
-    /// That it is in.
+    /// The directory that it is in.
     directory: &'a Metadata,
     path: &'a Path,
     /// Of a link its own.

@@ -1,4 +1,4 @@
-//! What can go wrong in the store.
+//! Errors of the store.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -23,18 +23,18 @@ use crate::retention::RetentionTarget;
 use crate::size::Size;
 use crate::state::StateFault;
 
-/// What the store returns.
+/// The results of the store.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
 
-/// What can go wrong in the store. Lengths are bytes.
+/// The errors of the store. Lengths are bytes.
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// A text that is not the name of a frame, or not a reference to a version.
     #[error("bad frame name {name:?}: {fault}")]
     BadName {
-        /// What was given.
+        /// The given text.
         name: String,
-        /// What is wrong with it.
+        /// The fault.
         fault: NameFault,
     },
     /// A prefix that no name can begin with.
@@ -59,7 +59,7 @@ pub enum StoreError {
     /// No frame has this name.
     #[error("no frame `{name}`{}", Near(near))]
     FrameNotFound {
-        /// What was asked for.
+        /// The requested frame.
         name: FrameName,
         /// Names like it.
         near: Vec<FrameName>,
@@ -76,7 +76,7 @@ pub enum StoreError {
     VersionGone {
         /// The frame.
         name: FrameName,
-        /// What was asked for.
+        /// The requested version.
         version: u64,
         /// The highest number that the frame has given.
         given: u64,
@@ -84,13 +84,13 @@ pub enum StoreError {
         oldest: u64,
         /// The frame's latest version.
         latest: u64,
-        /// How many versions it has.
+        /// The number of versions that it has.
         count: usize,
     },
     /// No frame is in a prefix.
     #[error("{}", Nothing(prefix))]
     NoFrames {
-        /// What was asked for.
+        /// The requested prefix.
         prefix: Prefix,
     },
     /// A frame that is a famfs file of another program cannot be changed.
@@ -114,7 +114,7 @@ pub enum StoreError {
         place: String,
         /// The region that was opened.
         region: Uuid,
-        /// What is there.
+        /// The sign that was found.
         found: Replacement,
     },
     /// Bytes past the end of a famfs file.
@@ -132,13 +132,13 @@ pub enum StoreError {
     /// No such reservation: committed, aborted, or never taken.
     #[error("no reservation {id}: it was committed, aborted or never taken")]
     NoReservation {
-        /// What was asked for.
+        /// The requested reservation.
         id: u64,
     },
     /// The reservation is being committed at this moment.
     #[error("reservation {id} is being committed; wait for the answer")]
     ReservationBusy {
-        /// What was asked for.
+        /// The requested reservation.
         id: u64,
     },
     /// Reservations of several processes in one commit.
@@ -157,9 +157,9 @@ pub enum StoreError {
     TooLong {
         /// The reservation.
         id: u64,
-        /// What was to be committed.
+        /// The length that was to be committed.
         len: u64,
-        /// What was reserved.
+        /// The length that was reserved.
         reserved: u64,
     },
     /// Some checksums, but not one for each batch.
@@ -168,9 +168,9 @@ pub enum StoreError {
         counted(*checksums, "checksum"), counted(*batches, "batch")
     )]
     Checksums {
-        /// How many were given.
+        /// The number that was given.
         checksums: usize,
-        /// How many batches there are.
+        /// The number of batches.
         batches: u32,
     },
     /// Something is appended to a frame of another schema.
@@ -180,7 +180,7 @@ pub enum StoreError {
         name: FrameName,
         /// Its latest version.
         latest: u64,
-        /// That version's schema.
+        /// The schema of that version.
         expected: u64,
         /// The schema of what was to be appended.
         found: u64,
@@ -214,7 +214,7 @@ pub enum StoreError {
     Quota {
         /// The user.
         uid: u32,
-        /// What counts for it.
+        /// The bytes that count for it.
         charge: Charge,
         /// Extents of what was to be reserved.
         need: u64,
@@ -270,12 +270,12 @@ pub enum StoreError {
         held: u64,
         /// Holds of readers on those.
         holds: u64,
-        /// Whether what was there before the start still waits: see
+        /// True if bytes that were freed before the start still wait: see
         /// [`lift_quarantine`](crate::Store::lift_quarantine).
         quarantine: bool,
         /// Extents of reservations.
         reserved: u64,
-        /// How many reservations there are.
+        /// The number of reservations.
         reservations: usize,
         /// The process whose single reservation is the largest, and its extents.
         most_reserved: Option<(u32, u64)>,
@@ -347,7 +347,7 @@ pub enum StoreError {
     /// An extent that is not within the pool files.
     #[error("extent {:#x}+{:#x} of pool {} is not within the region's pools", extent.offset, extent.len, extent.pool)]
     NoSuchExtent {
-        /// What was asked for.
+        /// The requested extent.
         extent: Extent,
     },
     /// This host may not write the region.
@@ -386,7 +386,7 @@ pub enum StoreError {
     OccupiedUnreadable {
         /// The medium.
         place: String,
-        /// Why it cannot be read.
+        /// The reason why it cannot be read.
         fault: FormatError,
     },
     /// The medium is too small for what is to be made on it.
@@ -398,9 +398,9 @@ pub enum StoreError {
     MediaTooSmall {
         /// The medium.
         place: String,
-        /// What it has.
+        /// The length that it has.
         len: u64,
-        /// What is needed.
+        /// The length that is needed.
         need: u64,
         /// Of which for the famfs log.
         log: u64,
@@ -414,13 +414,13 @@ pub enum StoreError {
         "catalog of {len} bytes asked for, need a multiple of 4096 from {MIN_CATALOG_LEN} to {MAX_CATALOG_LEN}"
     )]
     CatalogLen {
-        /// What was asked for.
+        /// The requested length.
         len: u64,
     },
     /// A hosts file of this length cannot be made.
     #[error("hosts file of {len} bytes asked for, need a multiple of 4096")]
     HostsLen {
-        /// What was asked for.
+        /// The requested length.
         len: u64,
     },
     /// A version of several Arrow IPC files cannot be one file.
@@ -441,7 +441,7 @@ pub enum StoreError {
     /// Farrow's own directory is not for others' files.
     #[error("{path} is in `farrow`, which is for farrow's own files. Try: another path")]
     ExportPath {
-        /// What was asked for.
+        /// The requested path.
         path: RelPath,
     },
     /// No free space outside the pool.
@@ -479,17 +479,17 @@ pub enum StoreError {
         found >> 48, expected >> 48
     )]
     Fenced {
-        /// Where the word stands on the medium.
+        /// The place of the word on the medium.
         at: u64,
-        /// What it says.
+        /// The value that it has.
         found: u64,
-        /// What this store wrote last.
+        /// The value that this store wrote last.
         expected: u64,
     },
     /// The catalog was rewritten again and again while it was read.
     #[error("the master rewrote the catalog in each of {attempts} attempts to read it. Try: again")]
     Overtaken {
-        /// How often it was read.
+        /// The number of times that it was read.
         attempts: usize,
     },
     /// An earlier error left it open whether the last record exists.
@@ -500,13 +500,13 @@ pub enum StoreError {
     /// The store was about to write a record that replay would refuse: a defect of farrow.
     #[error("refused to write a record that could not be read back, please report: {fault}")]
     Unreadable {
-        /// Why replay would refuse it.
+        /// The reason why replay would refuse it.
         fault: StateFault,
     },
     /// The store has miscalculated: a defect of farrow.
     #[error("internal error, please report: {what}")]
     Internal {
-        /// What does not hold.
+        /// The invariant that does not hold.
         what: &'static str,
     },
     /// The host's identity cannot be found out.
@@ -514,7 +514,7 @@ pub enum StoreError {
     HostId {
         /// The file that was read last.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         fault: HostIdFault,
     },
     /// The catalog's bytes are not a catalog.

@@ -24,7 +24,7 @@ pub struct Follower {
     media: Arc<dyn Media>,
     region: Uuid,
     pools: Vec<PoolFile>,
-    /// Where the catalog lies on the medium: offset and length.
+    /// The place of the catalog on the medium: offset and length.
     place: (u64, u64),
     /// Stands behind the last record that has been read.
     catalog: CatalogFile,

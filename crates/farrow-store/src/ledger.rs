@@ -17,7 +17,7 @@ use crate::volume::PoolFile;
 /// record header of its own, and padding.
 const CHECKPOINT_EXTRA: u64 = 40;
 
-/// How often a catalog may be compacted while it is read beside its master, before that is given up.
+/// The number of compactions that a reader beside the master bears before it gives up.
 pub(crate) const ATTEMPTS: usize = 16;
 
 /// The state of a region, and the catalog that it can be had from again.

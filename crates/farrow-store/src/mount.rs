@@ -4,7 +4,7 @@
 //! files: `.meta/.superblock` and `.meta/.log`, which famfs makes up, and one for each entry of the log. Put where
 //! they lie on the device, they are a medium like any other, and the rest of the store does not know.
 //!
-//! # Who writes, and who locks
+//! # Writers and locks
 //!
 //! Superblock and log belong to famfs's tools there. Farrow opens them to be read, and has its files made by
 //! `famfs mkdir` and `famfs creat` ([`FamfsTools`]), which take a lock on `.meta/.log` for each append. An agent

@@ -1,4 +1,4 @@
-//! How many versions frames keep, and how long.
+//! The versions that frames keep, and their time.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -16,9 +16,9 @@ pub const MAX_RETENTIONS_OF_USER: usize = 1024;
 /// The versions that a frame keeps. It always keeps the latest one; the default keeps all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// How many of its latest versions; `None`: all.
+    /// The number of latest versions; `None`: all.
     pub last: Option<NonZeroU64>,
-    /// How long each version but the latest, in seconds since its commit; `None`: for ever.
+    /// The time of each version but the latest, in seconds since its commit; `None`: for ever.
     pub max_age_seconds: Option<NonZeroU64>,
 }
 

@@ -25,7 +25,7 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// The number that there is.
+    /// The number of segments.
     pub fn len(&self) -> usize {
         self.blocks.len() * BLOCK + self.rest.len()
     }

@@ -264,12 +264,12 @@ impl State {
         self.retentions.get(target)
     }
 
-    /// How many retentions are set.
+    /// The number of retentions.
     pub(crate) fn retentions(&self) -> usize {
         self.retentions.len()
     }
 
-    /// How many of them are of prefixes and of names without a frame, and how many of these a user has set.
+    /// The number of those of prefixes and of names without a frame, and the number of these that a user has set.
     pub(crate) fn retentions_counted(&self, uid: u32) -> (usize, usize) {
         self.retentions.counted(uid)
     }

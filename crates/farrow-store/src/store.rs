@@ -43,7 +43,7 @@ pub use writers::CommitOptions;
 pub struct Store {
     media: Arc<dyn Media>,
     superblock: Superblock,
-    /// Where the catalog lies on the medium: offset and length.
+    /// The place of the catalog on the medium: offset and length.
     catalog: (u64, u64),
     log: Mutex<FollowedLog>,
     /// They grow in number.
@@ -127,13 +127,13 @@ impl Store {
         Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Where that lies which describes the region: superblock and famfs log, and the catalog, as (offset, length) on
+    /// The places of the bytes that describe the region: superblock and famfs log, and the catalog, as (offset, length) on
     /// the medium in bytes. What is lost elsewhere is lost of single frames.
     pub fn metadata_ranges(&self) -> [(u64, u64); 2] {
         [(0, self.superblock.data_offset()), self.catalog]
     }
 
-    /// Where extents lie on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
+    /// The places of extents on the medium, in their order: (offset, length) in bytes. Neighbours are joined.
     ///
     /// # Errors
     /// [`StoreError::NoSuchExtent`] for one that is not within a pool.

@@ -60,19 +60,19 @@ enum Task {
     Service,
     /// Let readers, writers and killers loose on one region, and see that nothing is lost, changed, or left held
     Soak {
-        /// How long
+        /// Seconds to run
         #[arg(long, default_value_t = SOAK_SECONDS, value_parser = clap::value_parser!(u64).range(5..))]
         seconds: u64,
-        /// Where random choices begin [default: another each time, which is printed]
+        /// The seed of random choices [default: another each time, which is printed]
         #[arg(long)]
         seed: Option<u64>,
     },
     /// Let a client loose on an agent that sends whatever it likes
     Hostile {
-        /// How long
+        /// Seconds to run
         #[arg(long, default_value_t = HOSTILE_SECONDS, value_parser = clap::value_parser!(u64).range(1..))]
         seconds: u64,
-        /// Where random choices begin [default: another each time, which is printed]
+        /// The seed of random choices [default: another each time, which is printed]
         #[arg(long)]
         seed: Option<u64>,
     },

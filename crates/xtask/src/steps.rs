@@ -19,7 +19,7 @@ pub(crate) struct Step {
 /// begins when the one before has ended.
 pub(crate) type Stage = &'static [&'static [Step]];
 
-/// How a task went.
+/// The outcome of a task.
 pub(crate) struct Run {
     /// Of each step that was begun.
     ended: Vec<Ended>,

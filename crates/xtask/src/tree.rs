@@ -1,4 +1,4 @@
-//! Where things are: the repository, and what the tasks make under its target directory.
+//! The places of things: the repository, and what the tasks make under its target directory.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use xshell::{Cmd, Shell};
 
-/// How programs are built: for checks, whose figures nobody looks at, or for people.
+/// The profile of programs: for checks, whose figures nobody looks at, or for people.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
     Dev,
@@ -20,7 +20,7 @@ pub(crate) struct Tree {
     pub(crate) shell: Shell,
     /// Cargo's target directory: `CARGO_TARGET_DIR`, or `target` in the root.
     pub(crate) target: PathBuf,
-    /// Which programs Python tests, examples, pages, package and demo run.
+    /// The profile of the programs that Python tests, examples, pages, package and demo run.
     pub(crate) profile: Profile,
     /// Scale factor of the demo's TPC-H tables.
     pub(crate) demo_scale: f64,
@@ -66,7 +66,7 @@ impl Tree {
             .env("FARROW_BIN_DIR", self.programs())
     }
 
-    /// Where the programs of the tree's profile are.
+    /// The directory of the programs of the tree's profile.
     pub(crate) fn programs(&self) -> PathBuf {
         self.target.join(match self.profile {
             Profile::Dev => "debug",

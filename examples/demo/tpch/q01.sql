@@ -1,4 +1,4 @@
--- How much was billed, shipped and returned, by state of the line, up to 90 days before the end.
+-- The amounts that were billed, shipped and returned, by state of the line, up to 90 days before the end.
 SELECT
     l_returnflag,
     l_linestatus,

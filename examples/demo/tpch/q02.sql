@@ -1,4 +1,4 @@
--- Which supplier in Europe sells each brass part of size 15 at the lowest cost.
+-- The supplier in Europe that sells each brass part of size 15 at the lowest cost.
 SELECT s_acctbal, s_name, n_name, p_partkey, p_mfgr, s_address, s_phone, s_comment
 FROM part
 JOIN partsupp ON ps_partkey = p_partkey

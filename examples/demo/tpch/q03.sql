@@ -1,4 +1,4 @@
--- Which orders of builders, not shipped by 15 March 1995, are worth most.
+-- The orders of builders, not shipped by 15 March 1995, that are worth most.
 SELECT
     l_orderkey,
     sum(l_extendedprice * (1 - l_discount)) AS revenue,

@@ -1,4 +1,4 @@
--- How many orders of the third quarter of 1993 had a line that came too late, by priority.
+-- The number of orders of the third quarter of 1993 with a line that came too late, by priority.
 SELECT o_orderpriority, count(*) AS order_count
 FROM orders
 WHERE o_orderdate >= DATE '1993-07-01'

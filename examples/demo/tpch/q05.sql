@@ -1,4 +1,4 @@
--- What the nations of Asia earned in 1994 with customers at home.
+-- The earnings of the nations of Asia in 1994 with customers at home.
 SELECT n_name, sum(l_extendedprice * (1 - l_discount)) AS revenue
 FROM customer
 JOIN orders ON o_custkey = c_custkey

@@ -1,4 +1,4 @@
--- What the small discounts on small lines of 1994 cost.
+-- The cost of the small discounts on small lines of 1994.
 SELECT sum(l_extendedprice * l_discount) AS revenue
 FROM lineitem
 WHERE l_shipdate >= DATE '1994-01-01'

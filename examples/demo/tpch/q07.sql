@@ -1,4 +1,4 @@
--- What France and Germany sold to each other, by year.
+-- The sales of France and Germany to each other, by year.
 SELECT supp_nation, cust_nation, l_year, sum(volume) AS revenue
 FROM (
     SELECT

@@ -1,4 +1,4 @@
--- What was earned with green parts, by nation and year.
+-- The profit on green parts, by nation and year.
 SELECT nation, o_year, sum(amount) AS sum_profit
 FROM (
     SELECT

@@ -1,4 +1,4 @@
--- Which customers sent back most of what they ordered in the last quarter of 1993.
+-- The customers who sent back most of what they ordered in the last quarter of 1993.
 SELECT
     c_custkey,
     c_name,

@@ -1,4 +1,4 @@
--- Which parts make up a good deal of the stock in Germany; what is a good deal depends on the scale.
+-- The parts that make up a good deal of the stock in Germany; a good deal depends on the scale.
 SELECT ps_partkey, sum(ps_supplycost * ps_availqty) AS value
 FROM partsupp
 JOIN supplier ON s_suppkey = ps_suppkey

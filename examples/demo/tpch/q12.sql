@@ -1,4 +1,4 @@
--- How many late lines of 1994 came by mail and by ship, of orders that were urgent and that were not.
+-- The number of late lines of 1994 that came by mail and by ship, of orders that were urgent and that were not.
 SELECT
     l_shipmode,
     sum(CASE WHEN o_orderpriority IN ('1-URGENT', '2-HIGH') THEN 1 ELSE 0 END) AS high_line_count,

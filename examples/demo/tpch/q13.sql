@@ -1,4 +1,4 @@
--- How many customers have how many orders, special requests left out.
+-- The numbers of customers by their number of orders, special requests left out.
 SELECT c_count, count(*) AS custdist
 FROM (
     SELECT c_custkey, count(o_orderkey) AS c_count

@@ -1,4 +1,4 @@
--- What part of September 1995's revenue promotions brought, in percent.
+-- The part of September 1995's revenue that promotions brought, in percent.
 SELECT
     100.00 * sum(CASE WHEN p_type LIKE 'PROMO%' THEN l_extendedprice * (1 - l_discount) ELSE 0 END)
         / sum(l_extendedprice * (1 - l_discount)) AS promo_revenue

@@ -1,4 +1,4 @@
--- Which supplier brought most revenue in the first quarter of 1996.
+-- The supplier with the most revenue in the first quarter of 1996.
 WITH revenue AS (
     SELECT l_suppkey AS supplier_no, sum(l_extendedprice * (1 - l_discount)) AS total_revenue
     FROM lineitem

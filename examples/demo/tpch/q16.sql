@@ -1,4 +1,4 @@
--- How many suppliers without complaints can deliver parts of eight sizes, by brand, type and size.
+-- The number of suppliers without complaints that can deliver parts of eight sizes, by brand, type and size.
 SELECT p_brand, p_type, p_size, count(DISTINCT ps_suppkey) AS supplier_cnt
 FROM partsupp
 JOIN part ON p_partkey = ps_partkey

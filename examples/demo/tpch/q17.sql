@@ -1,4 +1,4 @@
--- What would be lost in a year if small orders of one kind of part were not taken.
+-- The loss of a year if small orders of one kind of part were not taken.
 SELECT sum(l_extendedprice) / 7.0 AS avg_yearly
 FROM lineitem
 JOIN part ON p_partkey = l_partkey

@@ -1,4 +1,4 @@
--- Which customers placed orders of more than 300 pieces.
+-- The customers who placed orders of more than 300 pieces.
 SELECT c_name, c_custkey, o_orderkey, o_orderdate, o_totalprice, sum(l_quantity) AS quantity
 FROM customer
 JOIN orders ON o_custkey = c_custkey

@@ -1,4 +1,4 @@
--- What three kinds of parts, brought by air and handed over in person, earned.
+-- The earnings with three kinds of parts, brought by air and handed over in person.
 SELECT sum(l_extendedprice * (1 - l_discount)) AS revenue
 FROM lineitem
 JOIN part ON p_partkey = l_partkey

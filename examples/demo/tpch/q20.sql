@@ -1,4 +1,4 @@
--- Which suppliers in Canada have far more of a forest part than they sold of it in 1994.
+-- The suppliers in Canada that have far more of a forest part than they sold of it in 1994.
 SELECT s_name, s_address
 FROM supplier
 JOIN nation ON n_nationkey = s_nationkey

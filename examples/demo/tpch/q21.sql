@@ -1,4 +1,4 @@
--- Which suppliers in Saudi Arabia alone kept orders of several suppliers waiting.
+-- The suppliers in Saudi Arabia that alone kept orders of several suppliers waiting.
 SELECT s_name, count(*) AS numwait
 FROM supplier
 JOIN lineitem AS late ON late.l_suppkey = s_suppkey

@@ -1,4 +1,4 @@
--- How many customers of seven countries have money above the average and no orders, and how much.
+-- The number of customers of seven countries with money above the average and no orders, and their money.
 SELECT cntrycode, count(*) AS numcust, sum(c_acctbal) AS totacctbal
 FROM (
     SELECT substring(c_phone, 1, 2) AS cntrycode, c_custkey, c_acctbal FROM customer

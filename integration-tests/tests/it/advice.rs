@@ -80,7 +80,7 @@ fn verbs() -> Vec<String> {
     listed.filter(|verb| verb != "help").chain(["man".to_owned()]).collect()
 }
 
-/// What stands in backquotes, and what does not.
+/// The parts in backquotes, and the rest.
 fn parts(text: &str) -> (Vec<&str>, String) {
     let mut quoted = Vec::new();
     let mut rest = String::new();
@@ -103,7 +103,7 @@ struct Sandbox {
     directory: PathBuf,
     pristine: PathBuf,
     agent: Agent,
-    /// What the agent serves, and what is looked at without one.
+    /// The region that the agent serves, and one that is looked at without an agent.
     _regions: [Region; 2],
 }
 

@@ -285,7 +285,7 @@ async fn grow_adds_pool_files_with_and_without_an_agent() {
     assert_eq!(agent.client().await.get("a").await.unwrap().rows(), 1_000_000);
 }
 
-/// Where the region's file holds the numbers from 500 on, as `batch` makes them.
+/// The place in the region's file of the numbers from 500 on, as `batch` makes them.
 fn place_of_500(image: &[u8]) -> usize {
     let numbers: Vec<u8> = (500..510_i64).flat_map(i64::to_le_bytes).collect();
     image.windows(numbers.len()).position(|bytes| bytes == numbers).unwrap()

@@ -67,7 +67,7 @@ fn ended(agent: Agent, told: &[&str]) {
     }
 }
 
-/// That the agent refused, or that it is gone already: never rows.
+/// Checks that the agent refused, or is gone already, and gave no rows.
 fn refused(error: &ClientError) {
     let gone = matches!(error, ClientError::NoAgent { .. } | ClientError::Unavailable { .. });
     assert!(gone || error.reason() == Some(Reason::Corrupt), "{error:?}");

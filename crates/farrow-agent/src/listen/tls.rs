@@ -245,7 +245,7 @@ fn expiry(path: &Path, chain: &[CertificateDer<'_>]) -> Result<i64, String> {
     Ok(validity.not_after.timestamp())
 }
 
-/// Whose a certificate is that was verified.
+/// The name of the bearer of a verified certificate.
 fn names(certificate: &CertificateDer<'_>) -> Result<CertificateNames, String> {
     let unreadable =
         |error: &dyn std::fmt::Display| format!("the client's certificate cannot be read: {error}");

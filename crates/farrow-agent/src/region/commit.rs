@@ -178,7 +178,7 @@ impl Region {
     }
 }
 
-/// Whose values need no validation where they lie.
+/// The writers whose values need no validation where they lie.
 #[derive(Clone, Copy)]
 pub(super) enum Trusted<'a> {
     /// A process wrote into the reservation. Its values are validated as long as the caller waits for that.

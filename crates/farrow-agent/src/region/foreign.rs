@@ -22,7 +22,7 @@ pub(crate) struct ForeignBytes {
     store: Arc<Store>,
 }
 
-/// Where the bytes of a foreign file are read.
+/// The place where the bytes of a foreign file are read.
 enum Place {
     /// The medium has them, among everything else.
     Medium,
@@ -67,7 +67,7 @@ impl Region {
         encoder.map_err(|source| not_served(file, source))
     }
 
-    /// Where a foreign file lies. There is no lease: its bytes are never given to anybody else.
+    /// The descriptor of a foreign file. There is no lease: its bytes are never given to anybody else.
     pub(crate) fn foreign_descriptor(&self, file: &ForeignFile, layout: &Layout) -> v1::MapDescriptor {
         let index = FIRST_FOREIGN_FILE + file.index;
         let segment = v1::Segment {

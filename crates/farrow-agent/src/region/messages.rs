@@ -1,4 +1,4 @@
-//! What is told of the region: messages of the protocol.
+//! The region in messages of the protocol.
 
 use std::num::NonZeroU64;
 
@@ -24,7 +24,7 @@ impl Region {
             as u64
     }
 
-    /// Where a version lies, under `lease`.
+    /// The descriptor of a version, under `lease`.
     pub(crate) fn map_descriptor(&self, version: &Version, lease: u64) -> v1::MapDescriptor {
         let extents = version.segments.iter().flat_map(|segment| &segment.extents);
         v1::MapDescriptor {
@@ -41,7 +41,7 @@ impl Region {
         }
     }
 
-    /// Where a writer may write.
+    /// The descriptor of a reservation.
     pub(crate) fn reservation(&self, reservation: &Reservation) -> v1::Reservation {
         v1::Reservation {
             region_uuid: self.uuid_bytes(),
@@ -72,7 +72,7 @@ impl Region {
         }
     }
 
-    /// What holds the region's space; `leases` is how many there are.
+    /// The use of the region's space; `leases` is the number of leases.
     pub(crate) fn usage(&self, leases: usize) -> v1::Usage {
         let usage = self.store.usage();
         v1::Usage {

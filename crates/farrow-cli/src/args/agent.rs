@@ -77,11 +77,11 @@ pub(crate) struct Retain {
     /// Instead of one frame: all frames
     #[arg(long, conflicts_with_all = ["name", "prefix"])]
     pub(crate) region: bool,
-    /// How many of its latest versions a frame keeps
+    /// The number of latest versions that a frame keeps
     #[arg(long, value_name = "N", required_unless_present_any = ["max_age", "all", "unset", "list"])]
     #[arg(value_parser = last, allow_negative_numbers = true)]
     pub(crate) last: Option<NonZeroU64>,
-    /// How long it keeps each version but the latest, since its commit, by the agent's clock: 90s, 15min, 1h30m, 30d
+    /// The time that it keeps each version but the latest, since its commit, by the agent's clock: 90s, 15min, 1h30m, 30d
     #[arg(long, value_name = "AGE", value_parser = at_least_a_second)]
     pub(crate) max_age: Option<Period>,
     /// It keeps all versions, whatever is said of a prefix
@@ -130,7 +130,7 @@ fn at_least_a_second(text: &str) -> Result<Period, String> {
 pub(crate) struct Expire {
     #[arg(default_value = "", hide_default_value = true, help = PREFIX, add = prefixes())]
     pub(crate) prefix: String,
-    /// How old, since the commit, by the agent's clock: 90s, 15min, 1h30m, 30d
+    /// The age since the commit, by the agent's clock: 90s, 15min, 1h30m, 30d
     #[arg(long, value_name = "AGE")]
     pub(crate) older_than: Period,
     /// Also the latest version of a frame, which else stays however old it is
@@ -165,7 +165,7 @@ pub(crate) struct Top {
     /// As JSON, one object a line and interval; with --once, one
     #[arg(long)]
     pub(crate) json: bool,
-    /// How long between two looks: 1s, 5min
+    /// The time between two looks: 1s, 5min
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Period,
 }
@@ -196,7 +196,7 @@ pub(crate) struct Completions {
 
 #[derive(Debug, Group)]
 pub(crate) struct Man {
-    /// Where: a directory
+    /// The directory
     #[arg(value_name = "DIR")]
     pub(crate) directory: PathBuf,
 }

@@ -8,7 +8,7 @@ use farrow_proto::Size;
 
 #[derive(Debug, Group)]
 pub(crate) struct Mkfs {
-    /// Where: a file, made or replaced (in a tmpfs such as /dev/shm it is memory), a device, or the mount point of a
+    /// The place: a file, made or replaced (in a tmpfs such as /dev/shm it is memory), a device, or the mount point of a
     /// famfs, where farrow's files are made by the famfs program
     pub(crate) path: PathBuf,
     /// Bytes of the region: 4G, 64MiB; K, M, G and T are powers of 1024. famfs's own tools take no device under 4G,

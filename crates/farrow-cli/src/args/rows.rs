@@ -37,7 +37,7 @@ pub(crate) struct Append {
     pub(crate) version: NewVersion,
 }
 
-/// What is said of the version that is published, beside its rows.
+/// The options of the version that is published, beside its rows.
 #[derive(Debug, Group)]
 pub(crate) struct NewVersion {
     /// Keep so many of the frame's latest versions from this one on, and remove older ones, as farrow retain does
@@ -74,14 +74,14 @@ pub(crate) struct Source {
     /// The files; - is stdin
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-    /// What each file is [default: as its name ends (.parquet, .csv, .tsv, .arrow, .feather, .arrows), else as it begins]
+    /// The format of each file [default: as its name ends (.parquet, .csv, .tsv, .arrow, .feather, .arrows), else as it begins]
     #[arg(long, value_parser = one_of(Format::READ))]
     pub(crate) format: Option<Format>,
     #[command(flatten)]
     pub(crate) csv: Csv,
 }
 
-/// How a CSV file is to be understood.
+/// The options of CSV.
 #[derive(Debug, Group)]
 pub(crate) struct Csv {
     /// CSV: what separates columns; \t is a tab [default: a comma, a tab in .tsv]
@@ -148,7 +148,7 @@ pub(crate) struct Head {
     /// The frame's name, or name@version
     #[arg(add = frames())]
     pub(crate) name: String,
-    /// How many rows
+    /// The number of rows
     #[arg(short = 'n', long, value_name = "N", default_value = "10", value_parser = rows, allow_negative_numbers = true)]
     pub(crate) rows: usize,
     #[command(flatten)]

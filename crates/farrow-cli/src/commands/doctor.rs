@@ -31,13 +31,13 @@ pub(crate) fn run(args: &Doctor, agent: &Agent) -> ExitCode {
     }
 }
 
-/// What was looked at, and what came of it.
+/// A check and its outcome.
 #[derive(Debug, Serialize)]
 struct Finding {
     topic: &'static str,
     verdict: Verdict,
     found: String,
-    /// What to do about it.
+    /// Advice.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
@@ -233,7 +233,7 @@ fn pool(usage: &Usage, mounted: bool) -> Finding {
     Finding::note("space", found, format!("{}; {}", make_room(usage), add_room(usage, mounted)))
 }
 
-/// What to do about that which holds most.
+/// Advice about the frames that hold most.
 fn make_room(usage: &Usage) -> &'static str {
     if usage.held > usage.used.max(usage.reserved) {
         "Most is dropped and still mapped: `farrow leases` shows by whom"
@@ -245,7 +245,7 @@ fn make_room(usage: &Usage) -> &'static str {
     }
 }
 
-/// Where more can come from, if it can.
+/// The source of more space, if there is one.
 fn add_room(usage: &Usage, mounted: bool) -> String {
     match usage.growable {
         _ if mounted => "famfs's own tools add room on a mount: `farrow grow` says how".to_owned(),

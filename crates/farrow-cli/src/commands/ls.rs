@@ -67,7 +67,7 @@ pub(crate) struct Line<'a> {
     foreign: bool,
     /// Versions that the frame keeps; 0: all.
     retention: u64,
-    /// How long each but the latest; 0: for ever.
+    /// The time of each but the latest; 0: for ever.
     max_age_seconds: u64,
 }
 
@@ -92,7 +92,7 @@ impl<'a> From<&'a Info> for Line<'a> {
     }
 }
 
-/// How many versions are kept, 0 for all, and how long: `3`, `all, 30days`.
+/// The number of versions that are kept, 0 for all, and their time: `3`, `all, 30days`.
 pub(crate) fn keeps(last: u64, max_age: Option<Duration>) -> String {
     let count = if last == 0 { "all".to_owned() } else { last.to_string() };
     max_age.map_or_else(|| count.clone(), |age| format!("{count}, {}", output::age(age)))
@@ -111,7 +111,7 @@ pub(crate) fn kept(last: u64, max_age: Option<Duration>) -> String {
     }
 }
 
-/// How long ago, by this host's clock.
+/// The time since then, by this host's clock.
 pub(crate) fn committed(micros: i64) -> String {
     let then = UNIX_EPOCH + Duration::from_micros(u64::try_from(micros).unwrap_or(0));
     let age = SystemTime::now().duration_since(then).unwrap_or_default();

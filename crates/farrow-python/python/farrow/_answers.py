@@ -1,4 +1,4 @@
-"""What the agent answers, as named tuples."""
+"""The agent's answers, as named tuples."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Info(NamedTuple):
     committed_at: Optional[datetime.datetime]
     """By the agent's clock, in UTC; None for a foreign file."""
     validation: str
-    """How far the agent has checked it: ``none``, ``structure`` or ``values``."""
+    """The checks that the agent has made: ``none``, ``structure`` or ``values``."""
     retention: int
-    """How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all."""
+    """The number of latest versions that the frame keeps, by its own retention or that of a prefix; 0: all."""
     max_age: Optional[datetime.timedelta]
-    """How long it keeps each version but the latest, by the same retention; None: for ever."""
+    """The time that it keeps each version but the latest, by the same retention; None: for ever."""
 
     def __repr__(self) -> str:
         return f"<farrow.Info {_facts(self)}>"
@@ -56,13 +56,13 @@ class VersionInfo(NamedTuple):
     committed_at: Optional[datetime.datetime]
     """By the agent's clock, in UTC; None for a foreign file."""
     validation: str
-    """How far the agent has checked it: ``none``, ``structure`` or ``values``."""
+    """The checks that the agent has made: ``none``, ``structure`` or ``values``."""
     foreign: bool
     """True if it is an Arrow file that another program put into famfs."""
     retention: int
-    """How many of its latest versions the frame keeps, by its own retention or that of a prefix; 0: all."""
+    """The number of latest versions that the frame keeps, by its own retention or that of a prefix; 0: all."""
     max_age: Optional[datetime.timedelta]
-    """How long it keeps each version but the latest, by the same retention; None: for ever."""
+    """The time that it keeps each version but the latest, by the same retention; None: for ever."""
     uid: int
     """User of the process that committed it, on the agent's host; 65534 for one that came over TCP, and a foreign file."""
     leases: int
@@ -80,15 +80,15 @@ class Retention(NamedTuple):
     prefix: Optional[str]
     """Of all frames of a prefix, the empty one for the region; None of one frame."""
     last: int
-    """How many of its latest versions a frame keeps; 0: all."""
+    """The number of latest versions that a frame keeps; 0: all."""
     max_age: Optional[datetime.timedelta]
-    """How long it keeps each version but the latest, since its commit; None: for ever."""
+    """The time that it keeps each version but the latest, since its commit; None: for ever."""
     uid: int
     """User who set it, on the agent's host; 65534 for one over TCP."""
 
 
 class Dropped(NamedTuple):
-    """What dropping did; held bytes are free once nobody maps them."""
+    """The outcome of a drop; held bytes are free once nobody maps them."""
 
     versions: int
     bytes_freed: int
@@ -98,7 +98,7 @@ class Dropped(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What happened to a frame that is watched.
+    """A change of a frame that is watched.
 
     ``kind`` is ``committed`` (name, version and info are the latest version's), ``dropped`` (the latest version of name
     is gone; version is the latest now, None if there is none), or ``drops-missed`` (frames may have been dropped without
@@ -132,7 +132,7 @@ class Lease(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What holds the region's space, in bytes where nothing else is said."""
+    """The use of the region's space, in bytes where nothing else is said."""
 
     pool_bytes: int
     used: int
@@ -176,7 +176,7 @@ class Health(NamedTuple):
     """An agent."""
 
     serving: bool
-    """Whether it answers requests for frames."""
+    """True if it answers requests for frames."""
     why: Optional[str]
     """If not, what stands in the way."""
     version: str
@@ -198,7 +198,7 @@ class Verified(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What a writer was given so far."""
+    """The rows that a writer was given so far."""
 
     rows: int
     bytes: int

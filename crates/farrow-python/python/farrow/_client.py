@@ -192,7 +192,7 @@ class Client:
         return True
 
     def stat(self, name: str) -> Info:
-        """What is known of a version, without mapping it."""
+        """The facts about a version, without mapping it."""
         return info(self._native.stat(_arguments.name("stat", name)).wait())
 
     def versions(self, name: str) -> builtins.list[VersionInfo]:
@@ -263,11 +263,11 @@ class Client:
         return [Lease._make(lease) for lease in self._native.leases().wait()]
 
     def usage(self) -> Usage:
-        """What holds the region's space."""
+        """The use of the region's space."""
         return Usage._make(self._native.usage().wait())
 
     def health(self) -> Health:
-        """Whether the agent serves, and which one it is."""
+        """The agent, and whether it serves."""
         return Health._make(self._native.health().wait())
 
     def close(self) -> None:

@@ -199,5 +199,5 @@ def _line(text: str) -> str:
 
 
 for _kind in [Error, *Error.__subclasses__(), *Denied.__subclasses__(), *InvalidData.__subclasses__()]:
-    # Where programs find them, and what tracebacks and pickles name.
+    # Programs find them there, and tracebacks and pickles name it.
     _kind.__module__ = "farrow"

@@ -107,12 +107,12 @@ class Frame:
 
     @property
     def zero_copy(self) -> bool:
-        """Whether the buffers of all batches lie in the shared memory."""
+        """True if the buffers of all batches lie in the shared memory."""
         return self._native.zero_copy
 
     @property
     def why(self) -> Optional[str]:
-        """Why the frame is not mapped; None if it is."""
+        """The reason why the frame is not mapped; None if it is."""
         return self._native.why
 
     @property
@@ -328,7 +328,7 @@ class Frame:
         return (self.batch(index) for index in range(self.num_batches))
 
     def _check(self, columns: Sequence[str]) -> None:
-        """Whether each is the name of one column."""
+        """Checks that each is the name of one column."""
         names = collections.Counter(self.schema.names)
         for column in columns:
             if names[column] > 1:

@@ -1,4 +1,4 @@
-"""How a version is published."""
+"""Options of publishing."""
 
 from __future__ import annotations
 

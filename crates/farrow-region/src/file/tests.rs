@@ -156,7 +156,7 @@ fn a_file_that_cannot_be_allocated_is_removed() {
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "no file is left behind");
 }
 
-/// Where there is no room for both.
+/// There is no room for both.
 #[test]
 fn a_replaced_file_is_free_before_the_new_one_is_allocated() {
     let directory = directory();

@@ -1,4 +1,4 @@
-//! Why a record cannot follow the ones before it.
+//! The reasons why a record cannot follow the ones before it.
 
 use thiserror::Error;
 
@@ -7,7 +7,7 @@ use crate::name::FrameName;
 use crate::prefix::Prefix;
 use crate::retention::RetentionTarget;
 
-/// Why a record cannot follow the ones before it.
+/// The reasons why a record cannot follow the ones before it.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum StateFault {

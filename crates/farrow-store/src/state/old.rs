@@ -1,4 +1,4 @@
-//! Which frames' old versions hold most.
+//! The frames whose old versions hold most.
 
 use std::collections::BTreeSet;
 

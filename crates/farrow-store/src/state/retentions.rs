@@ -24,11 +24,11 @@ pub(super) struct Retentions {
     names: BTreeMap<FrameName, Setting>,
     /// Of prefixes, by their text.
     prefixes: BTreeMap<String, Setting>,
-    /// How many of `names` have no frame yet.
+    /// The number of `names` that have no frame yet.
     waiting: usize,
-    /// How many of the prefixes and of the waiting names each user has set.
+    /// The number of prefixes and of waiting names that each user has set.
     by_user: HashMap<u32, usize>,
-    /// How many have an age.
+    /// The number of those that have an age.
     aging: usize,
     /// Bytes of the records that keep all this in a checkpoint.
     records_len: u64,
@@ -136,12 +136,12 @@ impl Retentions {
         }
     }
 
-    /// How many prefixes and waiting names have one, and how many of these a user has set.
+    /// The number of prefixes and waiting names that have one, and the number of these that a user has set.
     pub(super) fn counted(&self, uid: u32) -> (usize, usize) {
         (self.prefixes.len() + self.waiting, self.by_user.get(&uid).copied().unwrap_or(0))
     }
 
-    /// How many there are.
+    /// The number of retentions.
     pub(super) fn len(&self) -> usize {
         self.names.len() + self.prefixes.len()
     }

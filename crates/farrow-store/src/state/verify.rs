@@ -1,4 +1,4 @@
-//! Which records may follow which.
+//! The order in which records may follow each other.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What readers ask: find, list, hold.
+//! Requests of readers: find, list, hold.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::frame::Version;
 use crate::name::{FrameName, FrameRef};
 use crate::state::State;
 
-/// How many names a message suggests.
+/// The most names that a message suggests.
 const NEAR: usize = 3;
 
 /// Segments that one look at a frame's versions goes through: nothing is committed meanwhile.
@@ -146,7 +146,7 @@ impl Store {
         Ok(within.map(|(_, version)| listed(version)).collect())
     }
 
-    /// What has changed behind the record `seq`, of the frames that `concerns` says; about `limit` changes, oldest
+    /// The changes behind the record `seq`, of the frames that `concerns` says; about `limit` changes, oldest
     /// first, and of each frame only the last one. `None` if more has happened since than is remembered: then
     /// [`list`](Self::list) says what there is.
     ///

@@ -11,7 +11,7 @@ use crate::old_versions::OldVersions;
 use crate::retention::{MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, Retention, RetentionRule, RetentionTarget};
 use crate::state::{AgedPlace, State};
 
-/// How far [`Store::drop_aged`] has come; the default begins with the first frame.
+/// The place that [`Store::drop_aged`] has come to; the default begins with the first frame.
 #[derive(Clone, Debug, Default)]
 pub struct AgeCursor(AgedPlace);
 

@@ -232,7 +232,7 @@ impl Store {
     }
 }
 
-/// How a version is committed. The default: it replaces whatever there is, and the frame keeps what it kept.
+/// The options of a commit. The default: the version replaces whatever there is, and the frame keeps what it kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CommitOptions {
     /// The new version has the segments of the latest one, too.

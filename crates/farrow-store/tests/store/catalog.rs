@@ -1,4 +1,4 @@
-//! How much of the catalog frames take.
+//! The share of the catalog that frames take.
 
 use std::sync::Arc;
 

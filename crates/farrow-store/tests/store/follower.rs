@@ -326,7 +326,7 @@ fn garbage_is_an_error_and_what_was_seen_stays() {
     assert_eq!(seen(&follower), told(&store));
 }
 
-/// Where the commit word is: 128 bytes behind the catalog's magic.
+/// The place of the commit word: 128 bytes behind the catalog's magic.
 fn commit_word(media: &MemMedia) -> u64 {
     let image = media.image();
     let head = image.chunks(4096).position(|page| page.starts_with(b"farrowCT")).unwrap();

@@ -118,10 +118,10 @@ struct Model {
     last_numbers: BTreeMap<usize, u64>,
     /// The retentions that were set: by `TARGETS`, and by `FRAMES` for those that a commit sets.
     retentions: BTreeMap<&'static str, (u64, u64)>,
-    /// When versions were committed: each one a tick after the one before.
+    /// The times of commits: each one a tick after the one before.
     times: BTreeMap<(usize, u64), i64>,
     ticks: i64,
-    /// Where segments lie, as long as their bytes must not be reused.
+    /// The places of segments, as long as their bytes must not be reused.
     segments: BTreeMap<u64, Vec<Extent>>,
     /// Segments that were given out before the last start, while that matters.
     quarantine: BTreeSet<u64>,

@@ -13,7 +13,7 @@ use crate::debian::Packages;
 /// Boots `system`, with `files` as `/checks`, and gives each line that its console says to `hear`. Returns how
 /// systemd-nspawn ended.
 ///
-/// What the system writes is in memory and gone afterwards. It has no network, and this machine's systemd, which need
+/// The system's writes are in memory and gone afterwards. It has no network, and this machine's systemd, which need
 /// not run, is not told of it.
 pub(super) fn boot(
     shell: &Shell,

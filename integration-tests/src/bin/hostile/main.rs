@@ -28,7 +28,7 @@ use crate::call::Call;
 use crate::crowd::Place;
 use crate::raw::Connection;
 
-/// How long an agent may take for an answer on a busy machine. It is expected at once.
+/// The longest time that an agent may take for an answer on a busy machine. It is expected at once.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Memory that the agent may take beyond the region: what a few calls at a time need, and no message can ask for.
@@ -40,10 +40,10 @@ const MOST_ANSWERS: usize = 100;
 /// A client that sends an agent whatever it likes.
 #[derive(Parser)]
 struct Arguments {
-    /// How long
+    /// Seconds to run
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
-    /// Where random choices begin [default: another each time, which is printed]
+    /// The seed of random choices [default: another each time, which is printed]
     #[arg(long)]
     seed: Option<u64>,
 }
@@ -108,7 +108,7 @@ async fn main() {
     assert!(calls.contains_key("answered") && calls.len() > 3, "every call came to the same: {calls:?}");
 }
 
-/// What a call came to, in a word; or what is wrong with that.
+/// The outcome of a call, in a word; or the fault of it.
 async fn make(connection: &Connection, call: &Call) -> Result<&'static str, String> {
     let mut answers = match connection.call(call).await {
         Ok(answers) => answers,

@@ -24,10 +24,10 @@ use crate::worker::Role;
 /// Readers, writers and killers at random, around one region.
 #[derive(Parser)]
 struct Arguments {
-    /// How long
+    /// Seconds to run
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..))]
     seconds: u64,
-    /// Where random choices begin [default: another each time, which is printed]
+    /// The seed of random choices [default: another each time, which is printed]
     #[arg(long)]
     seed: Option<u64>,
     /// The region's size, as `farrow mkfs --size` takes it
@@ -49,7 +49,7 @@ enum Worker {
         socket: String,
         /// The worker's role
         role: Role,
-        /// Where its random choices begin
+        /// The seed of its random choices
         seed: u64,
     },
 }

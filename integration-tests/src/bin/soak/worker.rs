@@ -335,7 +335,7 @@ fn unrecorded(message: &str) -> bool {
     message.contains("record of processes")
 }
 
-/// How long to wait for a put, if it is one that is given up wherever it is by then.
+/// The time to wait for a put, if it is one that is given up wherever it is by then.
 fn patience(rng: &mut Rng) -> Option<Duration> {
     // As many of a few microseconds as of a few milliseconds.
     (rng.u8(..6) == 0).then(|| CANCELLED / (1 << rng.u32(..12)))
