@@ -458,6 +458,23 @@ pub(crate) enum AgentError {
         /// Most bytes of an answer for more than one name.
         limit: u64,
     },
+    /// A user with as many leases as it may have.
+    #[error(
+        "processes of user {uid} have {}; all users have {all} of {limit} (limits.leases of the agent), and one may have \
+         no more than are left to others. Try: release frames (`farrow leases` tells which processes map them), or ask \
+         whoever runs the agent to raise limits.leases",
+        counted(*has, "lease")
+    )]
+    ManyLeases {
+        /// The user.
+        uid: u32,
+        /// How many it has.
+        has: u64,
+        /// How many all users have.
+        all: u64,
+        /// How many there may be.
+        limit: usize,
+    },
     /// A user with as many sessions, watches, or incomplete requests as it may have.
     #[error(
         "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"

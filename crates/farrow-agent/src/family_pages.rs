@@ -38,12 +38,30 @@ pub(crate) struct FamilyPages {
     refused: Option<String>,
     next: u64,
     pages: BTreeMap<(ProcessId, u64), Page>,
+    /// Processes of which a page was found to be over, since somebody asked for them last.
+    fewer: BTreeSet<ProcessId>,
+    /// Counts what happens: what happened earlier has a lower number.
+    clock: u64,
 }
 
 struct Page {
     uid: u32,
-    /// True if children have it, as their parent says.
-    shared: bool,
+    /// Set if children have it, as their parent says.
+    shared: Option<Shared>,
+}
+
+/// The children that have a page.
+struct Shared {
+    /// The moment at which their parent said so first.
+    since: u64,
+    /// The highest number up to which they may have inherited their parent's leases.
+    up_to: u64,
+}
+
+/// The shared pages of a process that were not over when this was made.
+pub(crate) struct Inheritance {
+    /// The moment from which each was shared, in order, and the highest number of it and of all before it.
+    up_to: Vec<(u64, u64)>,
 }
 
 impl FamilyPages {
@@ -73,12 +91,21 @@ impl FamilyPages {
             let entry = entry.with_context(context)?;
             let name = entry.file_name().to_string_lossy();
             if let Some((key, uid)) = parse(&name) {
-                pages.insert(key, Page { uid, shared: true });
+                // What this agent grants, its children have only once their parent says so again.
+                pages.insert(key, Page { uid, shared: Some(Shared { since: 0, up_to: 0 }) });
             } else if !name.starts_with('.') {
                 bail!("{}: found {name:?}, which is no page. Remove it", context());
             }
         }
-        let mut pages = Self { path: path.to_owned(), directory, refused: None, next: first, pages };
+        let mut pages = Self {
+            path: path.to_owned(),
+            directory,
+            refused: None,
+            next: first,
+            pages,
+            fewer: BTreeSet::new(),
+            clock: 0,
+        };
         if let Err(error) = pages.try_out() {
             tracing::warn!(
                 directory = %path.display(), error = format!("{error:#}"),
@@ -133,31 +160,63 @@ impl FamilyPages {
         let key = (process, self.number());
         let page = self.create(key, uid).map_err(|error| AgentError::NoPages { why: error.to_string() })?;
         // Only now: one that is not locked yet is none that is over.
-        self.pages.insert(key, Page { uid, shared: false });
+        self.pages.insert(key, Page { uid, shared: None });
         Ok((page, key.1))
     }
 
-    /// Notes that children of the process have this page of its; false if it is none of its pages.
-    pub(crate) fn share(&mut self, process: ProcessId, number: u64) -> bool {
-        self.pages.get_mut(&(process, number)).map(|page| page.shared = true).is_some()
+    /// Notes that children of the process have this page of its, and may have inherited its leases up to the number
+    /// `up_to`; false if it is none of its pages.
+    pub(crate) fn share(&mut self, process: ProcessId, number: u64, up_to: u64) -> bool {
+        let since = self.now();
+        let Some(page) = self.pages.get_mut(&(process, number)) else { return false };
+        let shared = page.shared.get_or_insert(Shared { since, up_to });
+        shared.up_to = shared.up_to.max(up_to);
+        true
     }
 
-    /// True if this may still be somebody's page: one that is over is not, once it was looked for.
-    pub(crate) fn has(&self, process: ProcessId, number: u64) -> bool {
-        self.pages.contains_key(&(process, number))
-    }
-
-    /// Looks for pages that are over among these of a process.
-    pub(crate) fn look_at(&mut self, process: ProcessId, numbers: &BTreeSet<u64>) {
-        for number in numbers {
-            self.look((process, *number));
+    /// Notes that anybody may have the pages of a process that has ended, with all that it had then.
+    pub(crate) fn share_all(&mut self, process: ProcessId) {
+        for number in self.of(process) {
+            self.share(process, number, 0);
         }
+    }
+
+    /// Looks for pages that are over among those that children of the process have, and by which they may have inherited
+    /// a lease of this number or a higher one.
+    pub(crate) fn look_at_shared(&mut self, process: ProcessId, lease: u64) {
+        let due = |page: &Page| page.shared.as_ref().is_some_and(|shared| shared.up_to >= lease);
+        let due: Vec<_> = self.all_of(process).filter(|(_, page)| due(page)).map(|(key, _)| *key).collect();
+        due.into_iter().for_each(|key| self.look(key));
     }
 
     /// The pages of a process that are not over.
     pub(crate) fn look_at_all_of(&mut self, process: ProcessId) -> BTreeSet<u64> {
-        self.look_at(process, &self.of(process));
+        self.of(process).into_iter().for_each(|number| self.look((process, number)));
         self.of(process)
+    }
+
+    /// The pages by which children of the process have inherited something, as far as it is not known that they are over.
+    pub(crate) fn inheritance(&self, process: ProcessId) -> Inheritance {
+        let shared = self.all_of(process).filter_map(|(_, page)| page.shared.as_ref());
+        let mut up_to: Vec<_> = shared.map(|shared| (shared.since, shared.up_to)).collect();
+        up_to.sort_unstable();
+        let mut most = 0;
+        for (_, up_to) in &mut up_to {
+            most = most.max(*up_to);
+            *up_to = most;
+        }
+        Inheritance { up_to }
+    }
+
+    /// Returns of which processes pages were found to be over since this was asked last.
+    pub(crate) fn take_fewer(&mut self) -> BTreeSet<ProcessId> {
+        std::mem::take(&mut self.fewer)
+    }
+
+    /// The moment at which something happens. Each is another one.
+    pub(crate) fn now(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
     }
 
     /// Looks for pages that are over wherever one may be: at those that children have, those of processes that hold nothing
@@ -166,7 +225,7 @@ impl FamilyPages {
         let mut counts: BTreeMap<ProcessId, usize> = BTreeMap::new();
         self.pages.keys().for_each(|(process, _)| *counts.entry(*process).or_default() += 1);
         let many = |process| counts.get(&process).is_some_and(|count| *count > FEW);
-        let due = |process, page: &Page| page.shared || !holds(process) || many(process);
+        let due = |process, page: &Page| page.shared.is_some() || !holds(process) || many(process);
         let pages = self.pages.iter().filter(|((process, _), page)| due(*process, page));
         let due: Vec<_> = pages.map(|(key, _)| *key).collect();
         due.into_iter().for_each(|key| self.look(key));
@@ -174,7 +233,11 @@ impl FamilyPages {
 
     /// The pages of a process, some of which may be over by now.
     pub(crate) fn of(&self, process: ProcessId) -> BTreeSet<u64> {
-        self.pages.range((process, 0)..=(process, u64::MAX)).map(|((_, number), _)| *number).collect()
+        self.all_of(process).map(|((_, number), _)| *number).collect()
+    }
+
+    fn all_of(&self, process: ProcessId) -> impl Iterator<Item = (&(ProcessId, u64), &Page)> {
+        self.pages.range((process, 0)..=(process, u64::MAX))
     }
 
     fn number(&mut self) -> u64 {
@@ -213,9 +276,19 @@ impl FamilyPages {
 
     fn remove(&mut self, key: (ProcessId, u64)) {
         let uid = self.pages.remove(&key).map_or(0, |page| page.uid);
+        self.fewer.insert(key.0);
         if let Err(error) = unlinkat(&self.directory, name(key, uid), AtFlags::empty()) {
             tracing::warn!(directory = %self.path.display(), pid = key.0.pid, %error, "a page that is over stays there");
         }
+    }
+}
+
+impl Inheritance {
+    /// True if children may have inherited a lease of this number or a higher one, which their parent had until `until`.
+    pub(crate) fn keeps(&self, lease: u64, until: u64) -> bool {
+        let before = self.up_to.partition_point(|(since, _)| *since < until);
+        let most = before.checked_sub(1).and_then(|last| self.up_to.get(last));
+        most.is_some_and(|(_, up_to)| *up_to >= lease)
     }
 }
 

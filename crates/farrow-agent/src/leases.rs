@@ -4,7 +4,7 @@
 //! process and end with it: the kernel tells (see [`EndWatch`]), nothing here looks at a clock to free memory.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,14 +14,18 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 mod inherited;
+mod listing;
 
 use crate::end_watch::EndWatch;
 use crate::error::AgentError;
 use crate::holders::Holders;
 use crate::limits::Limits;
 use crate::process::{Process, ProcessId};
+use crate::shares::{Share, Shares};
+use crate::user::User;
 
 pub(crate) use inherited::Inherited;
+pub(crate) use listing::LeaseView;
 
 /// The leases and reservations of processes.
 pub(crate) struct Leases {
@@ -30,23 +34,8 @@ pub(crate) struct Leases {
     table: Mutex<Table>,
     ends: EndWatch,
     limits: watch::Receiver<Limits>,
-}
-
-/// A lease, for people to look at.
-#[derive(Debug)]
-pub(crate) struct LeaseView {
-    /// Its number.
-    pub(crate) id: u64,
-    /// The process that holds it.
-    pub(crate) process: ProcessId,
-    /// The user of that process.
-    pub(crate) uid: u32,
-    /// The version that it keeps.
-    pub(crate) version: Arc<Version>,
-    /// The time of the grant.
-    pub(crate) granted: Instant,
-    /// True if the process has it no more, but children that it forked may.
-    pub(crate) inherited: bool,
+    /// As many leases as there may be.
+    room: Arc<Shares>,
 }
 
 /// A lease's number, and what it keeps.
@@ -54,8 +43,8 @@ type Granted = (u64, Arc<Version>);
 
 struct Table {
     next_lease: u64,
-    /// Processes that hold something of this agent's.
-    held: HashMap<ProcessId, Held>,
+    /// The leases of processes that hold something of this agent's, by number.
+    held: HashMap<ProcessId, BTreeMap<u64, Lease>>,
     /// Processes that held something of an earlier agent's and may still run.
     earlier: HashSet<ProcessId>,
     /// Those of them whose end is not watched, as the system would not let them be looked at, and their users.
@@ -68,18 +57,13 @@ struct Table {
     record_fault: Option<String>,
 }
 
-struct Held {
-    process: Arc<Process>,
-    leases: BTreeMap<u64, Lease>,
-}
-
 struct Lease {
     version: Arc<Version>,
     /// The user for whom it counts once the version is dropped.
     uid: u32,
     granted: Instant,
-    /// Pages under which children may have inherited it, as far as its process has said so.
-    pages: BTreeSet<u64>,
+    /// One of those that there may be, until this is dropped.
+    _counts: Share,
 }
 
 impl Leases {
@@ -143,7 +127,8 @@ impl Leases {
         let table =
             Table { next_lease, held, earlier, unwatched, reserved, holders, inherited, record_fault: None };
         let ends = EndWatch::new().map_err(AgentError::Watch)?;
-        let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends, limits });
+        let room = Shares::new(limits.borrow().leases as u64);
+        let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends, limits, room });
         let told = Arc::downgrade(&leases);
         let ended = move |id| {
             if let Some(leases) = told.upgrade() {
@@ -169,21 +154,45 @@ impl Leases {
         // The process is on record before it is told where anything is.
         self.register(&mut table, process)?;
         let version = self.store.acquire_as(Some(process.uid()), name, version)?;
-        Ok((table.grant(process, &version), version))
+        match self.one_more(process) {
+            Ok(counts) => Ok((table.grant(process, &version, counts), version)),
+            Err(error) => {
+                drop(table);
+                self.give_back(process.uid(), &version);
+                Err(error)
+            }
+        }
     }
 
-    /// Leases on several versions as of one moment, and the sequence number of the last change before it.
+    /// Leases on several versions as of one moment, and the sequence number of the last change before it. Those that would
+    /// be too many are refused, each by itself.
     pub(crate) fn grant_all(
         &self,
         process: &Arc<Process>,
         frames: &[FrameRef],
-    ) -> Result<(Vec<Result<Granted, StoreError>>, u64), AgentError> {
+    ) -> Result<(Vec<Result<Granted, AgentError>>, u64), AgentError> {
         self.check_holds(process)?;
-        let mut table = self.table();
-        self.register(&mut table, process)?;
-        let (versions, as_of) = self.store.acquire_all(Some(process.uid()), frames)?;
-        let mut grant = |version: Arc<Version>| (table.grant(process, &version), version);
-        Ok((versions.into_iter().map(|version| version.map(&mut grant)).collect(), as_of))
+        let mut too_many = Vec::new();
+        let (granted, as_of) = {
+            let mut table = self.table();
+            self.register(&mut table, process)?;
+            let (versions, as_of) = self.store.acquire_all(Some(process.uid()), frames)?;
+            let grant = |version: Result<Arc<Version>, StoreError>| {
+                let version = version?;
+                match self.one_more(process) {
+                    Ok(counts) => Ok((table.grant(process, &version, counts), version)),
+                    Err(error) => {
+                        too_many.push(version);
+                        Err(error)
+                    }
+                }
+            };
+            (versions.into_iter().map(grant).collect(), as_of)
+        };
+        for version in too_many {
+            self.give_back(process.uid(), &version);
+        }
+        Ok((granted, as_of))
     }
 
     /// Ends leases of `process`; ids that are not its own are ignored. Returns how many ended for it: those that its
@@ -192,9 +201,9 @@ impl Leases {
         let (mut count, over) = {
             let mut table = self.table();
             let Table { held, inherited, .. } = &mut *table;
-            let Some(held) = held.get_mut(&process) else { return Ok(0) };
+            let Some(leases) = held.get_mut(&process) else { return Ok(0) };
             let released: Vec<_> =
-                ids.iter().filter_map(|id| held.leases.remove(id).map(|lease| (*id, lease))).collect();
+                ids.iter().filter_map(|id| leases.remove(id).map(|lease| (*id, lease))).collect();
             (released.len() as u64, inherited.release(process, released))
         };
         let mut failed = None;
@@ -213,16 +222,12 @@ impl Leases {
 
     /// Notes that `process` forked under this page when it had leases up to the number `up_to`.
     pub(crate) fn mark_inherited(&self, process: ProcessId, page: u64, up_to: u64) -> Result<(), AgentError> {
-        let mut table = self.table();
-        let Table { held, inherited, .. } = &mut *table;
-        let mut none = BTreeMap::new();
-        let leases = held.get_mut(&process).map_or(&mut none, |held| &mut held.leases);
-        inherited.mark(process, page, up_to, leases)
+        self.table().inherited.mark(process, page, up_to)
     }
 
     /// True if `process` holds the lease `id`.
     pub(crate) fn holds(&self, process: ProcessId, id: u64) -> bool {
-        self.table().held.get(&process).is_some_and(|held| held.leases.contains_key(&id))
+        self.table().held.get(&process).is_some_and(|leases| leases.contains_key(&id))
     }
 
     /// Space for `process` to write into: what `take` reserves for an owner, who may have so much.
@@ -274,34 +279,9 @@ impl Leases {
         }
     }
 
-    /// Every lease, oldest first.
-    pub(crate) fn list(&self) -> Vec<LeaseView> {
-        let table = self.table();
-        let view = |id, lease: &Lease, process, inherited| LeaseView {
-            id,
-            process,
-            uid: lease.uid,
-            version: lease.version.clone(),
-            granted: lease.granted,
-            inherited,
-        };
-        let of_process = |held: &Held| {
-            let process = held.process.id();
-            held.leases.iter().map(|(id, lease)| view(*id, lease, process, false)).collect::<Vec<_>>()
-        };
-        let waiting = table.inherited.leases();
-        let waiting = waiting.map(|(id, found)| view(id, &found.lease, found.process, true));
-        let mut views: Vec<LeaseView> = table.held.values().flat_map(of_process).chain(waiting).collect();
-        views.sort_by_key(|view| view.id);
-        views
-    }
-
-    /// Returns how long each lease has been held.
-    pub(crate) fn ages(&self) -> Vec<Duration> {
-        let table = self.table();
-        let held = table.held.values().flat_map(|held| held.leases.values());
-        let inherited = table.inherited.leases().map(|(_, waiting)| &waiting.lease);
-        held.chain(inherited).map(|lease| lease.granted.elapsed()).collect()
+    /// Returns how many leases there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.room.taken()
     }
 
     /// Returns how long each reservation has been known: since this agent started, or since it was tidy last, at least.
@@ -365,6 +345,17 @@ impl Leases {
         Ok(most.map_or(Ok(()), |most| self.store.check_holds(process.uid(), most))?)
     }
 
+    /// Room for one more lease of `process`'s, if its user may have one.
+    fn one_more(&self, process: &Process) -> Result<Share, AgentError> {
+        let limit = self.limits.borrow().leases;
+        self.room.set_total(limit as u64);
+        let user = User::Unix(process.uid());
+        self.room.try_take(&user, 1).ok_or_else(|| {
+            let (uid, has, all) = (process.uid(), self.room.has(&user), self.room.taken());
+            AgentError::ManyLeases { uid, has, all, limit }
+        })
+    }
+
     /// Makes sure that `process` is on record and watched.
     fn register(&self, table: &mut Table, process: &Arc<Process>) -> Result<(), AgentError> {
         let Table { held, holders, .. } = table;
@@ -372,7 +363,7 @@ impl Leases {
         if let Entry::Vacant(vacant) = held.entry(process.id()) {
             // Its end, if it comes now, waits for the table's lock.
             self.ends.watch(process.clone()).map_err(AgentError::Watch)?;
-            vacant.insert(Held { process: process.clone(), leases: BTreeMap::new() });
+            vacant.insert(BTreeMap::new());
         }
         Ok(())
     }
@@ -383,8 +374,8 @@ impl Leases {
             let mut table = self.table();
             let Table { held, earlier, unwatched, inherited, holders, .. } = &mut *table;
             let held = held.remove(&id);
-            let leases = held.as_ref().map_or(0, |held| held.leases.len());
-            let over = held.map(|held| inherited.end(id, held.leases)).unwrap_or_default();
+            let leases = held.as_ref().map_or(0, BTreeMap::len);
+            let over = held.map(|leases| inherited.end(id, leases)).unwrap_or_default();
             let of_earlier = earlier.remove(&id) && !inherited.end_of_earlier(id);
             unwatched.remove(&id);
             let outlived = inherited.processes().contains(&id);
@@ -425,9 +416,13 @@ impl Leases {
 
     fn release_all(&self, over: Vec<Lease>) {
         for lease in over {
-            if let Err(error) = self.store.release_as(Some(lease.uid), &lease.version) {
-                tracing::error!(frame = %lease.version.name, %error, "a lease could not be ended");
-            }
+            self.give_back(lease.uid, &lease.version);
+        }
+    }
+
+    fn give_back(&self, uid: u32, version: &Version) {
+        if let Err(error) = self.store.release_as(Some(uid), version) {
+            tracing::error!(frame = %version.name, %error, "a lease could not be ended");
         }
     }
 
@@ -457,7 +452,7 @@ impl Table {
         *reserved =
             reservations.iter().map(|taken| (taken.id, *reserved.get(&taken.id).unwrap_or(&now))).collect();
         let writers: HashSet<ProcessId> = reservations.iter().map(|taken| process_of(&taken.owner)).collect();
-        let holds = |id| held.get(&id).is_some_and(|held| !held.leases.is_empty());
+        let holds = |id| held.get(&id).is_some_and(|leases| !leases.is_empty());
         let outlived = inherited.processes();
         let needed =
             |id| holds(id) || writers.contains(&id) || earlier.contains(&id) || outlived.contains(&id);
@@ -480,13 +475,13 @@ impl Table {
     }
 
     /// The number of a new lease, of a process that is registered.
-    fn grant(&mut self, process: &Process, version: &Arc<Version>) -> u64 {
+    fn grant(&mut self, process: &Process, version: &Arc<Version>, counts: Share) -> u64 {
         let id = self.next_lease;
         self.next_lease += 1;
-        if let Some(held) = self.held.get_mut(&process.id()) {
+        if let Some(leases) = self.held.get_mut(&process.id()) {
             let (version, uid) = (version.clone(), process.uid());
-            let lease = Lease { version, uid, granted: Instant::now(), pages: BTreeSet::new() };
-            held.leases.insert(id, lease);
+            let lease = Lease { version, uid, granted: Instant::now(), _counts: counts };
+            leases.insert(id, lease);
         }
         id
     }
@@ -495,3 +490,6 @@ impl Table {
 fn process_of(owner: &Owner) -> ProcessId {
     ProcessId { pid: owner.pid, start_time: owner.start_time }
 }
+
+#[cfg(test)]
+mod tests;

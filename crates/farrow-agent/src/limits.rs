@@ -30,6 +30,8 @@ pub struct Limits {
     pub put_bytes: u64,
     /// DoPut streams at a time.
     pub puts: usize,
+    /// Leases at a time.
+    pub leases: usize,
     /// Reservations of one process at a time.
     pub reservations_per_process: usize,
     /// Bytes in versions and reservations of one unix user; `None`: as many as there are.
@@ -51,6 +53,7 @@ impl Default for Limits {
             put_message_bytes: 256 << 20,
             put_bytes: 768 << 20,
             puts: 16,
+            leases: 1 << 20,
             reservations_per_process: 64,
             bytes_per_user: None,
             stall: Duration::from_secs(5 * 60),

@@ -84,6 +84,7 @@ impl Changes {
             ("limits.connections", before.connections != after.connections),
             ("limits.streams", before.streams != after.streams),
             ("limits.puts", before.puts != after.puts),
+            ("limits.leases", before.leases != after.leases),
             (
                 "limits.reservations-per-process",
                 before.reservations_per_process != after.reservations_per_process,
@@ -128,8 +129,15 @@ mod tests {
         let old = Config::default();
         let mut new = Config::default();
         new.drain *= 2;
-        let Limits { connections, streams, streams_per_connection, puts, reservations_per_process, .. } =
-            old.limits.clone();
+        let Limits {
+            connections,
+            streams,
+            streams_per_connection,
+            puts,
+            leases,
+            reservations_per_process,
+            ..
+        } = old.limits.clone();
         new.limits = Limits {
             connections: connections + 1,
             streams_per_connection: streams_per_connection + 1,
@@ -139,6 +147,7 @@ mod tests {
             put_message_bytes: old.limits.put_message_bytes + 1,
             put_bytes: old.limits.put_bytes + 1,
             puts: puts + 1,
+            leases: leases + 1,
             reservations_per_process: reservations_per_process + 1,
             bytes_per_user: Some(1),
             stall: old.limits.stall * 2,

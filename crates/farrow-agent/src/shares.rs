@@ -3,6 +3,7 @@
 //! A user may take as long as it has no more than is free: one alone gets a half, the next a half of what is left.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -11,7 +12,7 @@ use crate::user::User;
 
 /// Something of which there is so much, in any unit.
 pub(crate) struct Shares {
-    total: u64,
+    total: AtomicU64,
     state: Mutex<State>,
 }
 
@@ -44,7 +45,13 @@ pub(crate) struct Share {
 impl Shares {
     /// So much of it.
     pub(crate) fn new(total: u64) -> Arc<Self> {
-        Arc::new(Self { total, state: Mutex::default() })
+        Arc::new(Self { total: AtomicU64::new(total), state: Mutex::default() })
+    }
+
+    /// From now on there is so much of it. If that is less, nobody loses what it has; those who wait are served when
+    /// something goes back.
+    pub(crate) fn set_total(&self, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
     }
 
     /// As much for `user`, once there is as much for it: those of one user are served in the order in which they came.
@@ -122,15 +129,19 @@ impl Shares {
         state.users.iter().max_by_key(|(_, account)| account.taken).map(|(user, _)| user.clone())
     }
 
+    fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
     /// The most that one user may have.
     fn most(&self) -> u64 {
-        self.total / 2
+        self.total() / 2
     }
 
     /// Returns the amount that nobody has. One that is overdrawn takes nothing from others, but for what it was given.
     fn free(&self, state: &State) -> u64 {
         let counts = |account: &Account| account.taken.min(account.given.max(self.most()));
-        self.total.saturating_sub(state.users.values().map(counts).sum())
+        self.total().saturating_sub(state.users.values().map(counts).sum())
     }
 
     fn grant(self: &Arc<Self>, state: &mut State, user: &User, amount: u64) -> Option<Share> {

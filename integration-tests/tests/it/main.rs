@@ -22,6 +22,7 @@ mod foreign;
 mod fuse;
 mod given_up;
 mod huge_pages;
+mod lease_limit;
 mod leases;
 mod limits;
 mod lost_memory;

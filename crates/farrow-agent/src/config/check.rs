@@ -20,6 +20,9 @@ const LEAST_STREAM_BYTES: u64 = 4 << 20;
 /// Of connections, streams and the like. More is a mistake: each takes memory.
 const MOST: usize = 1_000_000;
 
+/// Of leases, each of which takes a few hundred bytes.
+const MOST_LEASES: usize = 100 * MOST;
+
 /// A message is held in memory whole, and gRPC has no more than 4 GiB in one.
 const MOST_MESSAGE: usize = 1 << 30;
 
@@ -68,6 +71,9 @@ pub(super) fn settings(config: &Config, document: &Document) -> Vec<Problem> {
         if !(1..=MOST).contains(&found) {
             wrong(key, format!("{found}: the least is 1, the most {MOST}"));
         }
+    }
+    if !(1..=MOST_LEASES).contains(&limits.leases) {
+        wrong("limits.leases", format!("{}: the least is 1, the most {MOST_LEASES}", limits.leases));
     }
     for (key, found) in [
         ("limits.request-bytes", limits.request_bytes),

@@ -84,6 +84,7 @@ conections = 5
 request-bytes = \"3 GiB\"
 put-message-bytes = \"12X\"
 puts = -1
+leases = 0
 streams = 99999999999
 bytes-per-user = \"endless\"
 stall = \"20ms\"
@@ -103,9 +104,10 @@ stall = \"20ms\"
         ("agent.toml:15: limits.request-bytes: ", "3221225472"),
         ("agent.toml:16: limits.put-message-bytes: ", "12X"),
         ("agent.toml:17: limits.puts: ", "-1"),
-        ("agent.toml:18: limits.streams: ", "99999999999: the least is 1, the most 1000000"),
-        ("agent.toml:19: limits.bytes-per-user: ", "endless"),
-        ("agent.toml:20: limits.stall: ", "least is 1s"),
+        ("agent.toml:18: limits.leases: ", "0: the least is 1, the most 100000000"),
+        ("agent.toml:19: limits.streams: ", "99999999999: the least is 1, the most 1000000"),
+        ("agent.toml:20: limits.bytes-per-user: ", "endless"),
+        ("agent.toml:21: limits.stall: ", "least is 1s"),
     ];
     for (start, part) in expected {
         assert!(

@@ -43,7 +43,13 @@ impl Collector for RegionFigures {
         let help = "Bytes of pool files: of versions, of dropped ones that wait, of reservations, free";
         out.gauges("pool", help, Some(&Unit::Bytes), "state", states)?;
         out.gauge("largest_free", "The longest free extent", Some(&Unit::Bytes), usage.largest_free)?;
-        out.gauges("leases", "Leases, by age", None, "age", by_age(self.leases.ages()))?;
+        out.gauges(
+            "leases",
+            "Leases, by age",
+            None,
+            "age",
+            by_age(self.leases.list().map(|lease| lease.granted.elapsed())),
+        )?;
         out.gauges(
             "reservations",
             "Reservations, by age",
@@ -61,7 +67,7 @@ impl Collector for RegionFigures {
 }
 
 /// Returns how many of `ages` are in each class.
-fn by_age(ages: Vec<Duration>) -> [(&'static str, u64); 4] {
+fn by_age(ages: impl IntoIterator<Item = Duration>) -> [(&'static str, u64); 4] {
     let mut counts = AGES.map(|(name, _)| (name, 0));
     for age in ages {
         let class = AGES.iter().position(|(_, limit)| age < *limit).unwrap_or(AGES.len() - 1);
@@ -115,7 +121,7 @@ mod tests {
     #[test]
     fn ages_are_classed_below_their_limits() {
         let ages = [0, 59, 60, 3599, 3600, 86_399, 86_400, u64::MAX].map(Duration::from_secs);
-        let counts = by_age(ages.to_vec());
+        let counts = by_age(ages);
         assert_eq!(counts, [("1m", 2), ("1h", 2), ("1d", 2), ("older", 2)]);
     }
 }

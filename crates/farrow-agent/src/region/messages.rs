@@ -73,7 +73,7 @@ impl Region {
     }
 
     /// The use of the region's space; `leases` is the number of leases.
-    pub(crate) fn usage(&self, leases: usize) -> v1::Usage {
+    pub(crate) fn usage(&self, leases: u64) -> v1::Usage {
         let usage = self.store.usage();
         v1::Usage {
             region_uuid: self.uuid_bytes(),
@@ -85,7 +85,7 @@ impl Region {
             largest_free: usage.largest_free,
             frames: usage.frames,
             versions: usage.versions,
-            leases: u64::try_from(leases).unwrap_or(u64::MAX),
+            leases,
             catalog_bytes: usage.catalog_bytes,
             catalog_committed: usage.catalog_committed,
             log_entries: usage.log_entries,

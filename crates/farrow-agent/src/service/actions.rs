@@ -106,9 +106,9 @@ impl Service {
                 vec![encode(&v1::GrowResult { pool: pool.index, len: pool.len })]
             }
             Action::Health => vec![encode(&self.health_info())],
-            Action::Leases => self.lease_infos(caller),
+            Action::Leases => return self.lease_infos(caller.clone()),
             // Bytes and counts of the whole region, and no name: for everybody.
-            Action::Usage => vec![encode(&self.region.usage(self.leases.list().len()))],
+            Action::Usage => vec![encode(&self.region.usage(self.leases.count()))],
             Action::Map => {
                 let (process, request) = (process?, decode(action, &body)?);
                 let (mapped, untold) = self.map_each(caller, &process, request).await?;
@@ -153,10 +153,11 @@ impl Service {
     }
 
     /// Leases of the caller's own user, and those on frames that the caller administers.
-    fn lease_infos(&self, caller: &Caller) -> Vec<ActionResult> {
-        let seen = self.leases.list().into_iter().filter(|lease| may_see(caller, lease));
+    fn lease_infos(&self, caller: Caller) -> Result<Response<Answers<ActionResult>>, AgentError> {
+        let user = caller.user();
+        let seen = self.leases.list().filter(move |lease| may_see(&caller, lease));
         let infos = seen.map(|lease| {
-            encode(&v1::LeaseInfo {
+            Ok(encode(&v1::LeaseInfo {
                 lease: lease.id,
                 pid: lease.process.pid,
                 uid: lease.uid,
@@ -165,9 +166,9 @@ impl Service {
                 bytes: lease.version.bytes,
                 age_millis: u64::try_from(lease.granted.elapsed().as_millis()).unwrap_or(u64::MAX),
                 inherited: lease.inherited,
-            })
+            }))
         });
-        infos.collect()
+        self.pump(user, infos)
     }
 }
 

@@ -117,7 +117,7 @@ impl Service {
         let found = named.into_iter().filter_map(|named| match named {
             Ok(Ok(file)) => Some(Ok(Found::File(file))),
             // There are as many as were asked for.
-            Ok(Err(())) => Some(granted.next()?.map(Found::Version).map_err(AgentError::from)),
+            Ok(Err(())) => Some(granted.next()?.map(Found::Version)),
             Err(error) => Some(Err(error)),
         });
         Ok(LookedUp { found: found.collect(), as_of, untold })

@@ -31,9 +31,9 @@ impl Service {
             let listed = (after < number).then(|| Ok(encode(&only)));
             return Ok(Response::new(Box::pin(futures::stream::iter(listed))));
         }
-        let leases = self.leases_on(caller, &name);
         let mut page = self.region.store().versions_behind(&name, after, PAGE)?.into_iter();
-        let service = self.clone();
+        let (service, user) = (self.clone(), caller.user());
+        let (caller, mut leases) = (caller.clone(), None);
         let infos = std::iter::from_fn(move || {
             if page.len() == 0 {
                 match service.region.store().versions_behind(&name, after, PAGE) {
@@ -45,11 +45,13 @@ impl Service {
             }
             let ListedVersion { version, own_bytes } = page.next()?;
             after = version.number;
+            // There may be very many to look through, and here nobody waits for it.
+            let leases = leases.get_or_insert_with(|| service.leases_on(&caller, &name));
             let leases = leases.get(&version.number).copied().unwrap_or(0);
             let (info, uid) = (Some(service.region.frame_info(&version)), version.owner.uid);
             Some(Ok(encode(&v1::VersionInfo { info, own_bytes, uid, leases })))
         });
-        self.pump(caller.user(), infos.take(page_limit(limit)))
+        self.pump(user, infos.take(page_limit(limit)))
     }
 
     /// Counts the leases on each version of a frame that the caller may know of.
