@@ -35,8 +35,8 @@ use arrow_flight::{
     Action as Call, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo, HandshakeRequest,
     HandshakeResponse, PollInfo, PutResult, Result as ActionResult, SchemaResult, Ticket,
 };
-use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action};
-use farrow_store::{FrameName, StoreError};
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, v1};
+use farrow_store::{FrameName, StoreError, Version};
 use futures::Stream;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
@@ -135,6 +135,17 @@ impl Service {
     fn admit<T>(&self, request: &Request<T>, verb: &'static str) -> Result<Caller, AgentError> {
         self.region.check_there()?;
         Caller::of(request.extensions().get::<Peer>(), request.metadata(), self.access.rights(), verb)
+    }
+
+    /// The answer to a caller that has published a version. Who may not read the frame learns no sizes by it: those of
+    /// what it has appended to are in them.
+    fn published(&self, caller: &Caller, version: &Version) -> v1::FrameInfo {
+        let info = self.region.frame_info(version);
+        if caller.may(Right::Read, &version.name) {
+            return info;
+        }
+        let v1::FrameInfo { name, version, region_uuid, .. } = info;
+        v1::FrameInfo { name, version, region_uuid, ..Default::default() }
     }
 
     /// Of a full region: the frame whose old versions hold most, of those that the caller may read and drop.

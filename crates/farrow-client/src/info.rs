@@ -7,13 +7,16 @@ use farrow_proto::v1;
 use crate::retention::max_age;
 
 /// A version of a frame, as a listing tells it.
+///
+/// Who publishes a version of a frame that it may not read is told its name and number alone: `rows` is `None` then, and
+/// [`segments`](Self::segments) 0, which a version never has, as are the other numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
     /// The frame's name, without version.
     pub name: String,
     /// The version's number, from 1.
     pub version: u64,
-    /// Rows; `None` if the agent has not looked: a listing does not look into foreign files, and
+    /// Rows; `None` if they are not told (see above), or the agent has not looked: a listing does not look into foreign files, and
     /// [`stat`](crate::Client::stat) finds none in bytes that are no Arrow file, or not yet.
     pub rows: Option<u64>,
     /// Bytes of its Arrow IPC files.

@@ -270,6 +270,10 @@ def test_how_a_put_is_printed(client, name):
     assert re.fullmatch(rf"<farrow\.Info {name}@1: 1,000 rows, [\d.]+ KiB>", repr(info)), repr(info)
     (found,) = client.versions(name)
     assert re.fullmatch(rf"<farrow\.VersionInfo {name}@1: 1,000 rows, .* its own, \d leases>", repr(found)), repr(found)
+    # The answer to who may publish the frame and not read it.
+    untold = farrow._answers.info((name, 7, None, 0, False, None, 0, 0, "none", 0, None))
+    assert (untold.rows, untold.committed_at, untold.segments) == (None, None, 0)
+    assert repr(untold) == f"<farrow.Info {name}@7: rows and bytes are told to those who may read it>"
 
 
 def test_a_notebook_shows_the_first_rows(either):

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_flight::encode::FlightDataEncoderBuilder;
-use arrow_flight::{FlightData, FlightDescriptor};
-use farrow_integration_tests::Region;
+use arrow_flight::{FlightData, FlightDescriptor, PutResult};
+use farrow_client::Client;
+use farrow_integration_tests::{Agent, Region, arrow_file, batch, program};
 use farrow_proto::v1::map_result::Result as Mapped;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::session_request::Request;
@@ -13,9 +14,10 @@ use farrow_proto::v1::watch::What;
 use farrow_proto::{Action, PUT_APPEND, PUT_HEADER, v1};
 use futures::TryStreamExt;
 use prost::Message;
+use tonic::Status;
 
 use crate::bad_input::{act, reserve_and_write};
-use crate::limits::flight;
+use crate::limits::{Flight, flight};
 use crate::rights::{ONLY_ETL, TOKEN, connect, put, token_file};
 use crate::session::{Session, map};
 
@@ -82,15 +84,85 @@ async fn a_session_asks_the_rules_each_time() {
     }
 }
 
-/// By every door: a session, an action, a DoPut.
-#[tokio::test]
-async fn a_publisher_without_read_learns_no_schema() {
+/// The frame `drop-box` of ten rows, which who has no token may publish, and not read.
+async fn drop_box() -> (Region, Agent, Client) {
     let region = Region::new("64MiB");
     let publish = "[[rights]]\nwho = [\"local\"]\nnames = [\"drop-box\"]\nmay = [\"publish\"]\n";
     let config = region.config(&(ONLY_ETL.replace("TOKEN_FILE", &token_file(&region, TOKEN)) + publish));
     let agent = region.agent_with(&["--config", &config]);
     let etl = connect(agent.socket(), Some(TOKEN)).await;
     put(&etl, "drop-box").await;
+    (region, agent, etl)
+}
+
+/// The answers to a DoPut that appends rows to `drop-box`.
+async fn append_by_put(flight: &mut Flight, rows: RecordBatch) -> Result<Vec<PutResult>, Status> {
+    let path = FlightDescriptor::new_path(vec!["drop-box".to_owned()]);
+    let encoder = FlightDataEncoderBuilder::new().with_flight_descriptor(Some(path));
+    let messages: Vec<FlightData> =
+        encoder.build(futures::stream::iter([Ok(rows)])).try_collect().await.unwrap();
+    let mut put = tonic::Request::new(futures::stream::iter(messages));
+    put.metadata_mut().insert(PUT_HEADER, PUT_APPEND.parse().unwrap());
+    flight.do_put(put).await?.into_inner().try_collect().await
+}
+
+/// By every door: a session, an action, a DoPut, the client, the command.
+#[tokio::test]
+async fn a_publisher_without_read_learns_no_sizes() {
+    let (region, agent, etl) = drop_box().await;
+    let rows = batch(10, 3);
+    let file = arrow_file(std::slice::from_ref(&rows));
+    let mut flight = flight(agent.socket()).await;
+    let commit = |reservation| v1::CommitRequest {
+        reservation,
+        name: "drop-box".to_owned(),
+        len: file.len() as u64,
+        append: true,
+        ..Default::default()
+    };
+    let mut told: Vec<v1::FrameInfo> = Vec::new();
+    let reservation = reserve_and_write(&mut flight, &file).await.id;
+    let committed = act(&mut flight, Action::Commit.as_str(), commit(reservation).encode_to_vec()).await;
+    told.push(committed.unwrap());
+    let reservation = reserve_and_write(&mut flight, &file).await.id;
+    let mut session = Session::open(&agent).await;
+    let (_, answer) = session.ask(Request::Commit(commit(reservation))).await;
+    let Answer::Committed(info) = answer else { panic!("{answer:?}") };
+    told.push(info);
+    let put = append_by_put(&mut flight, rows.clone()).await.unwrap();
+    told.push(v1::FrameInfo::decode(put[0].app_metadata.clone()).unwrap());
+    for (version, info) in (2..).zip(told) {
+        let name = "drop-box".to_owned();
+        let expected =
+            v1::FrameInfo { name, version, region_uuid: info.region_uuid.clone(), ..Default::default() };
+        assert_eq!(info, expected);
+    }
+
+    let publisher = connect(agent.socket(), None).await;
+    let info = publisher.append("drop-box", rows.schema(), vec![rows.clone()]).await.unwrap();
+    assert_eq!((info.version, info.rows, info.bytes, info.segments), (5, None, 0, 0));
+    let path = region.beside("rows.arrow");
+    std::fs::write(&path, &file).unwrap();
+    let mut command = std::process::Command::new(program("farrow"));
+    command.args(["append", "drop-box", path.to_str().unwrap(), "--address", agent.socket()]);
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(
+        said.contains("drop-box@6: published; its rows and bytes are told to those who may read it"),
+        "{said}"
+    );
+
+    // Who may read it is told.
+    let info = etl.append("drop-box", rows.schema(), vec![rows]).await.unwrap();
+    assert_eq!((info.version, info.rows, info.segments), (7, Some(10 + 6 * 3), 7));
+    assert!(info.bytes > 0 && info.committed_at_micros > 0);
+}
+
+/// By every door: a session, an action, a DoPut.
+#[tokio::test]
+async fn a_publisher_without_read_learns_no_schema() {
+    let (_region, agent, _etl) = drop_box().await;
 
     // Its columns are `number` and `text`; what is appended has others.
     let rows: ArrayRef = Arc::new(Int64Array::from(vec![1, 2, 3]));
@@ -100,9 +172,7 @@ async fn a_publisher_without_read_learns_no_schema() {
         publisher.append("drop-box", rows.schema(), vec![rows.clone()]).await.unwrap_err().to_string();
 
     let mut flight = flight(agent.socket()).await;
-    let mut file = arrow_ipc::writer::FileWriter::try_new(Vec::new(), &rows.schema()).unwrap();
-    file.write(&rows).unwrap();
-    let file = file.into_inner().unwrap();
+    let file = arrow_file(std::slice::from_ref(&rows));
     let reservation = reserve_and_write(&mut flight, &file).await.id;
     let (name, len) = ("drop-box".to_owned(), file.len() as u64);
     let commit = v1::CommitRequest { reservation, name, len, append: true, ..Default::default() };
@@ -111,14 +181,7 @@ async fn a_publisher_without_read_learns_no_schema() {
     let mut session = Session::open(&agent).await;
     let Answer::Refusal(refusal) = session.ask(Request::Commit(commit)).await.1 else { panic!("no refusal") };
 
-    let path = FlightDescriptor::new_path(vec!["drop-box".to_owned()]);
-    let encoder = FlightDataEncoderBuilder::new().with_flight_descriptor(Some(path));
-    let messages: Vec<FlightData> =
-        encoder.build(futures::stream::iter([Ok(rows)])).try_collect().await.unwrap();
-    let mut put = tonic::Request::new(futures::stream::iter(messages));
-    put.metadata_mut().insert(PUT_HEADER, PUT_APPEND.parse().unwrap());
-    let answers = async { flight.do_put(put).await?.into_inner().try_collect::<Vec<_>>().await };
-    let by_put = answers.await.unwrap_err().message().to_owned();
+    let by_put = append_by_put(&mut flight, rows).await.unwrap_err().message().to_owned();
 
     for told in [by_session, by_action, refusal.message, by_put] {
         assert!(told.contains("another schema"), "{told}");

@@ -11,6 +11,7 @@ use futures::StreamExt as _;
 
 use super::answers::Made;
 use super::{Answers, Service};
+use crate::awaited::Awaited;
 use crate::caller::Caller;
 use crate::error::AgentError;
 use crate::leases::Leases;
@@ -202,15 +203,14 @@ impl Service {
             written.push((self.leases.reservation(&process, segment.reservation)?, segment.len));
         }
         let begun = self.committing.begin(written.iter().map(|(taken, _)| taken.id).collect())?;
-        self.reading(&caller.user(), move |service, caller| {
+        let publish = move |service: &Self, caller: &Awaited| {
             let _begun = begun;
-            let version =
-                service.region.commit(&written, name.into_inner(), options, caller).inspect_err(|_| {
-                    written.iter().for_each(|(taken, _)| service.leases.end_orphan(process.id(), taken.id));
-                })?;
-            Ok(service.region.frame_info(&version))
-        })
-        .await
+            service.region.commit(&written, name.into_inner(), options, caller).inspect_err(|_| {
+                written.iter().for_each(|(taken, _)| service.leases.end_orphan(process.id(), taken.id));
+            })
+        };
+        let version = self.reading(&caller.user(), publish).await?;
+        Ok(self.published(caller, &version))
     }
 
     /// Gives a reservation of `process`'s back, once no commit looks at it any more.

@@ -91,7 +91,7 @@ impl Service {
         let answer = async move {
             let version = service.receive(&caller, messages, put).await;
             let version = version.map_err(|error| caller.censored(service.name_most_old(&caller, error)))?;
-            let app_metadata = service.region.frame_info(&version).encode_to_vec().into();
+            let app_metadata = service.published(&caller, &version).encode_to_vec().into();
             Ok::<_, Status>(PutResult { app_metadata })
         };
         Ok(Box::pin(futures::stream::once(answer)))

@@ -113,13 +113,11 @@ fn publish(
     if let Some(why) = &info.why {
         output::note(format_args!("streamed to the agent, not written in place: {why}"));
     }
-    output::note(format_args!(
-        "{}@{}: {}, {}",
-        info.name,
-        info.version,
-        output::counted(info.rows.unwrap_or_default(), "row"),
-        output::size(info.bytes)
-    ));
+    let facts = match info.rows {
+        Some(rows) => format!("{}, {}", output::counted(rows, "row"), output::size(info.bytes)),
+        None => "published; its rows and bytes are told to those who may read it".to_owned(),
+    };
+    output::note(format_args!("{}@{}: {facts}", info.name, info.version));
     Ok(())
 }
 

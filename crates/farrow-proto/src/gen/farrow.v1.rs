@@ -288,18 +288,22 @@ pub struct WrittenSegment {
     pub len: u64,
 }
 /// Result of "farrow.Commit" and of "farrow.Stat"; element of "farrow.List"; the app_metadata of a DoPut's PutResult.
+///
+/// Who publishes a version of a frame that it may not read is told of it `name`, `version` and `region_uuid` alone. Then
+/// `segments` is 0, which a version never has, and nothing is said by any of the other fields.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FrameInfo {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
     #[prost(uint64, tag = "2")]
     pub version: u64,
-    /// Absent: not known. "farrow.List" does not look into foreign files; "farrow.Stat" does, and finds none in bytes that
-    /// are no Arrow file, or not yet.
+    /// Absent: not told, or not known. "farrow.List" does not look into foreign files; "farrow.Stat" does, and finds none in
+    /// bytes that are no Arrow file, or not yet.
     #[prost(uint64, optional, tag = "3")]
     pub rows: ::core::option::Option<u64>,
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
+    /// 0: nothing is told but name and version.
     #[prost(uint32, tag = "5")]
     pub segments: u32,
     /// Microseconds since the Unix epoch, by the agent's clock. 0 for a foreign file: not known.
@@ -373,7 +377,8 @@ pub mod map_result {
     pub enum Result {
         #[prost(message, tag = "1")]
         Map(super::MapDescriptor),
-        /// This name cannot be mapped; the others of the request may be.
+        /// This name cannot be mapped; the others of the request may be. Of leases that are too many (`quota`) these are the
+        /// last ones.
         #[prost(message, tag = "2")]
         Refusal(super::Refusal),
     }
@@ -593,7 +598,8 @@ pub struct GrowResult {
     #[prost(uint64, tag = "2")]
     pub len: u64,
 }
-/// "farrow.Leases": no body; one LeaseInfo a result.
+/// "farrow.Leases": no body; one LeaseInfo a result, oldest first: those that there are when they are looked up, some at a
+/// time, of those that had been granted before.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LeaseInfo {
     #[prost(uint64, tag = "1")]

@@ -9,14 +9,18 @@ from farrow._display import counted, size
 
 
 class Info(NamedTuple):
-    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows."""
+    """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows.
+
+    Who publishes a version of a frame that it may not read is told its name and number alone: ``rows`` and
+    ``committed_at`` are None then, and the numbers are 0: also ``segments``, of which a version has one at least.
+    """
 
     name: str
     """The frame's name, without version."""
     version: int
     """From 1."""
     rows: Optional[int]
-    """None if the agent has not looked."""
+    """None if they are not told, or the agent has not looked."""
     bytes: int
     """Of its Arrow files."""
     foreign: bool
@@ -26,7 +30,7 @@ class Info(NamedTuple):
     segments: int
     """One or more for each put or append that it consists of."""
     committed_at: Optional[datetime.datetime]
-    """By the agent's clock, in UTC; None for a foreign file."""
+    """By the agent's clock, in UTC; None for a foreign file, or if it is not told."""
     validation: str
     """The checks that the agent has made: ``none``, ``structure`` or ``values``."""
     retention: int
@@ -209,6 +213,8 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def _facts(of: Union[Info, VersionInfo]) -> str:
+    if of.segments == 0:
+        return f"{of.name}@{of.version}: rows and bytes are told to those who may read it"
     rows = "rows not counted" if of.rows is None else counted(of.rows, "row", ",")
     return f"{of.name}@{of.version}: {rows}, {size(of.bytes)}{', foreign' if of.foreign else ''}"
 
