@@ -22,6 +22,8 @@ use crate::progress::Progress;
 /// About how many bytes of rows a batch is made of, where the format leaves it to the reader.
 const BATCH_BYTES: u64 = 16 << 20;
 
+const JSON: &str = "JSON is written, and not read: use Arrow IPC, Parquet or CSV";
+
 /// At most so many rows.
 const BATCH_ROWS: u64 = 1 << 16;
 
@@ -104,9 +106,8 @@ pub(crate) fn open(
             (Some(Format::Ipc | Format::Stream), source) => {
                 Box::new(ipc::IpcReader::open(progress.of_bytes(source.into_read()))?)
             }
-            (Some(Format::Json), _) => {
-                return Err("JSON is written, and not read: use Arrow IPC, Parquet or CSV".into());
-            }
+            (Some(Format::Json), _) => return Err(JSON.into()),
+            (None, _) if matches!(first.first(), Some(b'{' | b'[')) => return Err(JSON.into()),
             (None, _) if first.is_empty() => return Err("is empty".into()),
             (None, _) => {
                 return Err(

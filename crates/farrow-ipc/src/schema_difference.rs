@@ -237,13 +237,26 @@ fn within(data_type: &DataType) -> Vec<&Field> {
 fn text(field: &Field, part: FieldPart) -> String {
     match part {
         FieldPart::Name => field.name().clone(),
-        FieldPart::Type => field.data_type().to_string(),
+        FieldPart::Type => match (field.data_type(), string_of_pyarrow(field.data_type())) {
+            (data_type, Some(pyarrow)) => format!("{data_type} ({pyarrow})"),
+            (data_type, None) => data_type.to_string(),
+        },
         FieldPart::Extension => extension(field),
         FieldPart::Ordered if field.dict_is_ordered() == Some(true) => "ordered".to_owned(),
         FieldPart::Ordered => "not ordered".to_owned(),
         FieldPart::Nullability if field.is_nullable() => "nullable".to_owned(),
         FieldPart::Nullability => "not nullable".to_owned(),
         FieldPart::Metadata => format!("{:?}", field.metadata().iter().collect::<BTreeMap<_, _>>()),
+    }
+}
+
+/// The name that pyarrow and those who print its types have for strings, which Arrow's own is unlike.
+fn string_of_pyarrow(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::Utf8 => Some("string"),
+        DataType::LargeUtf8 => Some("large_string"),
+        DataType::Utf8View => Some("string_view"),
+        _ => None,
     }
 }
 

@@ -107,7 +107,7 @@ def test_who_does_not_ask_is_told_that_it_would_fit(client, name):
     client.put(name, AB)
     with pytest.raises(farrow.InvalidData, match='column 0 is "b", expected "a".*It fits by name: by_name=True$'):
         client.append(name, OTHERS)
-    with pytest.raises(farrow.InvalidData, match=r"column 1 \(b\): the type is Utf8View, expected Utf8. It fits by name: by_name=True$"):
+    with pytest.raises(farrow.InvalidData, match=r"column 1 \(b\): the type is Utf8View \(string_view\), expected Utf8 \(string\)\. It fits by name: by_name=True$"):
         client.append(name, AB.set_column(1, "b", pa.array(AB["b"].to_pylist(), pa.string_view())))
     lossy = AB.set_column(0, "a", AB["a"].cast(pa.float64()))
     with pytest.raises(farrow.InvalidData, match=r"\(a\): the type is Float64, expected Int64. Change it") as error:

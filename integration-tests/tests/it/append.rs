@@ -224,7 +224,7 @@ async fn what_does_not_fit_by_name_publishes_nothing() {
     for (refused, told) in [
         (
             &texts,
-            "column 0 (number): the type is Utf8, expected Int64. Change it first, in pyarrow by `table.cast`",
+            "column 0 (number): the type is Utf8 (string), expected Int64. Change it first, in pyarrow by `table.cast`",
         ),
         (&numbers, "\"text\" is missing. Add it"),
     ] {

@@ -50,6 +50,20 @@ pub(super) fn open(
         Some(end) if cut => &sample[..=end],
         _ => &sample[..],
     };
+    if let Err(error) = std::str::from_utf8(whole)
+        && error.error_len().is_some()
+    {
+        return Err(format!(
+            "is no text in UTF-8 (the byte at {}). Try: `iconv -f ENCODING -t utf-8 FILE | farrow put NAME - --format csv`",
+            error.valid_up_to()
+        )
+        .into());
+    }
+    if csv.delimiter.is_none()
+        && let Some(other) = other_delimiter(whole, delimiter)
+    {
+        output::note(format_args!("the first line is one column: if it is several, --delimiter '{other}'"));
+    }
     let format = Format::default().with_header(!csv.no_header).with_delimiter(delimiter);
     let (found, rows) = format.clone().with_truncated_rows(true).infer_schema(whole, None)?;
     let known = match known {
@@ -74,6 +88,14 @@ pub(super) fn open(
         at: 0,
         rows: 0,
     }))
+}
+
+/// The character that the first line has in place of `delimiter`, as it is given to `--delimiter`.
+fn other_delimiter(sample: &[u8], delimiter: u8) -> Option<&'static str> {
+    let line = sample.split(|byte| *byte == b'\n').next()?;
+    let found = |delimiter: u8| line.contains(&delimiter);
+    let others = [(b';', ";"), (b'\t', "\\t"), (b'|', "|")];
+    others.into_iter().find(|(other, _)| !found(delimiter) && found(*other)).map(|(_, shown)| shown)
 }
 
 /// The columns as they have to be, if they are called so: in the order in which they were found.

@@ -285,7 +285,7 @@ fn nested_columns_are_cast_within() {
     assert!(fits_by_name(&of(&DataType::Struct(other)), column(Arc::new(given)).schema_ref()).is_err());
     let lost = fields([("x", &DataType::Utf8), ("y", &DataType::Utf8)]);
     let refused = fits_by_name(&of(&DataType::Struct(lost)), column(Arc::new(expected)).schema_ref());
-    assert_eq!(refused.unwrap_err().to_string(), "column 0 (c.x): the type is Int64, expected Utf8");
+    assert_eq!(refused.unwrap_err().to_string(), "column 0 (c.x): the type is Int64, expected Utf8 (string)");
 
     let entries = |names: [&str; 2], value: &DataType| {
         let fields =

@@ -11,6 +11,7 @@ from typing import Any, Callable, NamedTuple, Optional, Union
 import pyarrow as pa
 
 from farrow import _farrow
+from farrow._display import counted
 from farrow._errors import Error, InvalidData, InvalidType
 from farrow._frame import Frame
 
@@ -246,6 +247,11 @@ def _is_text(word: bytes) -> bool:
 def _columns(columns: Mapping[Any, Any]) -> pa.Table:
     if not columns:
         raise InvalidData("it has no columns")
+    for name, column in columns.items():
+        # pyarrow would take a text for a list of its characters.
+        if isinstance(column, _TEXT) or not (isinstance(column, Iterable) or hasattr(column, "__arrow_c_array__")):
+            kind = type(column).__name__
+            raise InvalidData(f"its column {name!r} is a single {kind}. Try: for one row, a list of the dict, put(name, [row])")
     return pa.table(dict(columns))
 
 
@@ -296,14 +302,16 @@ def _structured(array: Any) -> pa.Table:
     if names is None:
         tries = {1: 'put(name, {"column": array})', 2: "put(name, pandas.DataFrame(array))"}
         advice = tries.get(array.ndim, 'put(name, {"column": array.reshape(-1)})')
-        raise InvalidData(f"it is of {array.ndim} dimensions and {array.dtype}, and has no named columns. Try: {advice}")
+        dimensions = counted(array.ndim, "dimension")
+        raise InvalidData(f"it is of {dimensions} and {array.dtype}, and has no named columns. Try: {advice}")
     if array.ndim != 1:
-        raise InvalidData(f"it is of {array.ndim} dimensions, and rows are of one. Try: put(name, array.reshape(-1))")
+        dimensions = counted(array.ndim, "dimension")
+        raise InvalidData(f"it is of {dimensions}, and rows are of one. Try: put(name, array.reshape(-1))")
     wide = [name for name in names if array[name].ndim > 1]
     if wide:
         raise InvalidData(
-            f"its column {wide[0]!r} has an array of {array[wide[0]].ndim - 1} dimensions in each row. Try: a list in each, "
-            f"put(name, {{column: array[column].tolist() for column in array.dtype.names}})"
+            f"its column {wide[0]!r} has an array of {counted(array[wide[0]].ndim - 1, 'dimension')} in each row. Try: a list "
+            f"in each, put(name, {{column: array[column].tolist() for column in array.dtype.names}})"
         )
     return pa.table({name: array[name] for name in names})
 
@@ -344,6 +352,7 @@ _CONVERSIONS: dict[str, Callable[[Any], Optional[Any]]] = {
 
 _ADVICE = {
     "builtins.str": "for a file, put(name, pyarrow.dataset.dataset(path))",
+    "io.IOBase": "for an open file, put(name, pyarrow.parquet.ParquetFile(file)), or the reader of its format",
     "os.PathLike": "for a file, put(name, pyarrow.dataset.dataset(path))",
     "pandas.Index": "put(name, index.to_frame())",
     "pandas.Series": "put(name, series.to_frame())",
@@ -392,7 +401,12 @@ def _named(data: Any, kinds: list[str]) -> Iterator[None]:
         if isinstance(error, Error) and not isinstance(error, InvalidData):
             raise
         advice = _advice(kinds)
-        text = f"{type(data).__module__}.{type(data).__qualname__} cannot be put: {error}"
+        module = type(data).__module__
+        kind = type(data).__qualname__ if module == "builtins" else f"{module}.{type(data).__qualname__}"
+        # pyarrow gives the column of a DataFrame in a second argument.
+        parts = error.args if all(isinstance(part, str) for part in error.args) else ()
+        told = ": ".join(reversed(parts)) if len(parts) > 1 else str(error)
+        text = f"{kind} cannot be put: {told}"
         if advice and "Try: " not in text:
             text = f"{text}. Try: {advice}"
         elif isinstance(error, InvalidData) and str(error) == _NO_TABLE:

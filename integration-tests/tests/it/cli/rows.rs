@@ -225,6 +225,38 @@ async fn append_by_name_takes_columns_in_any_order() {
     assert!(stderr(&other).contains("they must be the same"), "{}", stderr(&other));
 }
 
+#[test]
+fn text_that_is_not_csv_as_it_is_expected_is_told_what_helps() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let put = |more: &[&str], text: &[u8]| piped(&agent, &[&["put", "a", "-"], more].concat(), text);
+    let csv = ["--format", "csv"];
+    for (text, other) in [(&b"id;name\n1;x\n"[..], ";"), (b"id\tname\n", "\\t"), (b"id|name\n", "|")] {
+        let told = stderr(&put(&csv, text));
+        let hint = format!("the first line is one column: if it is several, --delimiter '{other}'\n");
+        assert!(told.starts_with(&hint), "{told}");
+        assert!(
+            !stderr(&put(&[&csv[..], &["--delimiter", other]].concat(), text)).contains("if it is several")
+        );
+    }
+    // Numbers with a decimal comma have more fields than the one column of the first line.
+    let refused = put(&csv, b"id;price\n1;1,5\n");
+    assert_eq!(refused.status.code(), Some(8));
+    assert!(stderr(&refused).starts_with("the first line is one column"), "{}", stderr(&refused));
+    assert!(!stderr(&put(&csv, b"a;b,c\n1,2\n")).contains("if it is several"));
+    let refused = put(&csv, b"a,b\n1,f\xfcr\n");
+    assert_eq!(refused.status.code(), Some(8));
+    let told = stderr(&refused);
+    assert!(
+        told.contains("is no text in UTF-8 (the byte at 7). Try: `iconv -f ENCODING -t utf-8 "),
+        "{told}"
+    );
+    for text in [&b"{\"a\": 1}\n"[..], b"[{\"a\": 1}]"] {
+        let told = stderr(&put(&[], text));
+        assert!(told.contains("JSON is written, and not read: use Arrow IPC, Parquet or CSV"), "{told}");
+    }
+}
+
 #[tokio::test]
 async fn a_file_is_there_complete_or_not_at_all() {
     let region = Region::new("64MiB");
