@@ -468,11 +468,11 @@ pub(crate) enum AgentError {
     ManyLeases {
         /// The user.
         uid: u32,
-        /// How many it has.
+        /// The number that it has.
         has: u64,
-        /// How many all users have.
+        /// The number that all users have.
         all: u64,
-        /// How many there may be.
+        /// The most that there may be.
         limit: usize,
     },
     /// A user with as many sessions, watches, or incomplete requests as it may have.
