@@ -28,7 +28,7 @@ use crate::metrics::{Exposition, Metrics};
 use crate::region::{Region, Scrubber};
 use crate::reload::Reload;
 use crate::server::{Services, told_to_stop};
-use crate::service::Service;
+use crate::service::{HealthVerbs, Service};
 use crate::signals::{Signal, Signals};
 use crate::{http, mappers, systemd};
 
@@ -97,7 +97,9 @@ impl App {
             metrics.clone(),
             limits.subscribe(),
         )?;
-        let services = Services { service, metrics, reporter: HealthReporter::new() };
+        let reporter = HealthReporter::new();
+        let verbs = HealthVerbs::new(reporter.clone());
+        let services = Services { service, metrics, reporter, health: verbs };
         Ok(Self { services, region, leases, health, limits, socket, unix, map_socket, tcp, access, http })
     }
 

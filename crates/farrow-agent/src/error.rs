@@ -475,7 +475,7 @@ pub(crate) enum AgentError {
         /// The most that there may be.
         limit: usize,
     },
-    /// A user with as many sessions, watches, or incomplete requests as it may have.
+    /// A user with as many sessions, watches, health watches, or incomplete requests as it may have.
     #[error(
         "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"
     )]

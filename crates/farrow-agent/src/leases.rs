@@ -13,6 +13,7 @@ use farrow_store::{FrameName, FrameRef, Owner, Quota, Reservation, Store, StoreE
 use tokio::sync::watch;
 use uuid::Uuid;
 
+mod counts;
 mod inherited;
 mod listing;
 
@@ -23,6 +24,7 @@ use crate::limits::Limits;
 use crate::process::{Process, ProcessId};
 use crate::shares::{Share, Shares};
 use crate::user::User;
+use counts::{Counted, Counts};
 
 pub(crate) use inherited::Inherited;
 pub(crate) use listing::LeaseView;
@@ -36,6 +38,7 @@ pub(crate) struct Leases {
     limits: watch::Receiver<Limits>,
     /// As many leases as there may be.
     room: Arc<Shares>,
+    counts: Arc<Counts>,
 }
 
 /// A lease's number, and what it keeps.
@@ -58,12 +61,10 @@ struct Table {
 }
 
 struct Lease {
-    version: Arc<Version>,
-    /// The user for whom it counts once the version is dropped.
-    uid: u32,
+    on: Counted,
     granted: Instant,
     /// One of those that there may be, until this is dropped.
-    _counts: Share,
+    _share: Share,
 }
 
 impl Leases {
@@ -128,7 +129,8 @@ impl Leases {
             Table { next_lease, held, earlier, unwatched, reserved, holders, inherited, record_fault: None };
         let ends = EndWatch::new().map_err(AgentError::Watch)?;
         let room = Shares::new(limits.borrow().leases as u64);
-        let leases = Arc::new(Self { store, host, table: Mutex::new(table), ends, limits, room });
+        let (table, counts) = (Mutex::new(table), Arc::default());
+        let leases = Arc::new(Self { store, host, table, ends, limits, room, counts });
         let told = Arc::downgrade(&leases);
         let ended = move |id| {
             if let Some(leases) = told.upgrade() {
@@ -154,8 +156,8 @@ impl Leases {
         // The process is on record before it is told where anything is.
         self.register(&mut table, process)?;
         let version = self.store.acquire_as(Some(process.uid()), name, version)?;
-        match self.one_more(process) {
-            Ok(counts) => Ok((table.grant(process, &version, counts), version)),
+        match self.one_more(process, &version) {
+            Ok(lease) => Ok((table.grant(process, lease), version)),
             Err(error) => {
                 drop(table);
                 self.give_back(process.uid(), &version);
@@ -179,8 +181,8 @@ impl Leases {
             let (versions, as_of) = self.store.acquire_all(Some(process.uid()), frames)?;
             let grant = |version: Result<Arc<Version>, StoreError>| {
                 let version = version?;
-                match self.one_more(process) {
-                    Ok(counts) => Ok((table.grant(process, &version, counts), version)),
+                match self.one_more(process, &version) {
+                    Ok(lease) => Ok((table.grant(process, lease), version)),
                     Err(error) => {
                         too_many.push(version);
                         Err(error)
@@ -208,7 +210,7 @@ impl Leases {
         };
         let mut failed = None;
         for lease in over {
-            if let Err(error) = self.store.release_as(Some(lease.uid), &lease.version) {
+            if let Err(error) = self.store.release_as(Some(lease.on.uid), &lease.on.version) {
                 (count, failed) = (count - 1, Some(error));
             }
         }
@@ -345,15 +347,16 @@ impl Leases {
         Ok(most.map_or(Ok(()), |most| self.store.check_holds(process.uid(), most))?)
     }
 
-    /// Room for one more lease of `process`'s, if its user may have one.
-    fn one_more(&self, process: &Process) -> Result<Share, AgentError> {
+    /// One more lease of `process`'s, if its user may have one.
+    fn one_more(&self, process: &Process, version: &Arc<Version>) -> Result<Lease, AgentError> {
         let limit = self.limits.borrow().leases;
         self.room.set_total(limit as u64);
         let user = User::Unix(process.uid());
-        self.room.try_take(&user, 1).ok_or_else(|| {
+        let share = self.room.try_take(&user, 1).ok_or_else(|| {
             let (uid, has, all) = (process.uid(), self.room.has(&user), self.room.taken());
             AgentError::ManyLeases { uid, has, all, limit }
-        })
+        })?;
+        Ok(Lease { on: self.counts.add(version, process.uid()), granted: Instant::now(), _share: share })
     }
 
     /// Makes sure that `process` is on record and watched.
@@ -416,7 +419,7 @@ impl Leases {
 
     fn release_all(&self, over: Vec<Lease>) {
         for lease in over {
-            self.give_back(lease.uid, &lease.version);
+            self.give_back(lease.on.uid, &lease.on.version);
         }
     }
 
@@ -475,12 +478,10 @@ impl Table {
     }
 
     /// The number of a new lease, of a process that is registered.
-    fn grant(&mut self, process: &Process, version: &Arc<Version>, counts: Share) -> u64 {
+    fn grant(&mut self, process: &Process, lease: Lease) -> u64 {
         let id = self.next_lease;
         self.next_lease += 1;
         if let Some(leases) = self.held.get_mut(&process.id()) {
-            let (version, uid) = (version.clone(), process.uid());
-            let lease = Lease { version, uid, granted: Instant::now(), _counts: counts };
             leases.insert(id, lease);
         }
         id

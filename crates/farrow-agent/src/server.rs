@@ -5,19 +5,15 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tonic::transport::Server;
 use tonic::transport::server::Router;
-use tonic_health::pb::health_server::HealthServer;
-use tonic_health::server::{HealthReporter, HealthService};
+use tonic_health::server::HealthReporter;
 
 use crate::limits::Limits;
 use crate::metrics::Metrics;
-use crate::service::{Observed, Service, Verbs};
+use crate::service::{HealthVerbs, Observed, Service, Verbs};
 
 /// The interval at which a quiet connection over TCP is asked whether anybody is there, and the time that it may take
 /// to say so. A process of this host needs no asking: the kernel closes its socket.
 const PING: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
-
-/// Bytes of the largest request about health: the name of a service. Whoever can connect may ask.
-const HEALTH_REQUEST: usize = 1 << 10;
 
 /// The services of every listener.
 #[derive(Clone)]
@@ -25,6 +21,8 @@ pub(crate) struct Services {
     pub(crate) service: Service,
     pub(crate) metrics: Metrics,
     pub(crate) reporter: HealthReporter,
+    /// What `reporter` reports.
+    pub(crate) health: HealthVerbs,
 }
 
 impl Services {
@@ -46,9 +44,10 @@ impl Services {
     fn over(&self, server: Server, limits: &Limits) -> Router {
         let observed = Observed::new(self.service.clone(), self.metrics.clone());
         let flight = Verbs::new(&observed, limits);
-        let health = HealthServer::new(HealthService::from_health_reporter(self.reporter.clone()))
-            .max_decoding_message_size(HEALTH_REQUEST);
-        server.max_concurrent_streams(limits.streams_per_connection).add_service(flight).add_service(health)
+        server
+            .max_concurrent_streams(limits.streams_per_connection)
+            .add_service(flight)
+            .add_service(self.health.clone())
     }
 }
 

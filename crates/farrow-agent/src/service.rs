@@ -6,6 +6,7 @@ mod committing;
 mod endpoints;
 mod foreign;
 mod grants;
+mod health;
 mod incoming;
 mod info;
 mod listing;
@@ -61,6 +62,7 @@ use pump::Streams;
 use put::Puts;
 use selection::Wanted;
 
+pub(crate) use health::HealthVerbs;
 pub(crate) use verbs::Verbs;
 
 pub(crate) use observed::Observed;

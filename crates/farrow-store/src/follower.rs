@@ -10,9 +10,10 @@ use crate::error::{Result, StoreError};
 use crate::frame::Version;
 use crate::ledger::{ATTEMPTS, replay_beside};
 use crate::name::FrameName;
+use crate::prefix::Prefix;
 use crate::retention::RetentionRule;
 use crate::state::State;
-use crate::store::{find, list, name_retentions, versions};
+use crate::store::{find, list, name_retentions, prefix_retentions, versions};
 use crate::volume::{FarrowFiles, PoolFile, Volume};
 
 /// A copy of what the catalog says that follows what the master commits.
@@ -106,9 +107,9 @@ impl Follower {
         list(&self.state, start, after, limit)
     }
 
-    /// The retentions of prefixes, by the text of the prefix.
-    pub fn prefix_retentions(&self) -> Vec<RetentionRule> {
-        self.state.prefix_retentions().collect()
+    /// The retentions of prefixes, by the text of the prefix, at most `limit` of them, beginning behind `after`.
+    pub fn prefix_retentions(&self, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
+        prefix_retentions(&self.state, after, limit)
     }
 
     /// The retentions of single names that begin with the text `start`, by name, at most `limit` of them, beginning behind

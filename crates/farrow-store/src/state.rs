@@ -274,9 +274,9 @@ impl State {
         self.retentions.counted(uid)
     }
 
-    /// Those of prefixes, by their text.
-    pub(crate) fn prefix_retentions(&self) -> impl DoubleEndedIterator<Item = RetentionRule> {
-        self.retentions.of_prefixes()
+    /// Those of prefixes from a text on, by their text.
+    pub(crate) fn prefix_retentions(&self, from: Bound<&str>) -> impl Iterator<Item = RetentionRule> {
+        self.retentions.of_prefixes(from)
     }
 
     /// Those of single names from a name on, in order.

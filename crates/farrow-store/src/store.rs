@@ -32,7 +32,7 @@ use holds::Holds;
 pub use readers::ListedVersion;
 pub(crate) use readers::{find, list, versions};
 pub use retention::AgeCursor;
-pub(crate) use retention::name_retentions;
+pub(crate) use retention::{name_retentions, prefix_retentions};
 pub use writers::CommitOptions;
 
 /// The one writer of a region.

@@ -12,6 +12,9 @@ use futures::TryStreamExt;
 use prost::Message;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status, Streaming};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
 use crate::leases::until;
 
@@ -241,4 +244,56 @@ async fn clients_that_take_nothing_keep_nobody_waiting() {
     // Those that were stuck go on where they were.
     let messages: Vec<FlightData> = all.pop().unwrap().try_collect().await.unwrap();
     assert!(messages.iter().map(|message| message.data_body.len()).sum::<usize>() > 10 << 20);
+}
+
+async fn health(address: String) -> HealthClient<Channel> {
+    HealthClient::new(Endpoint::from_shared(address).unwrap().connect().await.unwrap())
+}
+
+/// A watch of the agent's health that has been told something.
+async fn watching(health: &mut HealthClient<Channel>) -> Result<Streaming<HealthCheckResponse>, Status> {
+    let mut statuses = health.watch(HealthCheckRequest::default()).await?.into_inner();
+    let first = statuses.message().await?.unwrap();
+    assert_eq!(first.status(), ServingStatus::Serving);
+    Ok(statuses)
+}
+
+#[tokio::test]
+async fn one_users_health_watches_are_not_anothers() {
+    let region = Region::new("64MiB");
+    let agent = region.agent_with(&["--listen", "127.0.0.1:0"]);
+    let (mut watches, mut connections) = (Vec::new(), Vec::new());
+    let refused = 'refused: loop {
+        assert!(watches.len() < 2048, "one user may have all watches");
+        let mut health = health(agent.tcp()).await;
+        for _ in 0..128 {
+            match watching(&mut health).await {
+                Ok(watch) => watches.push(watch),
+                Err(refused) => break 'refused refused,
+            }
+        }
+        connections.push(health);
+    };
+    assert_eq!(watches.len(), 512, "a half of all");
+    assert_eq!((refused.code(), reason(&refused)), (Code::ResourceExhausted, "busy"));
+    assert!(refused.message().starts_with("512 health watches are this user's"), "{refused}");
+    let mut over_tcp = health(agent.tcp()).await;
+    over_tcp.check(HealthCheckRequest::default()).await.unwrap();
+    // Of a service that there is not, nothing stays taken either.
+    let mut on_the_socket = health(format!("unix://{}", agent.socket())).await;
+    for _ in 0..1024 {
+        let unknown = HealthCheckRequest { service: "none".to_owned() };
+        assert_eq!(on_the_socket.watch(unknown).await.unwrap_err().code(), Code::NotFound);
+    }
+    let _other = watching(&mut on_the_socket).await.unwrap();
+    // Those of the first user come back as each ends: with its stream, or with its connection.
+    drop(watches.pop());
+    watches.push(until("a place is there", async || watching(&mut over_tcp).await.ok()).await);
+    drop((watches, connections));
+    let mut again = Vec::new();
+    until("all places are there", async || {
+        again.extend(watching(&mut over_tcp).await.ok());
+        (again.len() == 200).then_some(())
+    })
+    .await;
 }

@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_flight::FlightDescriptor;
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use farrow_client::{ClientError, Info, Mode, PutOptions, Reason, Retention, VersionInfo};
-use farrow_integration_tests::{Holder, Region, batch, farrow};
+use farrow_integration_tests::{Holder, Region, User, batch, farrow};
 use farrow_proto::{Action, IF_VERSION_HEADER, KEEP_HEADER, v1};
 use futures::{StreamExt, TryStreamExt};
 use prost::Message;
@@ -45,6 +45,29 @@ pub(crate) async fn do_put_of(
     let put = async { flight.do_put(request).await?.into_inner().try_collect::<Vec<_>>().await };
     let results = tokio::time::timeout(Duration::from_secs(30), put).await.expect("an answer")?;
     Ok(v1::FrameInfo::decode(results[0].app_metadata.clone()).unwrap())
+}
+
+#[tokio::test]
+async fn leases_are_told_to_their_user_and_to_who_administers_the_frame() {
+    let Some(other) = User::new(4722, "leases on versions of two users") else { return };
+    let region = Region::new("64MiB");
+    let rights = ONLY_ETL.replace("TOKEN_FILE", &token_file(&region, TOKEN))
+        + "[[rights]]\nwho = [\"local\"]\nnames = [\"\"]\nmay = [\"read\"]\n\
+           [[rights]]\nwho = [\"local\"]\nnames = [\"b\"]\nmay = [\"admin\"]\n";
+    let agent = region.agent_with(&["--config", &region.config(&rights)]);
+    region.let_everybody_in();
+    let (etl, local) = (connect(agent.socket(), Some(TOKEN)).await, connect(agent.socket(), None).await);
+    for name in ["a", "a", "b"] {
+        etl.put(name, batch(0, 10).schema(), vec![batch(0, 10)]).await.unwrap();
+    }
+    let _theirs = ["a@1", "a@1", "a@2", "b"].map(|name| Holder::of_frame_as(&other, agent.socket(), name));
+    let _own = ["a@1", "b"].map(|name| Holder::of_frame(agent.socket(), name));
+    let told = async |client: &farrow_client::Client, name: &str| {
+        let versions = client.versions(name).await.unwrap();
+        versions.iter().map(|version| version.leases).collect::<Vec<_>>()
+    };
+    assert_eq!((told(&etl, "a").await, told(&etl, "b").await), (vec![3, 1], vec![2]));
+    assert_eq!((told(&local, "a").await, told(&local, "b").await), (vec![1, 0], vec![2]));
 }
 
 #[tokio::test]

@@ -69,8 +69,8 @@ impl Table {
             waiting.range(numbers.clone()).all(|(id, waiting)| offer(*id, &waiting.lease, process, true));
         }
         let view = |(id, (lease, process, inherited)): (u64, (&Lease, ProcessId, bool))| {
-            let Lease { version, uid, granted, .. } = lease;
-            LeaseView { id, process, uid: *uid, version: version.clone(), granted: *granted, inherited }
+            let (version, uid) = (lease.on.version.clone(), lease.on.uid);
+            LeaseView { id, process, uid, version, granted: lease.granted, inherited }
         };
         first.into_iter().map(view).collect()
     }

@@ -185,6 +185,48 @@ fn a_lease_counts_as_long_as_children_may_have_it() {
 }
 
 #[test]
+fn leases_count_by_version_and_user_as_long_as_they_are_listed() {
+    let made = made(100);
+    made.publish();
+    let (process, others) = (&made.process, made.others());
+    let page = made.leases.page(process).unwrap();
+    let on = |number| {
+        let version = made.store.get(&a(), Some(number)).unwrap();
+        let mut listed = BTreeMap::new();
+        for lease in made.leases.list() {
+            *listed.entry((lease.version.seq, lease.uid)).or_default() += 1;
+        }
+        assert_eq!(*made.leases.counts.by_version(), listed);
+        let of = |whose: &dyn Fn(u32) -> bool| made.leases.on(&version, whose);
+        (of(&|_| true), of(&|uid| uid == process.uid()), of(&|uid| uid == OTHER), of(&|_| false))
+    };
+    let grant = |process, number| made.leases.grant(process, &a(), Some(number)).unwrap().0;
+    assert_eq!(on(1), (0, 0, 0, 0));
+    let first = [grant(process, 1), grant(process, 1), grant(&others, 1)];
+    let second = grant(process, 2);
+    assert_eq!((on(1), on(2)), ((3, 2, 1, 0), (1, 1, 0, 0)));
+    // One that is not granted counts for nobody.
+    made.limits.send_modify(|limits| limits.leases = 1);
+    made.leases.grant(process, &a(), Some(1)).unwrap_err();
+    assert_eq!(on(1), (3, 2, 1, 0));
+    made.limits.send_modify(|limits| limits.leases = 100);
+    let frames = [FrameRef::parse("a@1").unwrap(), FrameRef::parse("a@7").unwrap()];
+    made.leases.grant_all(&others, &frames).unwrap();
+    assert_eq!(on(1), (4, 2, 2, 0));
+    assert_eq!(made.release(&[first[0], first[0], 99]), 1);
+    assert_eq!(on(1), (3, 1, 2, 0));
+    // A child has it.
+    made.leases.mark_inherited(process.id(), page.1, second).unwrap();
+    made.release(&[first[1], second]);
+    assert_eq!((on(1), on(2)), ((3, 1, 2, 0), (1, 1, 0, 0)));
+    grant(process, 2);
+    made.leases.end(process.id());
+    assert_eq!((on(1), on(2)), ((3, 1, 2, 0), (2, 2, 0, 0)), "it may have forked last");
+    made.is_over(page);
+    assert_eq!((on(1), on(2)), ((0, 0, 0, 0), (0, 0, 0, 0)));
+}
+
+#[test]
 fn all_leases_are_listed_by_number_some_at_a_time() {
     let made = made(10_000);
     let page = made.leases.page(&made.process).unwrap();
@@ -218,5 +260,7 @@ fn all_leases_are_listed_by_number_some_at_a_time() {
 #[test]
 fn a_lease_takes_so_many_bytes_whatever_is_said_of_it() {
     let entry = size_of::<u64>() + size_of::<Lease>();
-    assert!(entry <= 80 && 2 * entry + 24 <= 200, "{entry}");
+    // The only one of its user on its version.
+    let counted = size_of::<(u64, u32)>() + size_of::<u64>();
+    assert!(entry <= 88 && 2 * (entry + counted) + 24 <= 250, "{entry}");
 }

@@ -1,11 +1,12 @@
 //! `farrow.Retain` and `farrow.Retentions`: what frames keep.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 use arrow_flight::Result as ActionResult;
 use farrow_proto::v1;
 use farrow_proto::v1::retention_rule::Target;
-use farrow_store::{Dropped, FrameName, Prefix, Retention, RetentionRule, RetentionTarget, Scope};
+use farrow_store::{Dropped, FrameName, Prefix, Retention, RetentionRule, RetentionTarget, Scope, Store};
 use tonic::Response;
 
 use super::actions::{encode, page_limit};
@@ -14,8 +15,8 @@ use crate::caller::{Caller, NOBODY};
 use crate::error::AgentError;
 use crate::rights::Right;
 
-/// Retentions that are looked up at a time while they are sent.
-const PAGE: usize = 256;
+/// Retentions that are looked up at a time while they are sent: as many are in memory while nobody takes them.
+const PAGE: usize = 64;
 
 impl Service {
     pub(super) async fn retain(
@@ -51,46 +52,68 @@ impl Service {
     ) -> Result<Response<Answers<ActionResult>>, AgentError> {
         let v1::RetentionsRequest { prefix, after, limit } = request;
         let wanted = Prefix::pattern(&prefix)?;
-        let (behind, mut after) = match after.and_then(|after| after.target) {
-            None => (None, None),
-            Some(Target::Prefix(text)) => (Some(text), None),
+        let scopes = caller.scopes(Right::Read, &wanted);
+        let (prefixes, name) = match after.and_then(|after| after.target) {
+            None => (Some(None), None),
+            Some(Target::Prefix(prefix)) => (Some(Some(Prefix::pattern(&prefix)?)), None),
+            // Those of names come behind them.
             Some(Target::Name(name)) => (None, Some(FrameName::parse(&name)?)),
         };
-        let prefixes = match after {
-            // Those of names come behind them.
-            Some(_) => Vec::new(),
-            None => self.region.store().prefix_retentions(),
-        };
-        let seen = |rule: &RetentionRule| match &rule.target {
-            RetentionTarget::Prefix(prefix) => {
-                let is_behind = behind.as_ref().is_none_or(|behind| prefix.to_string() > *behind);
-                is_behind && prefix.overlaps(&wanted) && !caller.scopes(Right::Read, prefix).is_empty()
-            }
-            RetentionTarget::Frame(_) => false,
-        };
-        let prefixes: Vec<RetentionRule> = prefixes.into_iter().filter(seen).collect();
+        let (store, user, caller) = (self.region.store(), caller.user(), caller.clone());
+        let seen =
+            move |prefix: &Prefix| prefix.overlaps(&wanted) && !caller.scopes(Right::Read, prefix).is_empty();
+        let prefixes = prefixes.map(|after| of_prefixes(store.clone(), seen, after));
+        let rules = prefixes.into_iter().flatten().chain(of_names(store.clone(), scopes, name));
+        self.pump(user, rules.take(page_limit(limit)).map(|rule| Ok(encode(&message(rule)))))
+    }
+}
 
-        let mut scopes = caller.scopes(Right::Read, &wanted).into_iter().peekable();
-        let service = self.clone();
-        let mut page = Vec::new().into_iter();
-        let names = std::iter::from_fn(move || {
-            while page.len() == 0 {
-                let Scope { start, exact } = scopes.peek()?;
-                let found = service.region.store().name_retentions(start, after.as_ref(), PAGE);
-                page = in_scope(found, start, *exact).into_iter();
-                match page.as_slice().last() {
-                    Some(RetentionRule { target: RetentionTarget::Frame(last), .. }) => {
-                        after = Some(last.clone());
-                    }
-                    // Nothing is left of this one.
-                    _ => drop(scopes.next()),
+/// Those of prefixes behind one that `seen` takes, by their text. They are looked up some at a time.
+fn of_prefixes(
+    store: Arc<Store>,
+    seen: impl Fn(&Prefix) -> bool,
+    mut after: Option<Prefix>,
+) -> impl Iterator<Item = RetentionRule> {
+    let mut page = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        loop {
+            if page.len() == 0 {
+                page = store.prefix_retentions(after.as_ref(), PAGE).into_iter();
+            }
+            let rule: RetentionRule = page.next()?;
+            if let RetentionTarget::Prefix(prefix) = &rule.target {
+                after = Some(prefix.clone());
+                if seen(prefix) {
+                    return Some(rule);
                 }
             }
-            page.next()
-        });
-        let rules = prefixes.into_iter().chain(names).take(page_limit(limit));
-        self.pump(caller.user(), rules.map(|rule| Ok(encode(&message(rule)))))
-    }
+        }
+    })
+}
+
+/// Those of names in these scopes behind one, in order. They are looked up some at a time.
+fn of_names(
+    store: Arc<Store>,
+    scopes: Vec<Scope>,
+    mut after: Option<FrameName>,
+) -> impl Iterator<Item = RetentionRule> {
+    let mut scopes = scopes.into_iter().peekable();
+    let mut page = Vec::new().into_iter();
+    std::iter::from_fn(move || {
+        while page.len() == 0 {
+            let Scope { start, exact } = scopes.peek()?;
+            let found = store.name_retentions(start, after.as_ref(), PAGE);
+            page = in_scope(found, start, *exact).into_iter();
+            match page.as_slice().last() {
+                Some(RetentionRule { target: RetentionTarget::Frame(last), .. }) => {
+                    after = Some(last.clone());
+                }
+                // Nothing is left of this one.
+                _ => drop(scopes.next()),
+            }
+        }
+        page.next()
+    })
 }
 
 /// Of names that begin so, all, or the one that is no longer.
@@ -113,3 +136,6 @@ fn message(rule: RetentionRule) -> v1::RetentionRule {
         uid,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,7 +46,9 @@ pub(super) struct Unfinished {
     /// The time that a message may take.
     patience: Duration,
     message: Message,
-    /// For the request, until its first message is whole.
+    /// True if nothing comes behind the first message: the request is complete at its end.
+    one_message: bool,
+    /// For the request, until its first message is whole, or the request if nothing else comes.
     begun: Option<Share>,
     /// For `message`.
     share: Option<Share>,
@@ -80,7 +82,24 @@ impl Unfinished {
         };
         let deadline = Box::pin(tokio::time::sleep(patience));
         let (longest, message, begun) = (longest as u64, Message::default(), Some(begun));
-        Ok(Self { body, shares, user, longest, patience, message, begun, share: None, held: None, deadline })
+        Ok(Self {
+            body,
+            shares,
+            user,
+            longest,
+            patience,
+            message,
+            one_message: false,
+            begun,
+            share: None,
+            held: None,
+            deadline,
+        })
+    }
+
+    /// Until its end: who sends its message, and does not end the request, has not completed it.
+    pub(super) fn of_one_message(self) -> Self {
+        Self { one_message: true, ..self }
     }
 
     /// A share for the message, or the wait for one.
@@ -138,7 +157,7 @@ impl HttpBody for Unfinished {
                 end => return Poll::Ready(end),
             };
             let between = this.begun.is_none() && this.message.came == 0;
-            if this.message.advance(frame.data_ref().map_or(&[], Bytes::as_ref)) {
+            if this.message.advance(frame.data_ref().map_or(&[], Bytes::as_ref)) && !this.one_message {
                 this.begun = None;
             }
             if between && this.message.came > 0 {
@@ -294,6 +313,17 @@ mod tests {
         for part in [first, second] {
             assert_eq!(next(&mut other).now_or_never().unwrap().unwrap(), part.len());
         }
+
+        // Where nothing comes behind a message, the end is missing; elsewhere the next one may take its time.
+        drop(whole);
+        let mut open = begin([message(1000)], &shares, User::Unix(9)).unwrap();
+        let one = begin([message(1000)], &shares, User::Unix(10)).unwrap();
+        let mut one = one.of_one_message();
+        for body in [&mut open, &mut one] {
+            assert_eq!(next(body).now_or_never().unwrap().unwrap(), 1005);
+        }
+        assert_eq!((shares.has(&User::Unix(9)), shares.has(&User::Unix(10))), (0, BEGUN));
+        all.push(one);
 
         // Nothing comes any more: each ends, whether it waits for bytes or for a share, or has said nothing.
         all.push(begin([], &shares, User::Unix(9)).unwrap());

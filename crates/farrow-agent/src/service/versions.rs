@@ -1,13 +1,11 @@
 //! `farrow.Versions`: the versions that a frame has.
 
-use std::collections::HashMap;
-
 use arrow_flight::Result as ActionResult;
 use farrow_proto::v1;
 use farrow_store::{FrameName, ListedVersion, StoreError};
 use tonic::Response;
 
-use super::actions::{encode, may_see, page_limit};
+use super::actions::{encode, page_limit};
 use super::{Answers, Service};
 use crate::caller::{Caller, NOBODY};
 use crate::error::AgentError;
@@ -32,8 +30,9 @@ impl Service {
             return Ok(Response::new(Box::pin(futures::stream::iter(listed))));
         }
         let mut page = self.region.store().versions_behind(&name, after, PAGE)?.into_iter();
-        let (service, user) = (self.clone(), caller.user());
-        let (caller, mut leases) = (caller.clone(), None);
+        let service = self.clone();
+        let (uid, all) = (caller.uid(), caller.may(Right::Admin, &name));
+        let knows_of = move |user| all || uid == Some(user);
         let infos = std::iter::from_fn(move || {
             if page.len() == 0 {
                 match service.region.store().versions_behind(&name, after, PAGE) {
@@ -45,23 +44,10 @@ impl Service {
             }
             let ListedVersion { version, own_bytes } = page.next()?;
             after = version.number;
-            // There may be very many to look through, and here nobody waits for it.
-            let leases = leases.get_or_insert_with(|| service.leases_on(&caller, &name));
-            let leases = leases.get(&version.number).copied().unwrap_or(0);
+            let leases = service.leases.on(&version, knows_of);
             let (info, uid) = (Some(service.region.frame_info(&version)), version.owner.uid);
             Some(Ok(encode(&v1::VersionInfo { info, own_bytes, uid, leases })))
         });
-        self.pump(user, infos.take(page_limit(limit)))
-    }
-
-    /// Counts the leases on each version of a frame that the caller may know of.
-    fn leases_on(&self, caller: &Caller, name: &FrameName) -> HashMap<u64, u64> {
-        let mut leases = HashMap::new();
-        for lease in self.leases.list() {
-            if lease.version.name == *name && may_see(caller, &lease) {
-                *leases.entry(lease.version.number).or_default() += 1;
-            }
-        }
-        leases
+        self.pump(caller.user(), infos.take(page_limit(limit)))
     }
 }

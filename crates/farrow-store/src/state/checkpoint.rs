@@ -38,7 +38,7 @@ impl State {
             .map(move |(name, number)| record(self.seq, Body::NumberKept { name: name.clone(), number }));
         // A longer prefix before those that it begins with.
         let names = self.retentions.of_names(Bound::Unbounded).map(|(_, rule)| rule);
-        let retentions = names.chain(self.retentions.of_prefixes().rev()).map(move |rule| {
+        let retentions = names.chain(self.retentions.of_prefixes(Bound::Unbounded).rev()).map(move |rule| {
             let RetentionRule { target, retention, uid } = rule;
             record(self.seq, Body::RetentionSet(RetentionSet { target, retention: Some(retention), uid }))
         });

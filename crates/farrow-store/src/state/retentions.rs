@@ -156,9 +156,10 @@ impl Retentions {
         self.records_len
     }
 
-    /// Those of prefixes, by their text.
-    pub(super) fn of_prefixes(&self) -> impl DoubleEndedIterator<Item = RetentionRule> {
-        self.prefixes.iter().filter_map(|(text, &Setting { retention, uid })| {
+    /// Those of prefixes from a text on, by their text.
+    pub(super) fn of_prefixes(&self, from: Bound<&str>) -> impl DoubleEndedIterator<Item = RetentionRule> {
+        let prefixes = self.prefixes.range::<str, _>((from, Bound::Unbounded));
+        prefixes.filter_map(|(text, &Setting { retention, uid })| {
             // Each key is the text of a prefix, so it parses.
             let target = RetentionTarget::Prefix(Prefix::parse(text).ok()?);
             Some(RetentionRule { target, retention, uid })

@@ -8,6 +8,7 @@ use crate::error::{Result, StoreError};
 use crate::frame::Dropped;
 use crate::name::FrameName;
 use crate::old_versions::OldVersions;
+use crate::prefix::Prefix;
 use crate::retention::{MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, Retention, RetentionRule, RetentionTarget};
 use crate::state::{AgedPlace, State};
 
@@ -59,9 +60,10 @@ impl Store {
         self.view.look().retention(name)
     }
 
-    /// The retentions of prefixes, by the text of the prefix: at most [`MAX_RETENTIONS`].
-    pub fn prefix_retentions(&self) -> Vec<RetentionRule> {
-        self.view.look().prefix_retentions().collect()
+    /// The retentions of prefixes, by the text of the prefix, at most `limit` of them, beginning behind `after`. There are
+    /// at most [`MAX_RETENTIONS`].
+    pub fn prefix_retentions(&self, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
+        prefix_retentions(&self.view.look(), after, limit)
     }
 
     /// The retentions of single names that begin with the text `start`, by name, at most `limit` of them, beginning behind
@@ -121,6 +123,11 @@ fn check_number(state: &State, target: &RetentionTarget, uid: u32) -> Result<()>
         _ if of_user >= MAX_RETENTIONS_OF_USER => too_many(Some(uid), MAX_RETENTIONS_OF_USER),
         _ => Ok(()),
     }
+}
+
+pub(crate) fn prefix_retentions(state: &State, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
+    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.text()));
+    state.prefix_retentions(from).take(limit).collect()
 }
 
 pub(crate) fn name_retentions(

@@ -30,7 +30,11 @@ fn seen(follower: &Follower) -> Seen {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
-    (versions, [follower.prefix_retentions(), follower.name_retentions("", None, usize::MAX)].concat())
+    (
+        versions,
+        [follower.prefix_retentions(None, usize::MAX), follower.name_retentions("", None, usize::MAX)]
+            .concat(),
+    )
 }
 
 /// The `round`-th thing that a master does. The small catalog is compacted on the way as well.

@@ -138,7 +138,8 @@ pub(crate) struct View {
 
 pub(crate) fn view(store: &Store) -> View {
     let mut versions = BTreeMap::new();
-    let retentions = [store.prefix_retentions(), store.name_retentions("", None, usize::MAX)].concat();
+    let retentions =
+        [store.prefix_retentions(None, usize::MAX), store.name_retentions("", None, usize::MAX)].concat();
     for latest in store.list("", None, usize::MAX) {
         for version in store.versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());

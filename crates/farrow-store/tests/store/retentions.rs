@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farrow_region::MemMedia;
 use farrow_store::{
-    AgeCursor, CommitOptions, Dropped, Follower, MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, OldVersions,
+    AgeCursor, CommitOptions, Dropped, Follower, MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, OldVersions, Prefix,
     RetentionRule, Store, StoreError,
 };
 
@@ -88,14 +88,19 @@ fn prefixes_have_retentions_and_the_longest_holds() {
     let own = [rule(of_frame("sales/a"), keeping(0, 0), 9)];
     follower.poll().unwrap();
     assert_eq!(
-        (store.prefix_retentions(), store.name_retentions("", None, 9)),
+        (store.prefix_retentions(None, 9), store.name_retentions("", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
     assert_eq!(
-        (follower.prefix_retentions(), follower.name_retentions("sales/", None, 9)),
+        (follower.prefix_retentions(None, 9), follower.name_retentions("sales/", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
     assert_eq!(store.name_retentions("sales/", Some(&name("sales/a")), 9), []);
+    let behind = |after: &str| store.prefix_retentions(Some(&Prefix::parse(after).unwrap()), 9);
+    assert_eq!(store.prefix_retentions(None, 1), prefixes[..1]);
+    for (after, left) in [("", 2), ("sales", 2), ("sales/", 1), ("sales/a", 1), ("sales/b", 0), ("z", 0)] {
+        assert_eq!(behind(after), prefixes[2 - left..], "behind {after:?}");
+    }
     assert_eq!(store.name_retentions("sales/b", None, 9), []);
 
     store.compact().unwrap();
@@ -103,7 +108,7 @@ fn prefixes_have_retentions_and_the_longest_holds() {
     let store = Store::open(media, HOST).unwrap();
     store.lift_quarantine().unwrap();
     assert_eq!(
-        (store.prefix_retentions(), store.name_retentions("", None, 9)),
+        (store.prefix_retentions(None, 9), store.name_retentions("", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
     // Without its own, the frame keeps what the longest prefix says.
@@ -126,7 +131,7 @@ fn a_retention_is_for_whole_components_and_for_farrows_frames() {
     for text in ["*", "sales/*"] {
         store.retain(&of_prefix(text), Some(keeping(1, 0)), 7).unwrap();
     }
-    assert_eq!(store.prefix_retentions().len(), 2);
+    assert_eq!(store.prefix_retentions(None, 9).len(), 2);
 }
 
 #[test]
