@@ -100,6 +100,10 @@ impl Call {
         let took = self.start.elapsed();
         metrics.ended(self.verb, result, reason, took);
         let Self { verb, caller, frame, .. } = self;
+        // The level may have been another one when it began: then nothing is known of who asked for what.
+        if caller.is_none() {
+            return;
+        }
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         tracing::debug!(verb, caller, frame, result, reason, micros, "request");
     }
