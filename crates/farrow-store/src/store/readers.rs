@@ -181,11 +181,17 @@ impl Store {
                 }
                 // A later change tells it.
                 Some(latest) if latest.seq > *changed => {}
-                _ => changes.changes.push(Change::Dropped {
-                    name: name.clone(),
-                    seq: *changed,
-                    latest: latest.map(|latest| latest.number),
-                }),
+                _ => {
+                    // Of several drops the last one tells what is left.
+                    changes.changes.retain(
+                        |told| !matches!(told, Change::Dropped { name: before, .. } if before == name),
+                    );
+                    changes.changes.push(Change::Dropped {
+                        name: name.clone(),
+                        seq: *changed,
+                        latest: latest.map(|latest| latest.number),
+                    });
+                }
             }
         }
         Ok(Some(changes))

@@ -78,3 +78,18 @@ fn what_was_before_a_start_is_not_remembered_and_every_change_wakes() {
     let told = told.lock().unwrap().clone();
     assert!(told.len() == 2 && told[0] == commit && told[1] > commit && commit > before, "{told:?}");
 }
+
+#[test]
+fn of_several_drops_the_last_one_is_told() {
+    let store = opened(2 * MIB);
+    for frame in ["a", "a", "a", "b"] {
+        put(&store, frame, 1);
+    }
+    let seq = store.seq();
+    store.drop_frame(&name("a"), Some(3)).unwrap();
+    store.drop_frame(&name("b"), None).unwrap();
+    store.drop_frame(&name("a"), Some(2)).unwrap();
+    assert_eq!(since(&store, seq, "", 9).0, ["-b 0", "-a 1"]);
+    store.drop_frame(&name("a"), None).unwrap();
+    assert_eq!(since(&store, seq, "", 9).0, ["-b 0", "-a 0"]);
+}
