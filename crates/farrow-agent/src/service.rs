@@ -17,6 +17,7 @@ mod pump;
 mod put;
 mod put_buffers;
 mod put_memory;
+mod receipts;
 mod retentions;
 mod rows;
 mod selection;

@@ -3,8 +3,9 @@
 //! `ADDRESS` is the path of a unix socket, or `HOST:PORT`. `WHAT` is `silent` (connections that say nothing), `greeted`
 //! (that have said HTTP/2's greeting), `handshake` (the beginning of a TLS handshake), `puts` (DoPuts that send
 //! nothing), or, on four connections, `unread` (DoGets of `FRAME` whose rows nobody takes), `schemas` (GetSchemas of it)
-//! or `mappings` (sessions that ask 64 times where it lies). Says `ready` and how many there are, and keeps them until
-//! its input ends.
+//! `mappings` (sessions that ask 70 times where it lies) or `lookups` (sessions that ask as often and more for thousands of
+//! frames that are not there, their names long and beginning with `FRAME`). Says `ready` and how many there are, and keeps
+//! them until its input ends.
 #![forbid(unsafe_code)]
 
 use std::io::{Read, Write};
@@ -31,8 +32,11 @@ const CONNECTIONS: usize = 4;
 /// Bytes of an answer that are taken without being asked for.
 const WINDOW: u32 = 16 << 10;
 
-/// Requests of a session.
-const MAPPINGS: usize = 64;
+/// Requests of a session: more than are worked at.
+const MAPPINGS: usize = 70;
+
+/// Names in a request.
+const LOOKED_UP: usize = 4096;
 
 #[tokio::main]
 async fn main() {
@@ -50,7 +54,11 @@ async fn main() {
         "handshake" => wait((0..count).map_while(|_| connect(address, HELLO)).collect::<Vec<_>>()),
         "unread" => wait(unread(address, count, frame).await),
         "schemas" => wait(schemas(address, count, frame).await),
-        "mappings" => wait(mappings(address, count, frame).await),
+        "mappings" => wait(mappings(address, count, vec![frame.to_owned()]).await),
+        "lookups" => {
+            let names = (0..LOOKED_UP).map(|number| format!("{frame}{number:0200}"));
+            wait(mappings(address, count, names.collect()).await);
+        }
         "puts" => wait(puts(address, count).await),
         other => panic!("{other:?} is nothing that peers do"),
     }
@@ -115,10 +123,10 @@ async fn schemas(address: &str, count: usize, frame: &str) -> Vec<tokio::task::J
 }
 
 /// Sessions that have asked, and take no answer.
-async fn mappings(address: &str, count: usize, frame: &str) -> Vec<tonic::Streaming<FlightData>> {
+async fn mappings(address: &str, count: usize, names: Vec<String>) -> Vec<tonic::Streaming<FlightData>> {
     let command = FlightData::new().with_descriptor(FlightDescriptor::new_cmd(SESSION_COMMAND));
     let hello = v1::Hello { versions: vec![SESSION_VERSION], client: "peers".to_owned() };
-    let map = v1::MapRequest { names: vec![frame.to_owned()] };
+    let map = v1::MapRequest { names };
     let requests = std::iter::once(Request::Hello(hello)).chain(vec![Request::Map(map); MAPPINGS]);
     let requests = (1..).zip(requests).map(|(seq, request)| {
         let request = v1::SessionRequest { seq, request: Some(request) };

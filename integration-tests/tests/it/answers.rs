@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use arrow_flight::Action as Call;
-use farrow_integration_tests::{Agent, Peers, Region, User, batch, wide};
-use farrow_proto::{Action, v1};
+use arrow_flight::{Action as Call, FlightDescriptor};
+use bytes::Bytes;
+use farrow_integration_tests::{Agent, Peers, Region, User, batch, eventually, wide};
+use farrow_proto::{ANNOUNCE_HEADER, ANNOUNCE_VALUE, Action, v1};
 use futures::TryStreamExt;
 use prost::Message;
 use tonic::{Code, Status};
 
-use crate::limits::{Flight, flight};
+use crate::leases::until;
+use crate::limits::{Flight, flight, reserve, ticket};
 use crate::peers::{BESIDE, in_time, private_mib};
 
 /// A user that nobody is.
@@ -98,4 +100,87 @@ async fn answers_that_nobody_takes_take_a_bounded_memory() {
         assert!(head.status.success(), "{what}: {}", String::from_utf8_lossy(&head.stderr));
         drop(peers);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_leaves_its_user_nothing_to_wait_for() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    put_many(&agent).await;
+    region.let_everybody_in();
+    let Some(mallory) = User::new(MALLORY, "clients that go away") else { return };
+    let idle = private_mib(agent.pid());
+    for _ in 0..3 {
+        // They ask for more than their user may have in memory, and what waits for memory has none.
+        let peers = Peers::of(&mallory, "lookups", agent.socket(), 4, "absent");
+        eventually("some of it is there", || (private_mib(agent.pid()) > idle + 8).then_some(()));
+        let grown = private_mib(agent.pid()).saturating_sub(idle);
+        // Each session has a request of up to 1 MiB in its connection besides, and what is freed stays for a while.
+        let bound = 3 * OF_ONE_USER + 4 + BESIDE;
+        assert!(grown < bound, "{grown} of {bound} MiB");
+        drop(peers);
+        let mut ls = mallory.command("farrow");
+        let ls = tokio::task::spawn_blocking({
+            let socket = agent.socket().to_owned();
+            move || ls.args(["ls", "--address", &socket]).output().unwrap()
+        });
+        let ls = in_time("who comes after them", ls).await.unwrap();
+        assert!(ls.status.success(), "{}", String::from_utf8_lossy(&ls.stderr));
+    }
+}
+
+#[tokio::test]
+async fn what_is_granted_in_an_answer_that_is_not_sent_goes_back() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let rows = batch(0, 10);
+    client.put("small", rows.schema(), vec![rows]).await.unwrap();
+    let mut flight = flight(agent.socket()).await;
+    let found = FlightDescriptor::new_path(vec!["small".to_owned()]).encode_to_vec();
+    let got = ticket(&mut flight, "small").await.encode_to_vec();
+    let names = v1::MapRequest { names: vec!["small".to_owned(); 100] };
+    let mapped = Call::new(Action::Map.as_str(), names.encode_to_vec()).encode_to_vec();
+    let space = v1::ReserveRequest { len: 4096, ..Default::default() };
+    let reserve_space = Call::new(Action::Reserve.as_str(), space.encode_to_vec()).encode_to_vec();
+    let requests = [
+        ("GetFlightInfo", found, 1),
+        ("DoGet", got, 1),
+        ("DoAction", mapped, 100),
+        ("DoAction", reserve_space, 0),
+    ];
+    for (verb, request, leases) in requests {
+        // A client that lets nothing be sent to it but heads of answers.
+        let socket = tokio::net::UnixStream::connect(agent.socket()).await.unwrap();
+        let (sender, connection) =
+            h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(socket).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let uri = format!("http://agent/arrow.flight.protocol.FlightService/{verb}");
+        let head =
+            http::Request::post(uri).header("content-type", "application/grpc").header("te", "trailers");
+        let head = head.header(ANNOUNCE_HEADER, ANNOUNCE_VALUE).body(()).unwrap();
+        let (answer, mut stream) = sender.ready().await.unwrap().send_request(head, false).unwrap();
+        let len = u32::try_from(request.len()).unwrap();
+        stream.send_data([&[0][..], &len.to_be_bytes(), &request].concat().into(), true).unwrap();
+        let answer = answer.await.unwrap();
+        assert!(!answer.headers().contains_key("grpc-status"), "{verb}: {answer:?}");
+        until("it is granted", async || {
+            let usage = client.usage().await.unwrap();
+            (usage.leases == leases && (usage.reserved > 0) == (leases == 0)).then_some(())
+        })
+        .await;
+        stream.send_reset(h2::Reason::CANCEL);
+        drop(answer);
+        until("it goes back", async || {
+            let usage = client.usage().await.unwrap();
+            ((usage.leases, usage.reserved) == (0, 0)).then_some(())
+        })
+        .await;
+        connection.abort();
+    }
+    // Where it is sent, it stays with the process.
+    reserve(&mut flight, 4096).await.unwrap();
+    map(&mut flight, "small", 2).await.unwrap();
+    let usage = client.usage().await.unwrap();
+    assert_eq!((usage.leases, usage.reserved > 0), (2, true));
 }

@@ -8,6 +8,7 @@ use prost::Message;
 use tonic::{Request, Response};
 
 use super::answers::Made;
+use super::receipts::granting;
 use super::{Answers, Service, names, process};
 use crate::caller::{Allowed, Caller};
 use crate::error::AgentError;
@@ -31,7 +32,8 @@ impl Service {
             Action::Reserve => {
                 let (process, request) = (process?, decode(action, &body)?);
                 let (reservation, untold) = self.reserve(caller, process, request).await?;
-                return Ok(Response::new(untold.with(answers([encode(&reservation)]))));
+                let reserved = Response::new(answers([encode(&reservation)]));
+                return Ok(granting(reserved, vec![Some(untold)]));
             }
             Action::Commit => {
                 let (process, request) = (process?, decode(action, &body)?);
@@ -111,17 +113,20 @@ impl Service {
             Action::Usage => vec![encode(&self.region.usage(self.leases.count()))],
             Action::Map => {
                 let (process, request) = (process?, decode(action, &body)?);
-                let (mapped, untold) = self.map_each(caller, &process, request).await?;
-                let Made { answer, share } = mapped;
+                let Made { answer, share, untold } = self.map_each(caller, &process, request).await?;
+                let grants = untold.map(|untold| untold.of_each(&answer.results)).unwrap_or_default();
                 let maps = answer.results.into_iter();
-                let Some(share) = share else {
-                    return Ok(Response::new(untold.with(answers(maps.map(|map| encode(&map))))));
+                let response = match share {
+                    None => Response::new(answers(maps.map(|map| encode(&map)))),
+                    Some(share) => {
+                        let maps = maps.map(move |map| {
+                            let _those_to_come = &share;
+                            Ok(encode(&map))
+                        });
+                        self.pump(caller.user(), maps)?
+                    }
                 };
-                let maps = maps.map(move |map| {
-                    let _those_to_come = &share;
-                    Ok(encode(&map))
-                });
-                return Ok(self.pump(caller.user(), maps)?.map(|answers| untold.with(answers)));
+                return Ok(granting(response, grants));
             }
             Action::RenewFlightEndpoint => {
                 vec![encode(&self.renew(caller, process, decode(action, &body)?)?)]

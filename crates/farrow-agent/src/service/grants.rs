@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use farrow_proto::v1;
 use farrow_proto::v1::map_result;
 use farrow_store::{CommitOptions, ForeignFile, FrameName, FrameRef, Version};
-use futures::StreamExt as _;
 
-use super::answers::Made;
-use super::{Answers, Service};
+use super::Service;
+use super::answers::{Made, SMALL};
 use crate::awaited::Awaited;
 use crate::caller::Caller;
 use crate::error::AgentError;
@@ -29,8 +28,9 @@ const FEW: usize = 16;
 /// Bytes of memory for an answer about more than one name, at most.
 const MOST_BYTES: u64 = 16 << 20;
 
-/// Bytes of memory for a refusal, or where the file of another program lies.
-const OTHER_RESULT: u64 = 2 << 10;
+/// Bytes of memory for a refusal, for where the file of another program lies, and for about as much as a frame of one
+/// segment needs.
+const ONE_RESULT: u64 = 3 << 10;
 
 /// Names that were looked up.
 struct LookedUp {
@@ -70,33 +70,41 @@ impl Service {
         caller: &Caller,
         process: &Arc<Process>,
         request: v1::MapRequest,
-    ) -> Result<(Made<v1::Mapped>, Untold), AgentError> {
-        let (user, names) = (caller.user(), request.names);
+    ) -> Result<Made<v1::Mapped>, AgentError> {
+        let (user, names) = (caller.user(), Arc::new(request.names));
         let count = names.len();
         if count > MAX_NAMES {
             return Err(AgentError::TooMany { what: "names in one request", count, limit: MAX_NAMES });
         }
-        let (who, holder) = (caller.clone(), process.clone());
-        let grant = move |service: &Self| service.look_up(&who, &holder, &names);
-        let granted = if count <= FEW { grant(self)? } else { self.making(&user, grant).await? };
-        let LookedUp { mut found, as_of, untold } = granted;
-        let bytes = found.iter().map(|found| self.result_bytes(found)).sum();
-        if bytes > MOST_BYTES && count > 1 {
-            let names = found.iter().flatten().count();
-            return Err(AgentError::LongAnswer { names, bytes, limit: MOST_BYTES });
-        }
-        for found in &mut found {
+        // Before anything is looked up: what waits for memory has none.
+        let mut bytes = (count as u64 * ONE_RESULT).max(SMALL);
+        let (share, mut looked_up) = loop {
+            let share = self.memory(&user, bytes).await;
+            let (caller, process, names) = (caller.clone(), process.clone(), names.clone());
+            let grant = move |service: &Self| service.look_up(&caller, &process, &names);
+            let looked_up = if count <= FEW { grant(self)? } else { self.making(&user, grant).await? };
+            let needs = looked_up.found.iter().map(|found| self.result_bytes(found)).sum();
+            if needs > MOST_BYTES && count > 1 {
+                let names = looked_up.found.iter().flatten().count();
+                return Err(AgentError::LongAnswer { names, bytes: needs, limit: MOST_BYTES });
+            }
+            if needs <= bytes {
+                break (share, looked_up);
+            }
+            bytes = needs;
+        };
+        for found in &mut looked_up.found {
             if let Ok(Found::File(file)) = found {
                 *found =
                     self.foreign_map(&user, file.clone()).await.map(|map| Found::Described(Box::new(map)));
             }
         }
-        let caller = caller.clone();
+        let (caller, LookedUp { found, as_of, untold }) = (caller.clone(), looked_up);
         let describe = move |service: &Self| {
             let results = found.into_iter().map(|found| service.result(&caller, found)).collect();
             Ok(v1::Mapped { results, as_of })
         };
-        Ok((self.made(&user, bytes, describe).await?, untold))
+        Ok(Made { untold: Some(untold), ..self.made_in(share, &user, describe).await? })
     }
 
     /// Looks all names up at one moment, and grants leases on what there is.
@@ -135,7 +143,7 @@ impl Service {
     fn result_bytes(&self, found: &Result<Found, AgentError>) -> u64 {
         match found {
             Ok(Found::Version((_, version))) => self.region.descriptor_bytes(version),
-            Ok(Found::File(_) | Found::Described(_)) | Err(_) => OTHER_RESULT,
+            Ok(Found::File(_) | Found::Described(_)) | Err(_) => ONE_RESULT,
         }
     }
 
@@ -279,14 +287,20 @@ impl Untold {
         self.granted = Granted::Nothing;
     }
 
-    /// The answers that tell the process, with the first of which it is told.
-    pub(super) fn with<T: Send + 'static>(self, answers: Answers<T>) -> Answers<T> {
-        let mut untold = Some(self);
-        Box::pin(answers.inspect(move |_| {
-            if let Some(untold) = untold.take() {
-                untold.told();
-            }
-        }))
+    /// One for each of these results, which have its leases.
+    pub(super) fn of_each(mut self, results: &[v1::MapResult]) -> Vec<Option<Self>> {
+        self.granted = Granted::Nothing;
+        let lease = |result: &v1::MapResult| match &result.result {
+            // 0 is the lease on the file of another program: there is none.
+            Some(map_result::Result::Map(map)) if map.lease != 0 => Some(map.lease),
+            _ => None,
+        };
+        let alone = |lease| Self {
+            leases: self.leases.clone(),
+            process: self.process,
+            granted: Granted::Leases(vec![lease]),
+        };
+        results.iter().map(|result| lease(result).map(alone)).collect()
     }
 }
 
@@ -308,9 +322,13 @@ impl Drop for Untold {
 mod tests {
     use farrow_region::FileMedia;
     use farrow_store::{FormatOptions, Store};
+    use futures::StreamExt;
     use tokio::sync::watch;
+    use tonic::Response;
     use uuid::Uuid;
 
+    use super::super::Answers;
+    use super::super::receipts::{Receipts, granting};
     use super::*;
     use crate::family_pages::FamilyPages;
     use crate::holders::Holders;
@@ -344,16 +362,36 @@ mod tests {
         drop(untold);
         assert_eq!(reservations(&store), 0);
 
-        // An answer that was made and not sent.
-        let two = || Box::pin(futures::stream::iter([Ok(1), Ok(2)]));
+        let answers = |untold| {
+            let answers: Answers<u32> = Box::pin(futures::stream::iter([Ok(1), Ok(2)]));
+            let response = granting(Response::new(answers), vec![None, Some(untold)]);
+            let (_, answers, extensions) = response.into_parts();
+            (answers, extensions.get::<Arc<Receipts>>().unwrap().clone())
+        };
+        // Of an answer that was made, given to the connection, and not sent.
+        for made in 0..=3 {
+            let (store, untold) = reserved();
+            let (mut messages, receipts) = answers(untold);
+            for _ in 0..made.min(2) {
+                messages.next().await.unwrap().unwrap();
+            }
+            if made == 3 {
+                receipts.given();
+            }
+            assert_eq!(reservations(&store), 1);
+            drop((messages, receipts));
+            assert_eq!(reservations(&store), 0, "{made}");
+        }
+        // Of one that the connection has taken.
         let (store, untold) = reserved();
-        drop(untold.with(two()));
-        assert_eq!(reservations(&store), 0);
-
-        let (store, untold) = reserved();
-        let mut answers = untold.with(two());
-        assert_eq!(answers.next().await.unwrap().unwrap(), 1);
-        drop(answers);
+        let (mut messages, receipts) = answers(untold);
+        messages.next().await.unwrap().unwrap();
+        receipts.given();
+        receipts.taken();
+        messages.next().await.unwrap().unwrap();
+        receipts.given();
+        receipts.taken();
+        drop((messages, receipts));
         assert_eq!(reservations(&store), 1);
     }
 }

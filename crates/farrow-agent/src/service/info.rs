@@ -52,8 +52,7 @@ impl Service {
             Ok(info)
         };
         let info = self.made(user, bytes, make).await?;
-        untold.told();
-        Ok(info)
+        Ok(Made { untold: Some(untold), ..info })
     }
 
     /// The answer with a schema, and a ticket for rows.

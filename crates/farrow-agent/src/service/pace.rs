@@ -14,8 +14,9 @@ use http_body::{Frame, SizeHint};
 use tokio::sync::Notify;
 use tonic::Status;
 use tonic::body::Body;
-use tonic::codegen::http::HeaderMap;
+use tonic::codegen::http::{self, HeaderMap};
 
+use super::receipts::Receipts;
 use crate::error::AgentError;
 use crate::listen::UnderWay;
 use crate::places::Place;
@@ -23,6 +24,13 @@ use crate::shares::Share;
 
 /// Bytes of a piece: of one frame of HTTP/2, unless the client asks for more.
 const PIECE: usize = 16 << 10;
+
+/// A response for its client, with what was put beside it: its way, and its grants.
+pub(super) fn paced(response: http::Response<Body>, under_way: Option<UnderWay>) -> http::Response<Body> {
+    let mut response = response;
+    let (taker, receipts) = (response.extensions_mut().remove(), response.extensions_mut().remove());
+    response.map(|body| Body::new(Paced::new(body, taker, receipts, under_way)))
+}
 
 /// A response's place, and all of it that its connection was not given yet.
 pub(super) struct OnTheWay {
@@ -53,13 +61,16 @@ struct State {
     encoded: Option<(Bytes, Option<Share>)>,
     /// The reason why the stream is cut off, which is its end.
     cut: Option<Status>,
+    /// True once nobody takes anything any more.
+    gone: bool,
 }
 
 /// The body of a response.
-pub(super) struct Paced {
+struct Paced {
     /// Empty if it is on a way.
     body: Body,
     taker: Option<Taker>,
+    receipts: Option<Arc<Receipts>>,
     ended: bool,
     /// Keeps its connection from being taken for idle.
     _under_way: Option<UnderWay>,
@@ -97,6 +108,11 @@ impl OnTheWay {
     /// gRPC's encoder is given messages of so many bytes.
     pub(super) fn encodes(&self, share: Share) {
         let mut state = self.state();
+        if state.gone {
+            // Without the lock: others may be given what goes back.
+            drop(state);
+            return drop(share);
+        }
         match &mut state.encoding {
             Some(encoding) => encoding.merge(share),
             none => *none = Some(share),
@@ -213,15 +229,27 @@ impl Taker {
 
 impl Drop for Taking {
     fn drop(&mut self) {
+        let Self(way) = self;
+        let dropped = {
+            let mut state = way.state();
+            state.gone = true;
+            (state.encoding.take(), state.encoded.take())
+        };
+        // Whoever waits to make an answer has the way too, and may wait for just this.
+        drop(dropped);
         // What makes messages may have the way, and is part of the response.
-        self.0.drop_body();
-        self.0.gone.notify_one();
+        way.drop_body();
+        way.gone.notify_one();
     }
 }
 
 impl Paced {
-    /// `body` for its client.
-    pub(super) fn new(body: Body, taker: Option<Taker>, under_way: Option<UnderWay>) -> Self {
+    fn new(
+        body: Body,
+        taker: Option<Taker>,
+        receipts: Option<Arc<Receipts>>,
+        under_way: Option<UnderWay>,
+    ) -> Self {
         let body = match &taker {
             Some(taker) => {
                 taker.takes(body);
@@ -229,20 +257,19 @@ impl Paced {
             }
             None => body,
         };
-        Self { body, taker, ended: false, _under_way: under_way }
+        Self { body, taker, receipts, ended: false, _under_way: under_way }
     }
-}
 
-impl http_body::Body for Paced {
-    type Data = Bytes;
-    type Error = <Body as http_body::Body>::Error;
+    /// True if the connection was given all of the messages that were made.
+    fn is_emptied(&self) -> bool {
+        self.taker.as_ref().is_none_or(|Taker(taking)| taking.0.state().encoded.is_none())
+    }
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let this = &mut *self;
-        let Some(Taker(taking)) = &this.taker else { return Pin::new(&mut this.body).poll_frame(cx) };
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let this = self;
+        let Some(Taker(taking)) = &this.taker else {
+            return http_body::Body::poll_frame(Pin::new(&mut this.body), cx);
+        };
         let Taking(way) = &**taking;
         loop {
             if this.ended {
@@ -269,6 +296,30 @@ impl http_body::Body for Paced {
                 other => return Poll::Ready(other),
             }
         }
+    }
+}
+
+impl http_body::Body for Paced {
+    type Data = Bytes;
+    type Error = <Body as http_body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        // It asks for more once it has sent, or can send, what it was given.
+        if let Some(receipts) = &this.receipts {
+            receipts.taken();
+        }
+        let polled = this.poll_next(cx);
+        if let (Some(receipts), Poll::Ready(Some(Ok(frame)))) = (&this.receipts, &polled)
+            && frame.is_data()
+            && this.is_emptied()
+        {
+            receipts.given();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prometheus_client::metrics::gauge::Gauge;
 use prost::Message;
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tonic::Response;
 
 use super::pace::{OnTheWay, Taker};
@@ -45,10 +45,12 @@ pub(super) struct Streams {
     /// Places of sessions: one whose client takes no large answer gives way too.
     sessions: Arc<Places>,
     memory: Arc<Shares>,
+    /// Memory of answers that are made whole: a user who takes none of them gets listings and rows all the same.
+    answers: Arc<Shares>,
     /// Memory of what is read while a stream goes on.
     metadata: Arc<Shares>,
     /// As many chunks are made at a time: a few may be longer than was expected.
-    makers: Semaphore,
+    makers: Arc<Shares>,
 }
 
 /// Messages that are made where it may take a while.
@@ -85,15 +87,17 @@ impl Metadata {
 }
 
 impl Streams {
-    /// With so much memory for what is on its way to clients, and as much for the metadata of open files.
+    /// With so much memory for messages that are on their way to clients, and as much each for other answers and for the
+    /// metadata of open files.
     pub(super) fn new(memory: u64) -> Self {
-        let makers = std::thread::available_parallelism().map_or(1, usize::from);
+        let makers = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         Self {
             places: Places::new(PATIENCE),
             sessions: Places::new(PATIENCE),
             memory: Shares::new(memory),
+            answers: Shares::new(memory),
             metadata: Shares::new(memory),
-            makers: Semaphore::new(makers),
+            makers: Shares::new(2 * makers),
         }
     }
 
@@ -121,7 +125,7 @@ impl Streams {
 
     /// Memory for an answer of so many bytes, when there is some.
     pub(super) async fn memory(&self, user: &User, bytes: u64) -> Share {
-        self.wait(user, &self.memory, self.memory.take(user, bytes)).await
+        self.wait(user, &self.answers, self.answers.take_before(user, bytes)).await
     }
 
     /// Memory for the metadata of a file with a footer of so many bytes, when there is some. Streams wait for memory of
@@ -154,11 +158,10 @@ impl Streams {
     }
 
     /// The same, and leave to use it.
-    async fn turn(&self, user: &User, way: &OnTheWay, first: bool) -> (Share, Option<SemaphorePermit<'_>>) {
+    async fn turn(&self, user: &User, way: &OnTheWay, first: bool) -> (Share, Share) {
         loop {
             let share = self.next_memory(user, way, first).await;
-            // Nobody closes it.
-            let maker = self.makers.acquire().await.ok();
+            let maker = self.makers.take(user, 1).await;
             // Meanwhile a message of another stream may have come to be larger than all of this user's part.
             if !self.memory.is_overdrawn(user) {
                 return (share, maker);

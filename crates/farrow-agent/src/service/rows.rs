@@ -12,6 +12,7 @@ use farrow_store::{ForeignFile, FrameName, Version};
 use tonic::Response;
 
 use super::pump::Metadata;
+use super::receipts::granting;
 use super::{Answers, Service, selection};
 use crate::caller::{Allowed, Named};
 use crate::error::AgentError;
@@ -81,7 +82,8 @@ impl Service {
             let (version, metadata) = service.open(&counted, version, all).await?;
             Ok(described(&service.region, Arc::new(version), lease, metadata))
         };
-        Ok(self.pump_opened(user, open)?.map(|answers| untold.with(answers)))
+        // The schema comes first.
+        Ok(granting(self.pump_opened(user, open)?, vec![None, Some(untold)]))
     }
 
     /// Memory for the metadata of those segments of a version, one at a time.

@@ -19,6 +19,7 @@ use tonic::{Response, Status, Streaming};
 use super::answers::Made;
 use super::grants::Untold;
 use super::pace::OnTheWay;
+use super::receipts::Receipts;
 use super::watches::WatchTask;
 use super::{Answers, Service};
 use crate::caller::Caller;
@@ -71,11 +72,14 @@ impl Service {
             last_seq: 0,
         };
         tokio::spawn(session.serve(messages));
+        let receipts = Arc::new(Receipts::default());
+        let made = receipts.clone();
         let answers: Answers<FlightData> = Box::pin(futures::stream::poll_fn(move |context| {
-            answers.poll_recv(context).map(|answer| answer.map(|outgoing| Ok(outgoing?.sent(&way))))
+            answers.poll_recv(context).map(|answer| answer.map(|outgoing| Ok(outgoing?.sent(&way, &made))))
         }));
         let mut response = Response::new(answers);
         response.extensions_mut().insert(taker);
+        response.extensions_mut().insert(receipts);
         Ok(response)
     }
 }
@@ -221,9 +225,8 @@ impl Session {
         match request {
             Some(Request::Map(request)) => {
                 self.work(caller.clone(), seq, async move {
-                    let (Made { answer, share }, untold) =
-                        service.map_each(&caller, &process, request).await?;
-                    Ok(Some(Ready(Answer::Mapped(answer), Some(untold), share)))
+                    let Made { answer, share, untold } = service.map_each(&caller, &process, request).await?;
+                    Ok(Some(Ready(Answer::Mapped(answer), untold, share)))
                 })
                 .await;
             }
@@ -298,8 +301,11 @@ impl Session {
             return self.answers.answer(&caller, seq, done).await;
         }
         while self.under_way.try_join_next().is_some() {}
-        // It is never closed.
-        let permit = self.at_work.clone().acquire_owned().await;
+        // It is never closed. Those at work may wait for what an answer has that nobody takes.
+        let permit = tokio::select! {
+            permit = self.at_work.clone().acquire_owned() => permit,
+            () = self.answers.sender.closed() => return,
+        };
         let answers = self.answers.clone();
         self.under_way.spawn(async move {
             answers.answer(&caller, seq, work.await).await;
@@ -337,9 +343,9 @@ impl Answering {
 }
 
 impl Outgoing {
-    fn sent(self, way: &OnTheWay) -> FlightData {
+    fn sent(self, way: &OnTheWay, receipts: &Receipts) -> FlightData {
         if let Some(untold) = self.untold {
-            untold.told();
+            receipts.made(untold);
         }
         if let Some(share) = self.share {
             way.encodes(share);

@@ -12,7 +12,7 @@ use tonic::server::NamedService;
 
 use super::Observed;
 use super::incoming::Unread;
-use super::pace::Paced;
+use super::pace::paced;
 use super::unfinished::{self, Unfinished};
 use crate::limits::Limits;
 use crate::listen::Origin;
@@ -79,10 +79,6 @@ impl HttpService<http::Request<Body>> for Verbs {
                 Err(refused) => return Box::pin(async { Ok(Status::from(refused).into_http()) }),
             }
         };
-        Box::pin(async move {
-            let mut response = answer.await?;
-            let taker = response.extensions_mut().remove();
-            Ok(response.map(|body| Body::new(Paced::new(body, taker, under_way))))
-        })
+        Box::pin(async move { Ok(paced(answer.await?, under_way)) })
     }
 }
