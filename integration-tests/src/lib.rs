@@ -34,7 +34,7 @@ pub use images::{famfs_image, famfs_testdata};
 pub use map_socket::{Answer, exchange, map_request, map_socket};
 pub use mount::famfs;
 pub use peers::Peers;
-pub use programs::{farrow, program};
+pub use programs::{copy_program, farrow, program};
 pub use python::pyarrow;
 pub use skipped::skipped;
 pub use terminal::Terminal;

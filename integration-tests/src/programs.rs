@@ -22,6 +22,18 @@ pub fn farrow(args: &[&str]) -> Output {
     command.env_remove("FARROW_ADDRESS").args(args).output().expect("farrow can be started")
 }
 
+/// Copies a program, to be run from there.
+///
+/// Another process writes the copy: a descriptor of ours would be in whatever another thread forks meanwhile, and what is
+/// open for writing cannot be run.
+///
+/// # Panics
+/// If there is no room for it.
+pub fn copy_program(program: &Path, to: &Path) {
+    let copied = Command::new("cp").arg(program).arg(to).status().expect("cp can be started");
+    assert!(copied.success(), "{} could not be copied", program.display());
+}
+
 fn build() -> PathBuf {
     if let Some(built) = std::env::var_os("FARROW_BIN_DIR") {
         return built.into();

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::{program, skipped};
+use crate::{copy_program, program, skipped};
 
 /// A user without any rights, who can run the programs.
 pub struct User {
@@ -50,7 +50,7 @@ impl User {
         } else {
             let copy = self.programs.path().join(name);
             if !copy.exists() {
-                fs::copy(built, &copy).expect("room for a program");
+                copy_program(&built, &copy);
             }
             copy
         };

@@ -7,7 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use farrow_integration_tests::{Region, farrow, program, skipped};
+use farrow_integration_tests::{Region, copy_program, farrow, program, skipped};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 use tempfile::TempDir;
 
@@ -152,7 +152,7 @@ impl Unprivileged {
     fn new() -> Self {
         let programs = TempDir::with_prefix("farrow-it-").unwrap();
         for name in ["farrow", "farrow-agent"] {
-            fs::copy(program(name), programs.path().join(name)).unwrap();
+            copy_program(&program(name), &programs.path().join(name));
         }
         fs::set_permissions(programs.path(), Permissions::from_mode(0o755)).unwrap();
         Self { programs, is_root: rustix::process::geteuid().is_root() }

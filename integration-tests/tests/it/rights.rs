@@ -10,7 +10,7 @@ use arrow_flight::{
 };
 use farrow_client::{Address, Client, ClientError, Credentials, Reason, Retention};
 use farrow_integration_tests::{
-    Agent, Region, batch, exchange, farrow, map_request, map_socket, program, pyarrow, skipped,
+    Agent, Region, batch, copy_program, exchange, farrow, map_request, map_socket, program, pyarrow, skipped,
 };
 use farrow_proto::{Action, REASON_HEADER, encode_ticket, v1};
 use futures::TryStreamExt as _;
@@ -74,7 +74,7 @@ impl As {
         // Where the program was built may be closed to others.
         let copy = region.beside("farrow");
         if !copy.exists() {
-            std::fs::copy(program("farrow"), &copy).unwrap();
+            copy_program(&program("farrow"), &copy);
         }
         let ids = [format!("--reuid={uid}"), format!("--regid={uid}"), format!("--groups={groups}")];
         Self { program: copy.to_str().unwrap().to_owned(), socket: agent.socket().to_owned(), ids }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output};
 
-use farrow_integration_tests::{Region, batch, farrow, program, skipped};
+use farrow_integration_tests::{Region, batch, copy_program, farrow, program, skipped};
 
 use super::{stderr, stdout};
 use crate::rights::{ONLY_ETL, TOKEN, token_file};
@@ -113,7 +113,7 @@ fn a_socket_that_is_closed_to_the_caller_is_denied() {
     let region = Region::new("64MiB");
     let agent = region.agent();
     let copy = region.beside("farrow");
-    std::fs::copy(program("farrow"), &copy).unwrap();
+    copy_program(&program("farrow"), &copy);
     let directory = region.beside("");
     std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
@@ -140,7 +140,7 @@ fn a_socket_that_is_closed_to_the_caller_is_denied() {
     let elsewhere = tempfile::tempdir().unwrap();
     std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let copy = elsewhere.path().join("farrow");
-    std::fs::copy(program("farrow"), &copy).unwrap();
+    copy_program(&program("farrow"), &copy);
     let mut command = Command::new("setpriv");
     command.args(["--reuid=12345", "--regid=12345", "--clear-groups"]).arg(&copy);
     let output = command.args(["ls", "--address", agent.socket()]).output().unwrap();
