@@ -21,6 +21,10 @@ use crate::user::User;
 
 const DO_PUT: &str = "/arrow.flight.protocol.FlightService/DoPut";
 
+/// Verbs of which a request has many messages, which come when its client likes.
+const OF_MANY: [&str; 2] =
+    ["/arrow.flight.protocol.FlightService/Handshake", "/arrow.flight.protocol.FlightService/DoExchange"];
+
 /// [`Observed`] over HTTP. The messages of a DoPut, which are longer, it reads itself ([`Incoming`](super::incoming)).
 #[derive(Clone)]
 pub(crate) struct Verbs {
@@ -75,7 +79,10 @@ impl HttpService<http::Request<Body>> for Verbs {
                 self.request_bytes,
                 unfinished::PATIENCE,
             ) {
-                Ok(body) => self.flight.call(http::Request::from_parts(head, Body::new(body))),
+                Ok(body) => {
+                    let body = if OF_MANY.contains(&head.uri.path()) { body } else { body.of_one_message() };
+                    self.flight.call(http::Request::from_parts(head, Body::new(body)))
+                }
                 Err(refused) => return Box::pin(async { Ok(Status::from(refused).into_http()) }),
             }
         };
