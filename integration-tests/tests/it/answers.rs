@@ -112,11 +112,12 @@ async fn a_client_that_goes_away_leaves_its_user_nothing_to_wait_for() {
     let idle = private_mib(agent.pid());
     for _ in 0..3 {
         // They ask for more than their user may have in memory, and what waits for memory has none.
-        let peers = Peers::of(&mallory, "lookups", agent.socket(), 4, "absent");
+        let peers = Peers::of(&mallory, "lookups", agent.socket(), 16, "absent");
         eventually("some of it is there", || (private_mib(agent.pid()) > idle + 8).then_some(()));
         let grown = private_mib(agent.pid()).saturating_sub(idle);
-        // Each session has a request of up to 1 MiB in its connection besides, and what is freed stays for a while.
-        let bound = 3 * OF_ONE_USER + 4 + BESIDE;
+        // Of requests its user has as much again; each session has one of up to 1 MiB in its connection besides, and what
+        // is freed stays for a while.
+        let bound = 3 * OF_ONE_USER + 16 + BESIDE;
         assert!(grown < bound, "{grown} of {bound} MiB");
         drop(peers);
         let mut ls = mallory.command("farrow");

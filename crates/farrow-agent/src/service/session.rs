@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tonic::{Response, Status, Streaming};
 
-use super::answers::Made;
+use super::answers::{Made, SMALL};
 use super::grants::Untold;
 use super::pace::OnTheWay;
 use super::receipts::Receipts;
@@ -70,6 +70,7 @@ impl Service {
             under_way: JoinSet::new(),
             watches: HashMap::new(),
             last_seq: 0,
+            large: false,
         };
         tokio::spawn(session.serve(messages));
         let receipts = Arc::new(Receipts::default());
@@ -97,6 +98,8 @@ struct Session {
     /// By the number of their request. They end with the session.
     watches: HashMap<u64, WatchTask>,
     last_seq: u64,
+    /// True if the request at hand is so large that the next one is not read before it is answered.
+    large: bool,
 }
 
 /// The way to the client. The stream ends when the last of them is gone.
@@ -174,7 +177,12 @@ impl Session {
                 (true, Some(Request::Hello(_))) => {
                     return Err(broken(format!("request {} is a second Hello", request.seq)));
                 }
-                (true, request_kind) => self.request(request.seq, request_kind).await,
+                (true, request_kind) => {
+                    // What it counts goes back when the next one is asked for.
+                    self.large = message.app_metadata.len() as u64 > SMALL;
+                    drop(message);
+                    self.request(request.seq, request_kind).await;
+                }
             }
         }
     }
@@ -299,6 +307,13 @@ impl Session {
         let mut work = Box::pin(work);
         if let Poll::Ready(done) = futures::poll!(&mut work) {
             return self.answers.answer(&caller, seq, done).await;
+        }
+        if self.large {
+            tokio::select! {
+                done = work => self.answers.answer(&caller, seq, done).await,
+                () = self.answers.sender.closed() => {}
+            }
+            return;
         }
         while self.under_way.try_join_next().is_some() {}
         // It is never closed. Those at work may wait for what an answer has that nobody takes.

@@ -6,9 +6,11 @@
 //! whole; while there is no share for it nothing more is read, and the client's window closes. A request is charged
 //! [`BEGUN`] bytes for itself until its first message is whole, and refused if there is no share for that. A message that
 //! comes in one frame, as nearly all do, is charged nothing and waits for nobody.
+//!
+//! A message that was charged is charged until it is answered, or the next one is asked for: it is in memory as long.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -52,10 +54,28 @@ pub(super) struct Unfinished {
     begun: Option<Share>,
     /// For `message`.
     share: Option<Share>,
+    /// For the message before it, which is worked at.
+    read: Arc<Read>,
     /// A frame that waits for a share of so many bytes.
     held: Option<(Frame<Bytes>, Waiting)>,
     /// The time by which `message` is to be complete.
     deadline: Pin<Box<Sleep>>,
+}
+
+/// The share of the last message that was read.
+#[derive(Default)]
+pub(super) struct Read(Mutex<Option<Share>>);
+
+impl Read {
+    /// Gives it back, as the message was answered.
+    pub(super) fn answered(&self) {
+        self.replace(None);
+    }
+
+    fn replace(&self, share: Option<Share>) {
+        let before = std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), share);
+        drop(before);
+    }
 }
 
 /// The place in a sequence of messages.
@@ -92,6 +112,7 @@ impl Unfinished {
             one_message: false,
             begun,
             share: None,
+            read: Arc::default(),
             held: None,
             deadline,
         })
@@ -102,6 +123,11 @@ impl Unfinished {
         Self { one_message: true, ..self }
     }
 
+    /// The share of the message that is worked at, for whoever knows when it is answered.
+    pub(super) fn read(&self) -> Arc<Read> {
+        self.read.clone()
+    }
+
     /// A share for the message, or the wait for one.
     fn charge(&mut self) -> Option<Waiting> {
         let takes = self.message.takes(self.longest);
@@ -110,7 +136,7 @@ impl Unfinished {
             // A new message, or none.
             match &mut self.share {
                 Some(share) if takes > 0 => share.resize(takes),
-                share => *share = None,
+                share => self.read.replace(share.take()),
             }
             return None;
         }
@@ -147,6 +173,9 @@ impl HttpBody for Unfinished {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
+        if this.message.came == 0 && !this.one_message {
+            this.read.answered();
+        }
         if (this.begun.is_some() || this.message.came > 0) && this.deadline.as_mut().poll(context).is_ready()
         {
             return Poll::Ready(Some(Err(this.too_late().into())));
@@ -324,6 +353,23 @@ mod tests {
         }
         assert_eq!((shares.has(&User::Unix(9)), shares.has(&User::Unix(10))), (0, BEGUN));
         all.push(one);
+
+        // A message of several frames counts until the next one is asked for, or until it is answered.
+        for answered in [false, true] {
+            let whole = message(1 << 20);
+            let (first, second) = whole.split_at(1 << 19);
+            let mut body = begin([first.to_vec(), second.to_vec()], &shares, User::Unix(11)).unwrap();
+            let read = body.read();
+            next(&mut body).now_or_never().unwrap().unwrap();
+            next(&mut body).now_or_never().unwrap().unwrap();
+            assert_eq!(shares.has(&User::Unix(11)), whole.len() as u64);
+            if answered {
+                read.answered();
+            } else {
+                assert!(next(&mut body).now_or_never().is_none());
+            }
+            assert_eq!(shares.has(&User::Unix(11)), 0, "{answered}");
+        }
 
         // Nothing comes any more: each ends, whether it waits for bytes or for a share, or has said nothing.
         all.push(begin([], &shares, User::Unix(9)).unwrap());

@@ -13,7 +13,7 @@ use tonic::server::NamedService;
 use super::Observed;
 use super::incoming::Unread;
 use super::pace::paced;
-use super::unfinished::{self, Unfinished};
+use super::unfinished::{self, Read, Unfinished};
 use crate::limits::Limits;
 use crate::listen::Origin;
 use crate::shares::Shares;
@@ -66,6 +66,7 @@ impl HttpService<http::Request<Body>> for Verbs {
             request.extensions_mut().insert(peer);
             seat.begin()
         });
+        let mut read: Option<Arc<Read>> = None;
         let answer = if request.uri().path() == DO_PUT {
             let (mut head, body) = request.into_parts();
             head.extensions.insert(Unread::new(body));
@@ -80,12 +81,20 @@ impl HttpService<http::Request<Body>> for Verbs {
                 unfinished::PATIENCE,
             ) {
                 Ok(body) => {
+                    read = Some(body.read());
                     let body = if OF_MANY.contains(&head.uri.path()) { body } else { body.of_one_message() };
                     self.flight.call(http::Request::from_parts(head, Body::new(body)))
                 }
                 Err(refused) => return Box::pin(async { Ok(Status::from(refused).into_http()) }),
             }
         };
-        Box::pin(async move { Ok(paced(answer.await?, under_way)) })
+        Box::pin(async move {
+            let response = answer.await?;
+            // Of a stream the next message is asked for once this one is answered.
+            if let Some(read) = read {
+                read.answered();
+            }
+            Ok(paced(response, under_way))
+        })
     }
 }
