@@ -140,8 +140,8 @@ impl Service {
         Caller::of(request.extensions().get::<Peer>(), request.metadata(), self.access.rights(), verb)
     }
 
-    /// The answer to a caller that has published a version. Who may not read the frame learns no sizes by it: those of
-    /// what it has appended to are in them.
+    /// The answer to a caller that has published a version. A caller that may not read the frame is told no sizes: they
+    /// include those of the version that it has appended to.
     fn published(&self, caller: &Caller, version: &Version) -> v1::FrameInfo {
         let info = self.region.frame_info(version);
         if caller.may(Right::Read, &version.name) {

@@ -53,7 +53,7 @@ impl Destination {
             _ => Path::new("."),
         };
         let part = removed_when_told_to_end()?;
-        // Who is told to end meanwhile waits for the path.
+        // An end by a signal that comes meanwhile waits for the path.
         let mut part = part.lock().unwrap_or_else(PoisonError::into_inner);
         let file = tempfile::Builder::new()
             .prefix(".farrow-")

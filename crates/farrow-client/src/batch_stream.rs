@@ -96,9 +96,9 @@ impl BatchStream {
         }
     }
 
-    /// The rest, with these columns only, in this order: see [`Frame::select`]. What is streamed comes with all
-    /// columns nevertheless; the others are dropped here ([`Client::stream_selected`](crate::Client::stream_selected) has
-    /// them left out).
+    /// The rest, with these columns only, in this order: see [`Frame::select`]. The stream has all columns
+    /// nevertheless; the others are dropped here ([`Client::stream_selected`](crate::Client::stream_selected) has them left
+    /// out).
     ///
     /// # Errors
     /// [`ClientError::NoColumn`].

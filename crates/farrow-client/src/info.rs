@@ -8,7 +8,7 @@ use crate::retention::max_age;
 
 /// A version of a frame, as a listing tells it.
 ///
-/// Who publishes a version of a frame that it may not read is told its name and number alone: `rows` is `None` then, and
+/// A publisher that may not read the frame is told the name and number of its version alone: `rows` is `None` then, and
 /// [`segments`](Self::segments) 0, which a version never has, as are the other numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {

@@ -12,8 +12,8 @@ use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::frame::{Frame, selected};
 
-/// The columns and rows of a frame that are wanted; the default is all. What is streamed comes with no others, nor with
-/// dictionaries of others.
+/// The columns and rows of a frame that are wanted; the default is all. A stream has no others, nor their
+/// dictionaries.
 ///
 /// ```
 /// # farrow_integration_tests::Example::new().run(async |client| {

@@ -15,8 +15,11 @@ use arrow_array::{
 use arrow_buffer::{ArrowNativeType, OffsetBuffer};
 use arrow_schema::{ArrowError, DataType, FieldRef, UnionMode};
 
-/// An equal array that holds at most about twice the values it needs; the same one if it does already.
-/// (Run-end encoded views are left as they are.)
+/// An equal array without most of the values that it does not need; the same one if there are few of those.
+///
+/// Views are gathered: at most about twice what they need is left. List views and dense unions are cut from the first
+/// value that they refer to to the last: of rows in order little else is left, of shuffled rows all of it may be.
+/// Run-end encoded views are left as they are.
 pub(crate) fn compact(array: &ArrayRef) -> ArrayRef {
     // Failing would mean that arrow made an array it does not accept. The one at hand is as good.
     try_compact(array).unwrap_or_else(|_| Arc::clone(array))

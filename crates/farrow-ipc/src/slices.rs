@@ -8,8 +8,9 @@ use crate::logical::logical_bytes;
 /// The rows of `batch` in slices of about `target_bytes` of values each (1 to 2 MiB suit gRPC), measured by
 /// [`logical_bytes`]; none for a batch without rows.
 ///
-/// Slices share the batch's buffers, except where that would send values many times over: of views, list views
-/// and dense unions that are cut, each slice gets a copy of its own values.
+/// Slices share the batch's buffers, except where that would send values many times over: of views that are cut, each
+/// slice gets a copy of its own values, and of list views and dense unions a range that has them. Where rows are
+/// shuffled, each such range may be nearly all of the values.
 pub fn slices(batch: &RecordBatch, target_bytes: u64) -> impl Iterator<Item = RecordBatch> + use<> {
     let rows = batch.num_rows();
     let count = logical_bytes(batch).div_ceil(target_bytes.max(1)).max(1);

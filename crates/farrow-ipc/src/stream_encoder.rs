@@ -78,7 +78,7 @@ impl StreamSchema {
 
 /// Encodes the rows of a file that somebody may write meanwhile.
 ///
-/// What is sent is copied once, from the file into the body of a message, and whatever it depends on is checked in that
+/// Each value is copied once, from the file into the body of a message, and all that it depends on is checked in that
 /// copy, so that nothing else is ever sent. Values are validated too unless that was done before ([`Trust`]): each message
 /// is decoded as its receiver would. Views, list views and dense unions bring of what they refer to no more than they use.
 ///

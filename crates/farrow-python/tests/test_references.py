@@ -54,7 +54,7 @@ def test_a_version_that_is_gone(client, name, frame):
     client.put(name, pa.table({"a": [1]}))
     with pytest.raises(farrow.NotFound, match=f"{name}@1.*pickled as a reference, which holds nothing"):
         pickle.loads(sent)
-    # Who still has it goes on.
+    # A holder goes on.
     assert frame.num_rows == len(frame["a"]) == ROWS
 
 

@@ -1,4 +1,4 @@
-//! How many leases there are on each version, by user: asked for each version of a listing, so nothing is looked through.
+//! The number of leases on each version, by user. A listing asks for each of its versions, so nothing is looked through.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;

@@ -8,8 +8,8 @@
 //! - of a process that ends, all leases wait until all of its pages are over, because it may have forked last;
 //! - what an earlier agent granted waits until its processes have ended and their pages are over.
 //!
-//! What is said is kept with the page, one number for each: a process that says whatever it likes keeps leases of its own,
-//! and takes no memory by it.
+//! The number is kept with the page, one for each: a process that says any number keeps leases of its own, and takes no
+//! memory by it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::OwnedFd;

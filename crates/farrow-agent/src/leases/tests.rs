@@ -94,7 +94,7 @@ fn one_user_has_a_half_of_all_leases_and_others_find_theirs() {
     }
     let (others, told) = made.grant_all_there_are(&made.others());
     assert_eq!(others.len(), 2, "{told}");
-    // What one releases is there again, for whoever had it; a number that is released twice gives nothing back.
+    // A released lease makes room for its user; to release its number again makes none.
     assert_eq!(made.release(&own[..1]), 1);
     assert_eq!((made.release(&own[..1]), made.leases.count()), (0, 5));
     assert_eq!(

@@ -367,7 +367,7 @@ async fn flushed(queue: &mpsc::Sender<Queued>) -> u64 {
     kept.await.unwrap_or(0)
 }
 
-/// What a put's headers say of its version, and whether columns are matched by name.
+/// The options of a put's headers: of its version, and for matching columns by name.
 fn commit_options(headers: &MetadataMap) -> Result<(CommitOptions, bool), AgentError> {
     let refused = |header, expected, value: &MetadataValue<Ascii>| {
         let found = String::from_utf8_lossy(value.as_bytes()).into_owned();

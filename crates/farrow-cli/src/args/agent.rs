@@ -170,7 +170,7 @@ pub(crate) struct Top {
     pub(crate) interval: Period,
 }
 
-/// What is shorter would keep the agent busy.
+/// A shorter interval would keep the agent busy.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 fn interval(text: &str) -> Result<Period, String> {

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &Leases, agent: &Agent) -> anyhow::Result<()> {
         .map(|lease| {
             let frame = format!("{}@{}", lease.name, lease.version);
             [
-                // Which processes have it now, the agent does not know.
+                // The agent does not know which processes have it now.
                 if lease.inherited { format!("children of {}", lease.pid) } else { lease.pid.to_string() },
                 lease.uid.to_string(),
                 frame,

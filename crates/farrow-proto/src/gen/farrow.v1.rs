@@ -132,7 +132,7 @@ pub struct Ticket {
     #[prost(fixed64, tag = "4")]
     pub commit: u64,
     /// The columns and rows of it that are sent. Not set: all. A ticket with it has framing version 2, which an agent refuses
-    /// that would not look at it. Who holds a ticket may set it.
+    /// that would not look at it. A holder of the ticket may set it.
     #[prost(message, optional, tag = "5")]
     pub selection: ::core::option::Option<Selection>,
 }
@@ -289,7 +289,7 @@ pub struct WrittenSegment {
 }
 /// Result of "farrow.Commit" and of "farrow.Stat"; element of "farrow.List"; the app_metadata of a DoPut's PutResult.
 ///
-/// Who publishes a version of a frame that it may not read is told of it `name`, `version` and `region_uuid` alone. Then
+/// A publisher that may not read the frame is told `name`, `version` and `region_uuid` of its version alone. Then
 /// `segments` is 0, which a version never has, and nothing is said by any of the other fields.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FrameInfo {

@@ -11,7 +11,7 @@ from farrow._display import counted, size
 class Info(NamedTuple):
     """A version of a frame. Of an Arrow file that another program put into famfs (`foreign`) a listing has no rows.
 
-    Who publishes a version of a frame that it may not read is told its name and number alone: ``rows`` and
+    A publisher that may not read the frame is told the name and number of its version alone: ``rows`` and
     ``committed_at`` are None then, and the numbers are 0: also ``segments``, of which a version has one at least.
     """
 

@@ -30,8 +30,9 @@ class Frame:
     made from a frame keep its memory mapped and its lease alive, also after the frame itself is gone or closed. A frame is
     a context manager, closed at its end.
 
-    It is pickled as a reference: the agent's address, its region's UUID, ``name@version``, columns and rows. Who unpickles
-    it gets that version, or :class:`NotFound` if it has been dropped, or the region made anew: a reference holds nothing.
+    It is pickled as a reference: the agent's address, its region's UUID, ``name@version``, columns and rows. To
+    unpickle it gets that version, or :class:`NotFound` if it has been dropped, or the region made anew: a reference holds
+    nothing.
     """
 
     __slots__ = ("_client", "_columns", "_label", "_open", "_rows")

@@ -55,7 +55,7 @@ fn each_is_looked_up_once_in_order_behind_the_one_that_was_named() {
     assert!(matches!(&found[..], [rule] if rule.target == RetentionTarget::Prefix(last)), "{found:?}");
 }
 
-/// What was not looked up is not kept either: a change of it shows.
+/// A rule that was not looked up yet is not kept either: a change of it shows.
 #[test]
 fn of_what_nobody_takes_one_page_is_kept() {
     let (_directory, store) = made();
