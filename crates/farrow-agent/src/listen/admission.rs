@@ -83,6 +83,8 @@ pub(crate) struct Guest<C> {
     greeting: Option<(usize, Pin<Box<Sleep>>)>,
     /// Until when the peer may take something of what is being sent.
     blocked: Option<Pin<Box<Sleep>>>,
+    /// Until when the peer may close its side, once this one is closed.
+    lingering: Option<Pin<Box<Sleep>>>,
     stall: Duration,
 }
 
@@ -147,7 +149,7 @@ impl Gate {
         self.open.inc();
         let seat = Arc::new(Seated { place, open: self.open.clone(), requests: AtomicUsize::new(0) });
         let greeting = Some((C::GREETING_BYTES, Box::pin(tokio::time::sleep(GREETING))));
-        Some(Guest { connection, seat, greeting, blocked: None, stall })
+        Some(Guest { connection, seat, greeting, blocked: None, lingering: None, stall })
     }
 }
 
@@ -303,7 +305,7 @@ impl<C: AsyncRead + Unpin> AsyncRead for Guest<C> {
     }
 }
 
-impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guest<C> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.check_place(cx)?;
         let written = Pin::new(&mut self.connection).poll_write(cx, buf);
@@ -329,7 +331,27 @@ impl<C: AsyncWrite + Unpin> AsyncWrite for Guest<C> {
         self.written(cx, flushed)
     }
 
+    /// Closes this side, then takes what the peer still sends until it closes its own, or for the time of a stall.
+    ///
+    /// A peer that is not through with the last answer would otherwise write into a closed connection (an update of a
+    /// window is enough), and lose the rest of the answer to that error.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.connection).poll_shutdown(cx)
+        let this = &mut *self;
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.connection).poll_shutdown(cx))?;
+        }
+        let until = this.lingering.get_or_insert_with(|| Box::pin(tokio::time::sleep(this.stall)));
+        let mut scratch = [0; 1 << 10];
+        while until.as_mut().poll(cx).is_pending() && this.seat.place.poll_ousted(cx).is_pending() {
+            let mut unread = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut this.connection).poll_read(cx, &mut unread));
+            if read.is_err() || unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

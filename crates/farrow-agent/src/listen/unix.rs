@@ -127,7 +127,7 @@ pub(crate) struct UnixConnection {
 }
 
 impl UnixConnection {
-    fn new(stream: UnixStream) -> Self {
+    pub(super) fn new(stream: UnixStream) -> Self {
         let peer = peer_of(&stream);
         Self { stream, peer, repair: AuthorityRepair::new() }
     }
