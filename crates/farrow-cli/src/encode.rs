@@ -2,6 +2,7 @@
 
 mod held;
 mod json;
+mod text;
 
 use std::io::{BufWriter, Write};
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::contained::contained;
 use crate::format::Format;
 use crate::output;
 
-pub(crate) use self::held::column as held_column;
+pub(crate) use self::text::formatter;
 
 /// Bytes written at a time.
 const PIECE: usize = 1 << 20;
@@ -29,14 +30,17 @@ const PIECE: usize = 1 << 20;
 /// A row group is ended at about so many bytes, which are held until then.
 const ROW_GROUP: usize = 64 << 20;
 
+/// Rows of CSV that are made at a time.
+const CSV_ROWS: usize = 1024;
+
 /// Characters of a type or a reason that an error shows.
 const WORDS: usize = 300;
 
 /// Writes rows in a format, batch by batch.
 pub(crate) struct Encoder<W: Write + Send> {
     format: Format,
-    /// As the format holds them.
-    schema: Schema,
+    /// As Parquet holds them.
+    held: Schema,
     writer: Writer<W>,
 }
 
@@ -49,19 +53,10 @@ enum Writer<W: Write + Send> {
 }
 
 impl<W: Write + Send> Encoder<W> {
-    /// # Errors
-    /// Before a byte is written, of a column whose type the format cannot hold.
+    /// Begins with a schema that [`check_types`] lets pass.
     pub(crate) fn new(format: Format, schema: &Schema, out: W) -> anyhow::Result<Self> {
-        // Arrow IPC has all types.
-        if !matches!(format, Format::Ipc | Format::Stream) {
-            schema.fields().iter().try_for_each(|field| try_type(format, field))?;
-        }
-        Self::untried(format, schema, out)
-    }
-
-    fn untried(format: Format, schema: &Schema, out: W) -> anyhow::Result<Self> {
         let buffered = |out| BufWriter::with_capacity(PIECE, out);
-        let held = held::schema(format, schema);
+        let held = held::schema(schema);
         let writer = match format {
             Format::Ipc => Writer::File(Box::new(FileWriter::try_new(buffered(out), schema)?)),
             Format::Stream => Writer::Stream(Box::new(StreamWriter::try_new(buffered(out), schema)?)),
@@ -70,12 +65,12 @@ impl<W: Write + Send> Encoder<W> {
                 let builder = arrow_csv::WriterBuilder::new().with_delimiter(format.delimiter());
                 let mut writer = builder.build(buffered(out));
                 // A frame without rows has columns, too.
-                writer.write(&RecordBatch::new_empty(Arc::new(held.clone())))?;
+                writer.write(&text::without_times(&RecordBatch::new_empty(Arc::new(schema.clone())))?)?;
                 Writer::Csv(Box::new(writer))
             }
             Format::Json => Writer::Json(Box::new(json::builder().build(buffered(out)))),
         };
-        Ok(Self { format, schema: held, writer })
+        Ok(Self { format, held, writer })
     }
 
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
@@ -85,14 +80,19 @@ impl<W: Write + Send> Encoder<W> {
     }
 
     fn write_held(&mut self, batch: &RecordBatch) -> anyhow::Result<()> {
-        let batch = &held::batch(self.format, &self.schema, batch)?;
         match &mut self.writer {
             Writer::File(writer) => writer.write(batch)?,
             Writer::Stream(writer) => writer.write(batch)?,
-            Writer::Csv(writer) => writer.write(batch)?,
+            Writer::Csv(writer) => {
+                // Their text is in memory as a whole.
+                for first in (0..batch.num_rows()).step_by(CSV_ROWS) {
+                    let rows = batch.slice(first, CSV_ROWS.min(batch.num_rows() - first));
+                    writer.write(&text::without_times(&rows)?)?;
+                }
+            }
             Writer::Json(writer) => writer.write(batch)?,
             Writer::Parquet(writer) => {
-                writer.write(batch)?;
+                writer.write(&held::batch(&self.held, batch)?)?;
                 if writer.in_progress_size() > ROW_GROUP {
                     writer.flush()?;
                 }
@@ -142,20 +142,46 @@ fn parquet<W: Write + Send>(schema: &Schema, held: &Schema, out: W) -> anyhow::R
     Ok(ArrowWriter::try_new_with_options(out, Arc::new(held.clone()), options)?)
 }
 
+/// # Errors
+/// Of a column whose type the format cannot hold.
+pub(crate) fn check_types(format: Format, schema: &Schema) -> anyhow::Result<()> {
+    // Arrow IPC has all types.
+    if matches!(format, Format::Ipc | Format::Stream) {
+        return Ok(());
+    }
+    schema.fields().iter().try_for_each(|field| try_type(format, field))
+}
+
 /// Finds out with a null of it that the format can hold such a column.
 fn try_type(format: Format, field: &Field) -> anyhow::Result<()> {
     if format == Format::Parquet && has_values_of_no_bytes(field.data_type()) {
         return Err(refused(format, field, "Parquet has no values of 0 bytes"));
     }
+    one_null(format, field).map_err(|error| refused(format, field, &format!("{error:#}")))
+}
+
+fn one_null(format: Format, field: &Field) -> anyhow::Result<()> {
     let nullable = Field::clone(field).with_nullable(true);
-    let tried = contained(|| {
+    contained(|| {
         let null = new_null_array(field.data_type(), 1);
         encode_alone(format, &RecordBatch::try_new(Arc::new(Schema::new(vec![nullable])), vec![null])?)
-    });
-    tried
-        .map_err(Into::into)
-        .and_then(|tried| tried)
-        .map_err(|error| refused(format, field, &format!("{error:#}")))
+    })?
+}
+
+/// The columns of which the format may lack a value. [`check_values`] says which.
+pub(crate) fn doubtful(format: Format, schema: &Schema) -> Vec<&str> {
+    let doubtful = schema.fields().iter().filter(|field| format == Format::Parquet && held::is_other(field));
+    doubtful.map(|field| field.name().as_str()).collect()
+}
+
+/// # Errors
+/// Of a column with a value that Parquet lacks.
+pub(crate) fn check_values(batch: &RecordBatch) -> anyhow::Result<()> {
+    batch.columns().iter().zip(batch.schema().fields()).try_for_each(|(column, field)| {
+        let held = contained(|| held::column(column)).map_err(anyhow::Error::from);
+        let held = held.and_then(|held| Ok(held?));
+        held.map(drop).map_err(|error| refused(Format::Parquet, field, &format!("{error:#}")))
+    })
 }
 
 /// The first column of the batch that the format cannot hold, for its values.
@@ -169,21 +195,23 @@ fn failing(format: Format, batch: &RecordBatch) -> Option<anyhow::Error> {
 }
 
 fn encode_alone(format: Format, batch: &RecordBatch) -> anyhow::Result<()> {
-    let mut encoder = Encoder::untried(format, &batch.schema(), std::io::sink())?;
+    let mut encoder = Encoder::new(format, &batch.schema(), std::io::sink())?;
     encoder.write_held(batch)?;
     encoder.end()?;
     Ok(())
 }
 
+/// JSON and Arrow IPC hold every type and every value.
 fn refused(format: Format, field: &Field, why: &str) -> anyhow::Error {
-    let (name, others) = match format {
-        Format::Csv | Format::Tsv => ("CSV", "--format parquet, ipc or json"),
-        Format::Json => ("JSON", "--columns with others"),
-        Format::Parquet => ("Parquet", "--format ipc"),
-        Format::Ipc | Format::Stream => ("Arrow IPC", "--format parquet"),
+    let name = match format {
+        Format::Csv | Format::Tsv => "CSV",
+        Format::Json => "JSON",
+        Format::Parquet => "Parquet",
+        Format::Ipc | Format::Stream => "Arrow IPC",
     };
     anyhow!(
-        "column {}, {}, cannot be written as {name}: {}. Try: {others}",
+        "column {}, {}, cannot be written as {name}: {}. Try: `farrow get NAME --format json -o FILE` or `farrow get NAME \
+         --format ipc -o FILE`",
         output::short(field.name(), WORDS),
         output::short(field.data_type(), WORDS),
         output::short(why.trim_end_matches('.'), WORDS)

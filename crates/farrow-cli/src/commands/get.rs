@@ -5,12 +5,12 @@ use std::io::IsTerminal;
 use anyhow::Context;
 use arrow_array::RecordBatch;
 use arrow_schema::DataType;
-use farrow_client::blocking::BatchStream;
+use farrow_client::blocking::{BatchStream, Client};
 use farrow_client::{ClientError, Selection};
 
 use crate::args::{Agent, Get};
 use crate::destination::Destination;
-use crate::encode::Encoder;
+use crate::encode::{self, Encoder};
 use crate::exit::Failure;
 use crate::format::Format;
 use crate::output;
@@ -32,11 +32,13 @@ pub(crate) fn run(args: &Get, agent: &Agent) -> anyhow::Result<()> {
     if let Some(rows) = &args.rows {
         wanted = wanted.rows(rows.clone());
     }
-    let stream = agent.connect()?.stream_selected(&args.name, &wanted)?;
+    let client = agent.connect()?;
+    let stream = client.stream_selected(&args.name, &wanted)?;
     if let Some(why) = stream.why() {
         output::note(format_args!("streamed, not mapped: {why}"));
     }
     let place = || file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
+    check(&client, &stream, wanted, format).with_context(place)?;
     let mut encoder = Encoder::new(format, &stream.schema(), Destination::open(file)?).with_context(place)?;
     // Where rows go to the terminal, they are all there is to see.
     let progress = if file.is_some() || !std::io::stdout().is_terminal() {
@@ -64,6 +66,21 @@ pub(crate) fn run(args: &Get, agent: &Agent) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Refuses types and values that the format lacks, before a byte is written.
+fn check(client: &Client, stream: &BatchStream, wanted: Selection, format: Format) -> anyhow::Result<()> {
+    let schema = stream.schema();
+    encode::check_types(format, &schema)?;
+    let doubtful = encode::doubtful(format, &schema);
+    if doubtful.is_empty() {
+        return Ok(());
+    }
+    let is_alone = |name: &&str| schema.fields().iter().filter(|field| field.name() == *name).count() == 1;
+    // Of columns with one name, only the first can be asked for.
+    let wanted = if doubtful.iter().all(is_alone) { wanted.columns(doubtful) } else { wanted };
+    let version = format!("{}@{}", stream.name(), stream.version());
+    client.stream_selected(&version, &wanted)?.try_for_each(|batch| encode::check_values(&batch?))
+}
+
 /// Bytes that `rows` of `expected` rows (not 0) are, about.
 fn part(bytes: u64, rows: u64, expected: u64) -> u64 {
     let part = u128::from(bytes) * u128::from(rows.min(expected)) / u128::from(expected);
@@ -85,7 +102,7 @@ fn batches(
     // keys are copied, and nothing else.
     let batches = stream.collect::<Result<Vec<_>, _>>()?;
     let batches = farrow_ipc::prepare(&schema, batches, 0).context(
-        "an Arrow IPC file has one dictionary for each column; --format stream, parquet and csv can do without",
+        "an Arrow IPC file has one dictionary for each column. Try: `farrow get NAME --format stream -o FILE`",
     )?;
     Ok(Box::new(batches.into_iter().map(Ok)))
 }

@@ -2,13 +2,11 @@
 
 use anyhow::Context;
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use farrow_client::{ClientError, Selection};
 
 use crate::args::{Agent, Head};
 use crate::contained::contained;
-use crate::encode::{Encoder, held_column};
-use crate::format::Format;
+use crate::encode::{Encoder, check_types, formatter};
 use crate::output::{self, Stdout};
 
 /// Columns of the terminal that a value takes in a table.
@@ -25,6 +23,7 @@ pub(crate) fn run(args: &Head, agent: &Agent) -> anyhow::Result<()> {
     let schema = stream.schema();
     let batches = first(&mut stream, args.rows)?;
     if let Some(format) = args.format() {
+        check_types(format, &schema)?;
         let mut encoder = Encoder::new(format, &schema, Stdout)?;
         for batch in &batches {
             encoder.write(batch)?;
@@ -87,7 +86,7 @@ fn cells(batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
         let shown = contained(|| texts(column));
         shown.map_err(Into::into).and_then(|shown| shown).with_context(|| {
             let (name, kind) = (output::short(field.name(), WIDTH), output::short(field.data_type(), WIDTH));
-            format!("column {name}, {kind}, cannot be shown. Try: --columns with others, or `farrow get NAME -o FILE`")
+            format!("column {name}, {kind}, cannot be shown. Try: `farrow get NAME --format ipc -o FILE`")
         })
     });
     let columns = columns.collect::<anyhow::Result<Vec<_>>>()?;
@@ -96,8 +95,6 @@ fn cells(batch: &RecordBatch) -> anyhow::Result<Vec<Vec<String>>> {
 
 /// The values of a column.
 fn texts(column: &ArrayRef) -> anyhow::Result<Vec<String>> {
-    let column = held_column(Format::Csv, column)?;
-    let options = FormatOptions::default().with_display_error(true);
-    let formatter = ArrayFormatter::try_new(column.as_ref(), &options)?;
+    let formatter = formatter(column.as_ref())?;
     Ok((0..column.len()).map(|row| output::short(formatter.value(row), WIDTH)).collect())
 }

@@ -1,17 +1,19 @@
-//! Columns as a format can hold them, where it lacks their type: the same values in another one.
+//! Columns as Parquet can hold them, where it lacks their type: the same values in another one.
 
 use std::sync::Arc;
 
-use arrow_array::timezone::Tz;
 use arrow_array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, make_array};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, TimeUnit};
 
-use crate::format::Format;
-
 /// The schema of what [`column()`] gives.
-pub(super) fn schema(format: Format, schema: &Schema) -> Schema {
-    mapped_schema(schema, &|r#type| leaf(format, r#type))
+pub(super) fn schema(schema: &Schema) -> Schema {
+    mapped_schema(schema, &leaf)
+}
+
+/// True for a column that has another type there, which may lack a value.
+pub(crate) fn is_other(field: &Field) -> bool {
+    mapped(field.data_type(), &leaf) != *field.data_type()
 }
 
 /// The Arrow schema that stands in a Parquet file: a reader that knows Arrow has 64-bit dates back as they were. Its
@@ -19,13 +21,13 @@ pub(super) fn schema(format: Format, schema: &Schema) -> Schema {
 pub(super) fn declared(schema: &Schema) -> Schema {
     mapped_schema(schema, &|r#type| match r#type {
         DataType::Date64 => None,
-        other => leaf(Format::Parquet, other),
+        other => leaf(other),
     })
 }
 
-/// The column as the format holds it; no copy where it holds it as it is.
-pub(crate) fn column(format: Format, column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let wanted = mapped(column.data_type(), &|r#type| leaf(format, r#type));
+/// The column as Parquet holds it; no copy where it holds it as it is.
+pub(crate) fn column(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let wanted = mapped(column.data_type(), &leaf);
     if wanted == *column.data_type() {
         return Ok(column.clone());
     }
@@ -36,15 +38,15 @@ pub(crate) fn column(format: Format, column: &ArrayRef) -> Result<ArrayRef, Arro
     }
     let children = data.child_data().iter().map(|child| {
         let child = make_array(child.clone());
-        self::column(format, &child).map(|held| held.to_data())
+        self::column(&child).map(|held| held.to_data())
     });
     let children = children.collect::<Result<Vec<_>, _>>()?;
     Ok(make_array(data.into_builder().data_type(wanted).child_data(children).build()?))
 }
 
-/// All columns as the format holds them; `schema` is [`schema`] of theirs.
-pub(super) fn batch(format: Format, schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let columns = batch.columns().iter().map(|column| self::column(format, column));
+/// All columns as Parquet holds them; `schema` is [`schema`] of theirs.
+pub(super) fn batch(schema: &Schema, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let columns = batch.columns().iter().map(column);
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     RecordBatch::try_new_with_options(
         Arc::new(schema.clone()),
@@ -53,23 +55,14 @@ pub(super) fn batch(format: Format, schema: &Schema, batch: &RecordBatch) -> Res
     )
 }
 
-/// A type without children, where the format holds another instead.
-fn leaf(format: Format, r#type: &DataType) -> Option<DataType> {
-    match (format, r#type) {
-        // Parquet has no seconds, and one type of dates.
-        (Format::Parquet, DataType::Timestamp(TimeUnit::Second, zone)) => {
+/// A type without children, where Parquet, which has no seconds and one type of dates, holds another instead.
+fn leaf(r#type: &DataType) -> Option<DataType> {
+    match r#type {
+        DataType::Timestamp(TimeUnit::Second, zone) => {
             Some(DataType::Timestamp(TimeUnit::Millisecond, zone.clone()))
         }
-        (Format::Parquet, DataType::Time32(TimeUnit::Second)) => {
-            Some(DataType::Time32(TimeUnit::Millisecond))
-        }
-        (Format::Parquet, DataType::Date64) => Some(DataType::Date32),
-        // The offset of a named zone is in a database that is not here; the instant can be told without it.
-        (Format::Csv | Format::Tsv | Format::Json, DataType::Timestamp(unit, Some(zone)))
-            if zone.parse::<Tz>().is_err() =>
-        {
-            Some(DataType::Timestamp(*unit, Some("+00:00".into())))
-        }
+        DataType::Time32(TimeUnit::Second) => Some(DataType::Time32(TimeUnit::Millisecond)),
+        DataType::Date64 => Some(DataType::Date32),
         _ => None,
     }
 }
