@@ -48,6 +48,8 @@ enum Task {
         #[arg(long, default_value_t = DEMO_SCALE, value_parser = scale_factor)]
         scale: f64,
     },
+    /// Run the quick checks: format, lints, unit and integration tests without those that go through every crash or byte
+    Check,
     /// Run every check: format, lints, docs, Rust tests, a guest, the package, Python tests, examples, demo
     Test,
     /// Run under Miri what it can run of the Rust tests
@@ -153,6 +155,13 @@ const TEST: &[Stage] = &[
     ],
 ];
 
+const CHECK: &[Stage] = &[&[&[
+    Step { title: "format", run: rust::format },
+    Step { title: "lints", run: rust::lints },
+    BUILD,
+    Step { title: "quick Rust tests", run: rust::quick_tests },
+]]];
+
 const GUEST: &[Stage] =
     &[&[&[BUILD, Step { title: "device-dax and a PCI BAR in a guest", run: guest::tests }]]];
 
@@ -188,6 +197,7 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     let tree = |profile| Tree::find(profile, DEMO_SCALE);
     match task {
+        Task::Check => checks(CHECK),
         Task::Test => checks(TEST),
         Task::Miri => checks(MIRI),
         Task::Guest => checks(GUEST),

@@ -6,7 +6,7 @@ use anyhow::Context;
 use xshell::Cmd;
 
 use crate::python;
-use crate::tally::Tally;
+use crate::tally::{LONGEST, Tally};
 use crate::tree::Tree;
 use crate::wheel;
 
@@ -63,7 +63,7 @@ pub(crate) fn python_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()>
 pub(crate) fn pytest<'a>(tree: &'a Tree, venv: &Path) -> Cmd<'a> {
     let cache = format!("cache_dir={}", tree.target.join("pytest").display());
     let pytest = tree.python_of(venv).args(["-m", "pytest", "-rs", "--strict-markers", "-o", &cache]);
-    pytest.arg("crates/farrow-python/tests")
+    pytest.arg(format!("--durations={LONGEST}")).arg("crates/farrow-python/tests")
 }
 
 pub(crate) fn examples(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {

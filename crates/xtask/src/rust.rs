@@ -1,5 +1,7 @@
 //! Checks and tests of the Rust code.
 
+use xshell::Cmd;
+
 use crate::tally::Tally;
 use crate::tree::Tree;
 
@@ -23,13 +25,46 @@ pub(crate) fn build_tests(tree: &Tree, _: &mut Tally) -> anyhow::Result<()> {
 }
 
 pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
-    let test = tree
-        .cargo("test")
-        .args(["--workspace", "--no-fail-fast"])
-        .env("FARROW_BIN_DIR", tree.target.join("debug"));
+    let targets = ["--lib", "--bins", "--tests", "--examples"];
+    tally.tests(
+        timed(tree).args(targets).args(["--", "-Z", "unstable-options", "--report-time"]),
+        Tally::read_cargo,
+    )?;
+    tally.tests(tree.cargo("test").args(["--workspace", "--no-fail-fast", "--doc"]), Tally::read_cargo)
+}
+
+/// The same without those that go through every crash, byte or peer.
+pub(crate) fn quick_tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
+    let tests = timed(tree).args(["--lib", "--test", "it", "--", "-Z", "unstable-options", "--report-time"]);
+    tally.tests(tests.args(EXHAUSTIVE.iter().flat_map(|name| ["--skip", name])), Tally::read_cargo)
+}
+
+/// Parts of the names of tests that take many seconds each, since they go through every crash, byte or peer.
+const EXHAUSTIVE: [&str; 14] = [
+    "a_writer_has_bounded_memory",
+    "another_dictionary_begins",
+    "answers_that_nobody_takes",
+    "any_word",
+    "corruption::",
+    "crash::",
+    "cut_off::",
+    "every_",
+    "given_up::",
+    "memory_does_not_grow",
+    "peers::",
+    "residue::",
+    "slow_watcher",
+    "written_",
+];
+
+/// `cargo test` that tells how long each test took, which needs an option of unstable libtest. The variable that
+/// permits it is for the tests alone: around cargo it would have everything compiled again.
+fn timed(tree: &Tree) -> Cmd<'_> {
+    let runner = "target.'cfg(all())'.runner=['env','RUSTC_BOOTSTRAP=1']";
+    let test = tree.cargo("test").args(["--workspace", "--no-fail-fast", "--config", runner]);
+    let test = test.env("FARROW_BIN_DIR", tree.target.join("debug"));
     // Some of them speak to the agent by plain pyarrow.
-    let test = test.env("FARROW_PYTHON", tree.venv().join("bin/python"));
-    tally.tests(test, Tally::read_cargo)
+    test.env("FARROW_PYTHON", tree.venv().join("bin/python"))
 }
 
 /// Runs a program of the integration tests that makes random choices (`soak`, `hostile`) for so long. Counts as one test.

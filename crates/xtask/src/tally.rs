@@ -9,8 +9,11 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use xshell::Cmd;
 
+/// The number of long tests that are told.
+pub(crate) const LONGEST: usize = 5;
+
 /// Counts of one run, and why something was skipped.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Tally {
     pub(crate) passed: u64,
     pub(crate) failed: u64,
@@ -19,6 +22,8 @@ pub(crate) struct Tally {
     pub(crate) reasons: Vec<String>,
     /// The counts that tests print: crash points, operations.
     pub(crate) counted: Vec<String>,
+    /// Single tests and the seconds that each took, where the runner tells them.
+    pub(crate) times: Vec<(f64, String)>,
     /// Stands before each line of tests that run beside others.
     pub(crate) label: Option<&'static str>,
 }
@@ -37,6 +42,7 @@ impl Tally {
         self.skipped += other.skipped;
         self.reasons.extend(other.reasons.into_iter().map(|reason| format!("{label}{reason}")));
         self.counted.extend(other.counted);
+        self.times.extend(other.times);
     }
 
     /// Runs a check that is no test and counts it as one.
@@ -103,13 +109,25 @@ impl Tally {
             self.reasons.push(why.to_owned());
         } else if let Some((_, what)) = line.split_once("counted: ") {
             self.counted.push(what.to_owned());
+        } else if let Some((name, time)) = line
+            .strip_prefix("test ")
+            .and_then(|test| test.strip_suffix("s>")?.split_once(" ... ok <"))
+            .and_then(|(name, time)| Some((name, time.parse().ok()?)))
+        {
+            self.times.push((time, name.to_owned()));
         }
     }
 
-    /// Reads a line of pytest with `-rs`: the run's closing line, or a skipped test.
+    /// Reads a line of pytest with `-rs --durations=N`: the run's closing line, a skipped test, or one that took long.
     pub(crate) fn read_pytest(&mut self, line: &str) {
         if let Some(skipped) = line.strip_prefix("SKIPPED ") {
             self.reasons.push(skipped.to_owned());
+            return;
+        }
+        if let Some((time, test)) = line.split_once("s call ")
+            && let Ok(time) = time.trim().parse()
+        {
+            self.times.push((time, test.trim().to_owned()));
             return;
         }
         let Some((counts, time)) = line.trim_matches(['=', ' ']).rsplit_once(" in ") else { return };
@@ -138,8 +156,19 @@ impl Tally {
         }
     }
 
-    /// Prints what tests went through, what was skipped, and the closing line.
+    /// The single tests that took longest, and the seconds of each.
+    pub(crate) fn longest(&self) -> Vec<&(f64, String)> {
+        let mut times: Vec<_> = self.times.iter().collect();
+        times.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        times.truncate(LONGEST);
+        times
+    }
+
+    /// Prints the longest tests, what tests went through, what was skipped, and the closing line.
     pub(crate) fn print(&self) {
+        for (time, test) in self.longest() {
+            println!("longest: {time:.1} s {test}");
+        }
         for what in &self.counted {
             println!("counted: {what}");
         }

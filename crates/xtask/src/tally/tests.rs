@@ -101,3 +101,21 @@ fn examples_are_counted_by_their_first_word() {
     assert_eq!((tally.passed, tally.failed, tally.skipped), (1, 1, 1));
     assert_eq!(tally.reasons, ["units: why"]);
 }
+
+#[test]
+fn the_longest_tests_are_told_in_their_order() {
+    let mut tally = read(
+        &[
+            "test a::quick ... ok <0.001s>",
+            "test b::slow ... ok <12.500s>",
+            "test c::ignored ... ignored <0.000s>",
+            "test d::skips ... ok",
+        ],
+        Tally::read_cargo,
+    );
+    let pytest =
+        ["3.25s call     tests/test_types.py::test_all", "9.00s setup    tests/test_types.py::test_all"];
+    tally.add(read(&pytest, Tally::read_pytest));
+    let longest: Vec<_> = tally.longest().into_iter().map(|(time, name)| (*time, name.as_str())).collect();
+    assert_eq!(longest, [(12.5, "b::slow"), (3.25, "tests/test_types.py::test_all"), (0.001, "a::quick")]);
+}
