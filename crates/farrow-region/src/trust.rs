@@ -9,25 +9,21 @@
 //! where everybody may make files. That is the kernel's fs.protected_symlinks, which a system need not have set, and which
 //! realpath passes by. Likewise a named pipe.
 //!
-//! A **file with a secret or with rules** ([`read_file`]) must not be open to every user of the host.
+//! A **file with a secret or with rules** ([`read_file`]) must not be open to every user of the host. Nothing that leads to
+//! it, and not the file itself, may be what another user has put into a directory where others may make files.
 
-use std::ffi::OsString;
-use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+mod walk;
+
+use std::fs::{self, DirBuilder, FileType, Metadata};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{OFlags, statfs};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use self::walk::{Step, walk};
 use crate::shell::operand;
-
-/// As many links as the kernel follows.
-const MAX_LINKS: usize = 40;
-
-/// The type of a proc(5) file system in statfs(2).
-const PROC: i64 = 0x9fa0;
 
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
@@ -93,17 +89,24 @@ pub enum Distrust {
         /// The most that it may have.
         limit: u64,
     },
-    /// Somebody else has put a link or a pipe where everybody may.
+    /// Another user has put it where others make files.
     #[error(
-        "{}: a link or pipe that user {owner} has put into a directory where everybody makes files: it is not followed. \
-         Name another path, or what it leads to",
-        path.display()
+        "{}: a {kind} that user {owner} has put into a directory where others may make files: it is not {}",
+        path.display(), avoidance(kind)
     )]
     Planted {
-        /// The link.
+        /// The link, pipe, file or directory.
         path: PathBuf,
+        /// One of these words.
+        kind: &'static str,
         /// The owner.
         owner: u32,
+    },
+    /// Between two looks at it, something else has been put there.
+    #[error("{}: another file was put there meanwhile: it is not read. Try: again, once nobody writes it", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
 }
 
@@ -122,7 +125,7 @@ pub enum Guard {
 /// The fault of the directory, or of a directory or link on the way to it.
 pub fn check_directory(path: &Path) -> Result<(), Distrust> {
     let users = Trusted::now()?;
-    let directory = walk(path, |step| users.check_step(&step))?;
+    let directory = walk(path, |step| users.check_step(&step))?.path;
     let found = fs::metadata(&directory).map_err(at(&directory))?;
     if !found.is_dir() {
         return Err(Distrust::Kind { path: directory, expected: "directory" });
@@ -153,30 +156,43 @@ fn make_directory(path: &Path) -> Result<(), Distrust> {
 /// # Errors
 /// [`Distrust::Planted`], [`Distrust::Io`].
 pub fn follow(path: &Path) -> Result<PathBuf, Distrust> {
-    let user = geteuid().as_raw();
-    walk(path, |Step { directory, path, found }| {
-        let (kind, owner) = (found.file_type(), found.uid());
-        let planted = (kind.is_symlink() || kind.is_fifo())
-            && directory.mode() & OTHERS_WRITE != 0
-            && owner != user
-            && owner != directory.uid();
-        if planted { Err(Distrust::Planted { path: path.to_owned(), owner }) } else { Ok(()) }
-    })
+    let users = Trusted::now()?;
+    let end = walk(path, |step| {
+        let kind = step.found.file_type();
+        if kind.is_symlink() || kind.is_fifo() { users.check_unplanted(&step, OTHERS_WRITE) } else { Ok(()) }
+    })?;
+    Ok(end.path)
 }
 
-/// The content of a file of at most `limit` bytes, which other users of this host may not read or change as `guard` says.
+/// The content of a file of at most `limit` bytes, which other users of this host may not read or change as `guard` says,
+/// and have not put there.
 ///
 /// # Errors
-/// The fault of the file.
+/// The fault of the file, or of what leads to it.
 pub fn read_file(path: &Path, limit: u64, guard: Guard) -> Result<Vec<u8>, Distrust> {
-    // Not to wait at a named pipe for who writes it.
-    let nonblock = OFlags::NONBLOCK.bits().cast_signed();
-    let file = OpenOptions::new().read(true).custom_flags(nonblock).open(path).map_err(at(path))?;
-    let found = file.metadata().map_err(at(path))?;
-    let (path, mode) = (path.to_owned(), found.mode() & 0o777);
-    if !found.is_file() {
-        return Err(Distrust::Kind { path, expected: "regular file" });
+    read_file_when(path, limit, guard, || {})
+}
+
+/// [`read_file`], with what a test does between the look at the file and its opening.
+fn read_file_when(path: &Path, limit: u64, guard: Guard, looked: impl FnOnce()) -> Result<Vec<u8>, Distrust> {
+    let users = Trusted::now()?;
+    let end = walk(path, |step| users.check_unplanted(&step, GROUP_WRITES | OTHERS_WRITE))?;
+    let path = end.path;
+    let Some(there) = end.there else {
+        let missing = |_| at(&path)(Errno::NOENT.into());
+        return Err(fs::symlink_metadata(&path).map_or_else(missing, |_| no_file(&path)));
+    };
+    // Not opened: the opening of a device may act.
+    if !there.found.is_file() {
+        return Err(no_file(&path));
     }
+    looked();
+    let file = there.open().map_err(at(&path))?;
+    let found = file.metadata().map_err(at(&path))?;
+    if !there.is(&file).map_err(at(&path))? {
+        return Err(Distrust::Replaced { path });
+    }
+    let mode = found.mode() & 0o777;
     if guard == Guard::Secret && mode & 0o007 != 0 {
         return Err(Distrust::Exposed { path, mode });
     }
@@ -189,6 +205,10 @@ pub fn read_file(path: &Path, limit: u64, guard: Guard) -> Result<Vec<u8>, Distr
         return Err(Distrust::Long { path, limit });
     }
     Ok(bytes)
+}
+
+fn no_file(path: &Path) -> Distrust {
+    Distrust::Kind { path: path.to_owned(), expected: "regular file" }
 }
 
 /// The users to whom a place of our own may belong.
@@ -216,9 +236,7 @@ impl Trusted {
     fn check(&self, path: &Path, found: &Metadata, nobody: u32, sticky: bool) -> Result<(), Distrust> {
         self.check_owner(path, found)?;
         let mode = found.mode() & 0o7777;
-        // Root's group is root: so are the directories of containers that run as any user.
-        let nobody = if found.gid() == 0 { nobody & !GROUP_WRITES } else { nobody };
-        if mode & nobody != 0 && !(sticky && mode & STICKY != 0) {
+        if mode & of_others(nobody, found) != 0 && !(sticky && mode & STICKY != 0) {
             return Err(Distrust::Writable { path: path.to_owned(), mode });
         }
         Ok(())
@@ -226,81 +244,32 @@ impl Trusted {
 
     fn check_owner(&self, path: &Path, found: &Metadata) -> Result<(), Distrust> {
         let owner = found.uid();
-        if owner == 0 || owner == self.user || owner == self.system {
+        if self.is_one(owner) {
             return Ok(());
         }
         Err(Distrust::Owner { path: path.to_owned(), owner, user: self.user })
     }
-}
 
-/// One name on the way.
-struct Step<'a> {
-    /// The directory that it is in.
-    directory: &'a Metadata,
-    path: &'a Path,
-    /// Of a link its own.
-    found: &'a Metadata,
-}
-
-/// Goes from the root to `path`, name by name and link by link, as the kernel does; where it comes to.
-fn walk(path: &Path, mut step: impl FnMut(Step<'_>) -> Result<(), Distrust>) -> Result<PathBuf, Distrust> {
-    let absolute = std::path::absolute(path).map_err(at(path))?;
-    let mut left = Vec::new();
-    push(&mut left, &absolute);
-    let (mut here, mut directory) = root()?;
-    let mut links = 0;
-    while let Some(name) = left.pop() {
-        if name == ".." {
-            here.pop();
-            directory = fs::metadata(&here).map_err(at(&here))?;
-            continue;
+    /// Refuses what another user has put into a directory where `others` may make files, as the kernel's
+    /// fs.protected_symlinks, protected_fifos and protected_regular do. A directory's owner may put anything there.
+    fn check_unplanted(&self, step: &Step<'_>, others: u32) -> Result<(), Distrust> {
+        let (directory, owner) = (step.directory, step.found.uid());
+        let open = directory.mode() & of_others(others, directory) != 0;
+        if !open || self.is_one(owner) || owner == directory.uid() {
+            return Ok(());
         }
-        let entry = here.join(&name);
-        let found = match fs::symlink_metadata(&entry) {
-            // Nothing is there that could lead elsewhere.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(left.iter().rev().fold(entry, |path, name| path.join(name)));
-            }
-            found => found.map_err(at(&entry))?,
-        };
-        step(Step { directory: &directory, path: &entry, found: &found })?;
-        if found.is_symlink() && !is_proc(&here) {
-            links += 1;
-            if links > MAX_LINKS {
-                return Err(at(path)(Errno::LOOP.into()));
-            }
-            let target = fs::read_link(&entry).map_err(at(&entry))?;
-            if target.is_absolute() {
-                (here, directory) = root()?;
-            }
-            push(&mut left, &target);
-            continue;
-        }
-        // A link of proc leads to what has no name: it stays one.
-        directory = if found.is_symlink() { fs::metadata(&entry).map_err(at(&entry))? } else { found };
-        here = entry;
+        Err(Distrust::Planted { path: step.path.to_owned(), kind: kind(step.found.file_type()), owner })
     }
-    Ok(here)
+
+    fn is_one(&self, owner: u32) -> bool {
+        owner == 0 || owner == self.user || owner == self.system
+    }
 }
 
-fn root() -> Result<(PathBuf, Metadata), Distrust> {
-    let root = PathBuf::from("/");
-    let found = fs::metadata(&root).map_err(at(&root))?;
-    Ok((root, found))
-}
-
-/// Puts the names of a path before those that are left.
-fn push(left: &mut Vec<OsString>, path: &Path) {
-    let names = path.components().rev().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_owned()),
-        Component::ParentDir => Some("..".into()),
-        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
-    });
-    left.extend(names);
-}
-
-fn is_proc(directory: &Path) -> bool {
-    statfs(directory).is_ok_and(|found| found.f_type == PROC)
+/// Returns which of these bits let others in: root's group is root, and so are the directories of containers that run as
+/// any user.
+fn of_others(bits: u32, found: &Metadata) -> u32 {
+    if found.gid() == 0 { bits & !GROUP_WRITES } else { bits }
 }
 
 /// Returns how to keep others from writing there. A sticky directory (/tmp) is everybody's, and stays open.
@@ -309,6 +278,25 @@ fn closing(path: &Path, mode: u32) -> String {
         return "a directory of your own in it".into();
     }
     format!("`chmod go-w {}`", operand(path.display()))
+}
+
+/// Returns how to do without what another user has put there.
+fn avoidance(kind: &str) -> &'static str {
+    match kind {
+        LINK => "followed. Try: the path that it leads to, if that is the right one",
+        _ => "read. Try: a file of your own, in a directory that only you can write",
+    }
+}
+
+const LINK: &str = "link";
+
+fn kind(found: FileType) -> &'static str {
+    match found {
+        _ if found.is_symlink() => LINK,
+        _ if found.is_dir() => "directory",
+        _ if found.is_fifo() => "named pipe",
+        _ => "file",
+    }
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> Distrust + '_ {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use farrow_region::trust::{Distrust, Guard, read_file};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -12,6 +13,9 @@ use crate::error::{Result, StoreError};
 const FAMFS_SYSTEM_UUID: &str = "/opt/famfs/system_uuid";
 
 const MACHINE_ID: &str = "/etc/machine-id";
+
+/// More than any file with an identity has.
+const MAX_FILE: u64 = 4096;
 
 /// The name space of host UUIDs made from machine ids; random, made for farrow. A machine id itself must not
 /// be shown to others: machine-id(5).
@@ -45,6 +49,9 @@ pub enum HostIdFault {
         "cannot be read ({0}). Try: --system-uuid-file with a file that holds a UUID (`uuidgen` makes one)"
     )]
     Io(io::Error),
+    /// Another user could have written it, and so make this host the one that may write.
+    #[error("is not believed: {0}")]
+    Distrusted(Distrust),
     /// The file does not hold a UUID in text.
     #[error("holds {found:?}, expected a UUID of 36 characters")]
     NotUuid {
@@ -89,8 +96,14 @@ fn from_machine_id(path: &Path) -> Result<Uuid> {
 }
 
 fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|error| StoreError::HostId { path: PathBuf::from(path), fault: HostIdFault::Io(error) })
+    let bytes = read_file(path, MAX_FILE, Guard::Rules).map_err(|problem| {
+        let fault = match problem {
+            Distrust::Io { source, .. } => HostIdFault::Io(source),
+            problem => HostIdFault::Distrusted(problem),
+        };
+        StoreError::HostId { path: PathBuf::from(path), fault }
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -209,3 +209,150 @@ fn files_are_read_that_others_cannot_read_or_change() {
     let directory = read_file(&place.directory("directory", 0o700), 7, Guard::Secret);
     assert!(matches!(directory, Err(Distrust::Kind { expected: "regular file", .. })));
 }
+
+fn unread(path: &Path) -> Distrust {
+    read_file(path, 7, Guard::Rules).unwrap_err()
+}
+
+/// Directories where others may make files: everybody, or a group.
+const OPEN: [(&str, u32); 3] = [("sticky", 0o1777), ("everybody's", 0o777), ("of-group", 0o770)];
+
+#[test]
+fn what_another_user_has_put_where_others_may_is_not_read() {
+    let place = Place::new();
+    let ours = place.file("ours", 0o600);
+    for (name, mode) in OPEN {
+        let open = place.directory(name, mode);
+        let group = chown(&open, None, Some(STRANGER));
+        let made = |below: &str| {
+            let path = open.join(below);
+            assert_eq!(read_file(&path, 7, Guard::Rules).unwrap(), b"content", "{}", path.display());
+            path
+        };
+        place.file(&format!("{name}/file"), 0o600);
+        symlink(&ours, open.join("link")).unwrap();
+        place.directory(&format!("{name}/directory"), 0o755);
+        place.file(&format!("{name}/directory/file"), 0o600);
+        symlink("file", open.join("to-file")).unwrap();
+        let (file, link, to_file) = (made("file"), made("link"), made("to-file"));
+        let inside = made("directory/file");
+        let directory = open.join("directory");
+        if group.is_err() || !give_away(&file, "files of another user in an open directory") {
+            return;
+        }
+        for path in [&link, &directory] {
+            assert!(give_away(path, "a link and a directory of another user"));
+        }
+        for (path, at, found, advice) in [
+            (&file, &file, "file", "a directory that only you can write"),
+            // A link of ours to what is not.
+            (&to_file, &file, "file", "a directory that only you can write"),
+            (&link, &link, "link", "the path that it leads to"),
+            (&inside, &directory, "directory", "a directory that only you can write"),
+        ] {
+            let refused = unread(path);
+            let Distrust::Planted { path: told, kind, owner: STRANGER } = &refused else {
+                panic!("{refused}")
+            };
+            assert_eq!((told, *kind), (at, found), "{refused}");
+            let text = refused.to_string();
+            assert!(text.starts_with(&format!("{}: a {found} that user {STRANGER}", at.display())), "{text}");
+            assert!(text.contains(advice), "{text}");
+        }
+        // Who has the directory can put there what it likes.
+        chown(&open, Some(STRANGER), None).unwrap();
+        for path in [&file, &to_file, &link, &inside] {
+            assert_eq!(read_file(path, 7, Guard::Rules).unwrap(), b"content", "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn another_users_file_in_its_own_directory_is_read() {
+    let place = Place::new();
+    let home = place.directory("home", 0o755);
+    let file = place.file("home/agent.toml", 0o644);
+    symlink(&file, place.path("link")).unwrap();
+    if !give_away(&home, "a file in the directory of its owner") || !give_away(&file, "likewise") {
+        return;
+    }
+    for path in [file, place.path("link")] {
+        assert_eq!(read_file(&path, 7, Guard::Rules).unwrap(), b"content", "{}", path.display());
+    }
+    // Nobody else can put one there.
+    let closed = place.directory("closed", 0o755);
+    let theirs = place.file("closed/theirs", 0o600);
+    give_away(&theirs, "likewise");
+    assert_eq!(read_file(&theirs, 7, Guard::Secret).unwrap(), b"content");
+    set_mode(&closed, 0o777);
+    assert!(matches!(unread(&theirs), Distrust::Planted { .. }));
+}
+
+#[test]
+fn a_pipe_is_not_read_and_nobody_waits_for_its_writer() {
+    let place = Place::new();
+    let tmp = place.directory("tmp", 0o1777);
+    let pipe = tmp.join("pipe");
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    assert!(matches!(unread(&pipe), Distrust::Kind { expected: "regular file", .. }));
+    if give_away(&pipe, "a pipe of another user") {
+        let refused = unread(&pipe);
+        assert!(
+            matches!(refused, Distrust::Planted { kind: "named pipe", owner: STRANGER, .. }),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn what_is_put_in_a_files_place_before_it_is_opened_is_not_read() {
+    let place = Place::new();
+    let file = place.file("file", 0o600);
+    let other = place.file("other", 0o600);
+    let pipe = place.path("pipe");
+    let swapped = |with: &dyn Fn()| {
+        read_file_when(&file, 7, Guard::Rules, || {
+            fs::remove_file(&file).unwrap();
+            with();
+        })
+    };
+    let link = swapped(&|| symlink(&other, &file).unwrap()).unwrap_err();
+    let Distrust::Io { source, .. } = &link else { panic!("{link}") };
+    assert_eq!(source.raw_os_error(), Some(Errno::LOOP.raw_os_error()));
+    let fifo = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, &pipe, fifo, 0o600.into(), 0).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, "content").unwrap();
+    for path in [&pipe, &other] {
+        let refused = swapped(&|| fs::rename(path, &file).unwrap()).unwrap_err();
+        assert!(matches!(refused, Distrust::Replaced { .. }), "{refused}");
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, "content").unwrap();
+    }
+}
+
+/// Whoever may rename the directories on the way gets nothing by it: the file is found in the one that was looked at.
+#[test]
+fn a_directory_that_is_swapped_meanwhile_is_not_entered() {
+    let place = Place::new();
+    place.directory("way", 0o755);
+    let file = place.file("way/file", 0o600);
+    place.directory("trap", 0o755);
+    fs::write(place.path("trap/file"), "trap").unwrap();
+    let read = read_file_when(&file, 7, Guard::Rules, || {
+        fs::rename(place.path("way"), place.path("away")).unwrap();
+        fs::rename(place.path("trap"), place.path("way")).unwrap();
+    });
+    assert_eq!(read.unwrap(), b"content");
+}
+
+#[test]
+fn descriptors_of_files_are_read_by_their_links_in_proc() {
+    let place = Place::new();
+    let file = fs::File::open(place.file("file", 0o600)).unwrap();
+    let path = PathBuf::from(format!("/dev/fd/{}", file.as_raw_fd()));
+    assert_eq!(read_file(&path, 7, Guard::Secret).unwrap(), b"content");
+    let Distrust::Io { source, .. } = unread(&place.path("none")) else { panic!("it is there") };
+    assert_eq!(source.kind(), io::ErrorKind::NotFound);
+    assert!(matches!(unread(Path::new("/")), Distrust::Kind { .. }));
+}

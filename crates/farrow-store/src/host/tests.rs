@@ -1,3 +1,6 @@
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 const UUID: &str = "00112233-4455-6677-8899-aabbccddeeff";
@@ -16,6 +19,19 @@ fn the_explicit_file_counts_alone() {
         let error = HostId::discover(Some(&path)).unwrap_err();
         assert!(matches!(error, StoreError::HostId { fault: HostIdFault::NotUuid { .. }, .. }), "{bad:?}");
     }
+}
+
+#[test]
+fn an_identity_that_others_can_write_is_not_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("uuid");
+    std::fs::write(&path, UUID).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+    let error = HostId::discover(Some(&path)).unwrap_err();
+    assert!(matches!(error, StoreError::HostId { fault: HostIdFault::Distrusted(_), .. }), "{error}");
+    assert!(error.to_string().contains("chmod go-w"), "{error}");
+    // Neither is one passed over for the machine id.
+    assert!(discover_in(&path, Path::new(MACHINE_ID)).is_err());
 }
 
 #[test]
