@@ -119,7 +119,10 @@ impl MapSocket {
             return Ok(Err(AgentError::MapRequest { len, most }));
         };
         stream.read_exact(request).await?;
-        let peer = peer_of(stream);
+        let peer = match peer_of(stream) {
+            Ok(peer) => peer,
+            Err(error) => return Ok(Err(AgentError::Pass(error))),
+        };
         let given = || {
             let request = map_socket::decode_request(request)?;
             if request.page {

@@ -3,6 +3,7 @@
 //! A user may take places as long as it has no more than are free (as in [`shares`](crate::shares)). Beyond that, the
 //! one of its own that has been idle longest gives way; to who has none, one of whoever has most.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -107,10 +108,10 @@ impl Places {
         self.taken().oust(user, self.patience)
     }
 
-    /// Has one give way, whoever's it is.
+    /// Has one give way, of the user with most places that has an idle one.
     pub(crate) fn oust_any(&self) -> bool {
         let mut taken = self.taken();
-        taken.largest().is_some_and(|largest| taken.oust(&largest, self.patience))
+        taken.by_number().iter().any(|user| taken.oust(user, self.patience))
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -125,11 +126,18 @@ impl Taken {
 
     /// The user with most places.
     fn largest(&self) -> Option<User> {
+        self.by_number().into_iter().next()
+    }
+
+    /// The users, of most places first.
+    fn by_number(&self) -> Vec<User> {
         let mut counts: HashMap<&User, usize> = HashMap::new();
         for seat in self.seats.values() {
             *counts.entry(&seat.user).or_default() += 1;
         }
-        counts.into_iter().max_by_key(|(_, count)| *count).map(|(user, _)| user.clone())
+        let mut counts: Vec<_> = counts.into_iter().collect();
+        counts.sort_unstable_by_key(|(_, count)| Reverse(*count));
+        counts.into_iter().map(|(user, _)| user.clone()).collect()
     }
 
     /// Frees the place of `user`'s that has been idle longest, and at least for `patience`.

@@ -15,6 +15,7 @@ mod commit;
 mod config;
 mod copied;
 mod cut_off;
+mod descriptors;
 mod device;
 mod do_put;
 mod endpoints;

@@ -1,15 +1,17 @@
 //! Connections over the unix socket: the kernel names their process.
 
+use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use anyhow::{Context as _, anyhow, bail};
 use farrow_region::FileIdentity;
 use farrow_region::shell::operand;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::server::Connected;
@@ -65,7 +67,7 @@ impl Drop for SocketFile {
         let Self { path, identity } = self;
         let removed = FileIdentity::at(path).and_then(|found| match found == *identity {
             true => std::fs::remove_file(&*path),
-            false => Err(std::io::Error::other("another agent's is there by now")),
+            false => Err(io::Error::other("another agent's is there by now")),
         });
         if let Err(error) = removed {
             tracing::warn!(socket = %path.display(), %error, "the socket was not removed");
@@ -88,7 +90,7 @@ pub(crate) fn check_place(path: &Path) -> Result<(), String> {
             Ok(_) => {
                 return Err(format!("{place}: {} is no directory: choose another path", directory.display()));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(format!(
                     "{place}: there is no directory {}: make it (`install -d {}`), or choose another path",
                     directory.display(),
@@ -127,28 +129,39 @@ pub(crate) struct UnixConnection {
 }
 
 impl UnixConnection {
-    pub(super) fn new(stream: UnixStream) -> Self {
-        let peer = peer_of(&stream);
+    pub(super) fn new(stream: UnixStream, peer: Peer) -> Self {
         Self { stream, peer, repair: AuthorityRepair::new() }
     }
 }
 
 /// Finds who connected to a unix socket. Its user and groups stay what they were when this was asked.
-pub(crate) fn peer_of(stream: &UnixStream) -> Peer {
-    let Ok(credentials) = stream.peer_cred() else { return Peer::Unnamed { user: None } };
+///
+/// # Errors
+/// The agent has too few descriptors or too little memory to look: not whoever connected is to have less for it.
+pub(crate) fn peer_of(stream: &UnixStream) -> io::Result<Peer> {
+    let Ok(credentials) = stream.peer_cred() else { return Ok(Peer::Unnamed { user: None }) };
     let (uid, gid) = (credentials.uid(), credentials.gid());
+    let unnamed = || Peer::Unnamed { user: Some(Arc::new(UnixUser { uid, gid, groups: Vec::new() })) };
     // 0 is how a process of another pid namespace looks.
-    let process = credentials.pid().filter(|pid| *pid > 0).and_then(|pid| {
-        Process::of_peer(stream.as_fd(), pid, uid)
-            .inspect_err(|error| tracing::debug!(pid, %error, "a peer that ended while it connected"))
-            .ok()
-    });
-    match process {
-        Some((process, groups)) => {
-            Peer::Process { process: Arc::new(process), user: Arc::new(UnixUser { uid, gid, groups }) }
+    let Some(pid) = credentials.pid().filter(|pid| *pid > 0) else { return Ok(unnamed()) };
+    match Process::of_peer(stream.as_fd(), pid, uid) {
+        Ok((process, groups)) => {
+            Ok(Peer::Process { process: Arc::new(process), user: Arc::new(UnixUser { uid, gid, groups }) })
         }
-        None => Peer::Unnamed { user: Some(Arc::new(UnixUser { uid, gid, groups: Vec::new() })) },
+        Err(error) if is_want(&error) => Err(error),
+        Err(error) => {
+            tracing::debug!(pid, %error, "a peer that ended while it connected");
+            Ok(unnamed())
+        }
     }
+}
+
+/// Checks whether the system has too little of something, of which there may be enough later.
+fn is_want(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS]
+        .map(Errno::raw_os_error)
+        .map(Some)
+        .contains(&error.raw_os_error())
 }
 
 impl Incoming for UnixConnection {
@@ -169,20 +182,43 @@ impl Connected for UnixConnection {
 }
 
 /// Accepts connections over the unix socket, as a stream.
-pub(crate) struct UnixConnections(UnixListener);
+pub(crate) struct UnixConnections {
+    listener: UnixListener,
+    /// One whose process could not be asked for, yet.
+    unknown: Option<UnixStream>,
+}
 
 impl UnixConnections {
     /// Takes connections from `listener`.
     pub(crate) fn new(listener: UnixListener) -> Self {
-        Self(listener)
+        Self { listener, unknown: None }
+    }
+
+    /// The next one. After an error of `peer_of` that is the same again, when it is asked for again.
+    fn poll_known(
+        &mut self,
+        cx: &mut Context<'_>,
+        peer_of: impl FnOnce(&UnixStream) -> io::Result<Peer>,
+    ) -> Poll<io::Result<UnixConnection>> {
+        let stream = match self.unknown.take() {
+            Some(stream) => stream,
+            None => ready!(self.listener.poll_accept(cx))?.0,
+        };
+        Poll::Ready(match peer_of(&stream) {
+            Ok(peer) => Ok(UnixConnection::new(stream, peer)),
+            Err(error) => {
+                self.unknown = Some(stream);
+                Err(error)
+            }
+        })
     }
 }
 
 impl futures::Stream for UnixConnections {
-    type Item = std::io::Result<UnixConnection>;
+    type Item = io::Result<UnixConnection>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_accept(cx).map(|accepted| Some(accepted.map(|(stream, _)| UnixConnection::new(stream))))
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_known(cx, peer_of).map(Some)
     }
 }
 
@@ -191,7 +227,7 @@ impl AsyncRead for UnixConnection {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
+    ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let before = buf.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buf);
@@ -206,19 +242,15 @@ impl AsyncRead for UnixConnection {
 }
 
 impl AsyncWrite for UnixConnection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        bufs: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
@@ -226,11 +258,34 @@ impl AsyncWrite for UnixConnection {
         self.stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_connected_is_asked_again_where_descriptors_were_wanting() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, listener) = SocketFile::bind(&directory.path().join("socket")).unwrap();
+        let mut connections = UnixConnections::new(listener);
+        let _mine = UnixStream::connect(file.path()).await.unwrap();
+        for errno in [Errno::MFILE, Errno::NFILE] {
+            let wanting = |_: &UnixStream| Err(errno.into());
+            let error = poll_fn(|cx| connections.poll_known(cx, wanting)).await.err().unwrap();
+            assert!(is_want(&error), "{error}");
+        }
+        let known = poll_fn(|cx| connections.poll_known(cx, peer_of)).await.unwrap();
+        assert!(matches!(known.peer, Peer::Process { .. }));
+        assert!(!is_want(&Errno::SRCH.into()));
     }
 }

@@ -70,3 +70,19 @@ fn who_has_a_reserve_gets_in_when_all_places_are_taken() {
     root[0].idle();
     assert!(enter(&places, 1000, ROOM).is_ok() && is_ousted(&root[0]));
 }
+
+#[test]
+fn where_the_system_has_nothing_left_whoever_is_idle_gives_way() {
+    let places = Places::new(Duration::ZERO);
+    let busy: Vec<Place> = (0..20).map(|_| enter(&places, 1, ROOM).unwrap()).collect();
+    busy.iter().for_each(Place::busy);
+    let few: Vec<Place> = (0..2).map(|_| enter(&places, 2, ROOM).unwrap()).collect();
+    let more: Vec<Place> = (0..3).map(|_| enter(&places, 3, ROOM).unwrap()).collect();
+    let gone = |places: &[Place]| places.iter().filter(|place| is_ousted(place)).count();
+    for (of_few, of_more) in [(0, 1), (0, 2), (0, 3), (1, 3), (2, 3)] {
+        // Two users that have as many are equal.
+        assert!(places.oust_any());
+        assert_eq!(gone(&few) + gone(&more), of_few + of_more);
+    }
+    assert!(!places.oust_any() && gone(&busy) == 0);
+}

@@ -3,6 +3,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::listen::peer_of;
 use crate::listen::unix::UnixConnection;
 
 fn gate(limits: Limits) -> Gate {
@@ -12,7 +13,8 @@ fn gate(limits: Limits) -> Gate {
 /// A connection that `gate` lets in, and its peer.
 fn admitted(gate: &Gate) -> (Guest<UnixConnection>, UnixStream) {
     let (here, there) = UnixStream::pair().unwrap();
-    (gate.enter(UnixConnection::new(here)).unwrap(), there)
+    let peer = peer_of(&here).unwrap();
+    (gate.enter(UnixConnection::new(here, peer)).unwrap(), there)
 }
 
 #[tokio::test]
