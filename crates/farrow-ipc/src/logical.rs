@@ -34,7 +34,11 @@ fn array_bytes(data: &ArrayData) -> u64 {
         DataType::Struct(_) => rows_of_children(data),
         DataType::Union(_, UnionMode::Sparse) => len + rows_of_children(data),
         DataType::Union(_, UnionMode::Dense) => 5 * len + children().map(array_bytes).sum::<u64>(),
-        DataType::RunEndEncoded(..) => children().map(array_bytes).sum(),
+        DataType::RunEndEncoded(ends, _) => match ends.data_type() {
+            DataType::Int16 => runs_bytes::<i16>(data),
+            DataType::Int32 => runs_bytes::<i32>(data),
+            _ => runs_bytes::<i64>(data),
+        },
         DataType::Dictionary(keys, _) => len * width(keys),
         DataType::FixedSizeBinary(size) => len * size.as_usize() as u64,
         primitive => len * width(primitive),
@@ -62,6 +66,16 @@ fn child_span<O: ArrowNativeType>(data: &ArrayData) -> u64 {
 
 fn rows_of_children(data: &ArrayData) -> u64 {
     data.child_data().iter().map(|child| array_bytes(&child.slice(data.offset(), data.len()))).sum()
+}
+
+/// Bytes of the runs that the rows of `data` lie in.
+fn runs_bytes<E: ArrowNativeType>(data: &ArrayData) -> u64 {
+    let [ends, values] = data.child_data() else { return 0 };
+    let ends = &ends.buffers()[0].typed_data::<E>()[ends.offset()..ends.offset() + ends.len()];
+    let run_of = |row: usize| ends.partition_point(|end| end.as_usize() <= row);
+    let first = run_of(data.offset());
+    let runs = if data.is_empty() { 0 } else { run_of(data.offset() + data.len() - 1) + 1 - first };
+    (runs * size_of::<E>()) as u64 + array_bytes(&values.slice(first, runs))
 }
 
 /// Bytes of the values that are not held in the views themselves. Those that share bytes count once each, but

@@ -9,7 +9,7 @@ use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, DataType, SchemaRef};
 use arrow_select::concat::concat;
 
-use crate::compact::compact;
+use crate::compact::Compactor;
 use crate::error::IpcError;
 use crate::logical::logical_bytes;
 use crate::problem::Place;
@@ -25,8 +25,8 @@ pub const DEFAULT_TARGET_BYTES: u64 = 64 << 20;
 ///
 /// Neighbouring batches are joined as long as they stay within `target_bytes` of values together; a larger one
 /// stays as it is, uncopied, and batches without rows are left out. Columns of dictionaries get one
-/// dictionary: where all of them begin alike the longest serves for all, otherwise the column is copied. View
-/// columns that hold on to much more than they need are compacted.
+/// dictionary: where all of them begin alike the longest serves for all, otherwise the column is copied. Columns
+/// that hold on to much more than they need (views, list views, dense unions that were cut) let go of it first.
 ///
 /// # Errors
 /// [`IpcError::Type`] for a type that a segment cannot hold, [`IpcError::BatchSchema`] for a batch of another
@@ -42,11 +42,15 @@ pub fn prepare(
     for (index, batch) in batches.into_iter().enumerate() {
         push_pieces(&with_schema(schema, &batch, index)?, &mut pieces);
     }
+    let mut compactor = Compactor::default();
+    for piece in &mut pieces {
+        *piece = compactor.batch(piece);
+    }
     let groups = group(&pieces, target_bytes);
     let mut columns = Vec::with_capacity(schema.fields().len());
     for (column, field) in schema.fields().iter().enumerate() {
-        let parts = pieces.iter().map(|piece| compact(piece.column(column))).collect();
-        let joined = join(parts, &groups).map_err(|source| IpcError::Join {
+        let parts = pieces.iter().map(|piece| Arc::clone(piece.column(column))).collect();
+        let joined = join(parts, &groups, &mut compactor).map_err(|source| IpcError::Join {
             column,
             field: field.name().clone(),
             source,
@@ -95,21 +99,29 @@ fn group(pieces: &[RecordBatch], target_bytes: u64) -> Vec<Range<usize>> {
 }
 
 /// One array for each group, all with the same dictionaries.
-fn join(mut parts: Vec<ArrayRef>, groups: &[Range<usize>]) -> Result<Vec<ArrayRef>, ArrowError> {
+fn join(
+    mut parts: Vec<ArrayRef>,
+    groups: &[Range<usize>],
+    compactor: &mut Compactor,
+) -> Result<Vec<ArrayRef>, ArrowError> {
     if parts.len() > 1 && has_dictionary(parts[0].data_type()) {
         parts = share_values(parts);
         if groups.len() > 1 && !one_dictionary(&parts) {
-            return join_all(&parts, groups);
+            return join_all(&parts, groups, compactor);
         }
     }
     let joined =
         groups.iter().map(|group| join_parts(&parts[group.clone()])).collect::<Result<Vec<_>, _>>()?;
     // Joining nested arrays may have copied what they shared.
-    if one_dictionary(&joined) { Ok(joined) } else { join_all(&parts, groups) }
+    if one_dictionary(&joined) { Ok(joined) } else { join_all(&parts, groups, compactor) }
 }
 
 /// The whole column in one piece, and the groups cut from it: slices share their dictionaries.
-fn join_all(parts: &[ArrayRef], groups: &[Range<usize>]) -> Result<Vec<ArrayRef>, ArrowError> {
+fn join_all(
+    parts: &[ArrayRef],
+    groups: &[Range<usize>],
+    compactor: &mut Compactor,
+) -> Result<Vec<ArrayRef>, ArrowError> {
     let whole = join_parts(parts)?;
     let mut start = 0;
     let cut = |group: &Range<usize>| {
@@ -117,7 +129,7 @@ fn join_all(parts: &[ArrayRef], groups: &[Range<usize>]) -> Result<Vec<ArrayRef>
         let slice = whole.slice(start, len);
         start += len;
         // What is cut from one piece would otherwise be written whole for each group.
-        compact(&slice)
+        compactor.array(&slice)
     };
     Ok(groups.iter().map(cut).collect())
 }

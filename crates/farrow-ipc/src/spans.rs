@@ -38,11 +38,10 @@ impl Spans {
         self.merged.iter().map(|(range, _)| range.clone())
     }
 
-    /// Returns where what was at `start`, of one of the ranges, is then.
+    /// Returns where what was at `start`, of one of the ranges, is then; 0 for what is before all of them.
     pub(crate) fn position(&self, start: usize) -> usize {
         let behind = self.merged.partition_point(|(range, _)| range.start <= start);
-        let (range, begins) = &self.merged[behind.saturating_sub(1)];
-        begins + (start - range.start)
+        self.merged.get(behind.wrapping_sub(1)).map_or(0, |(range, begins)| begins + (start - range.start))
     }
 }
 

@@ -31,6 +31,7 @@ mod map_socket;
 mod mount;
 mod namespaces;
 mod no_media;
+mod no_order;
 mod offline;
 mod operations;
 mod peers;

@@ -4,6 +4,7 @@
 
 mod by_name;
 mod checksums;
+mod compacting;
 mod corruption;
 mod foreign;
 mod forge;
