@@ -141,8 +141,7 @@ impl Rules {
         }
         let who = entry.who.iter().map(|text| self.who(text));
         let who = each(who.collect(), problem);
-        let names = entry.names.iter().map(|text| Prefix::parse(text).map_err(|error| error.to_string()));
-        let names = each(names.collect(), problem);
+        let names = each(entry.names.iter().map(|text| prefix(text)).collect(), problem);
         let may = each(entry.may.iter().map(|text| Right::parse(text)).collect(), problem);
         Rule { who, names, may }
     }
@@ -241,6 +240,19 @@ fn default_rules() -> Vec<Rule> {
         rule(vec![Who::User(own), Who::User(0)], &[Right::Admin]),
         rule(vec![Who::Nobody], &[Right::Read]),
     ]
+}
+
+/// Names that begin with whole components. A pattern, which would be the one frame of that very name, is refused.
+fn prefix(text: &str) -> Result<Prefix, String> {
+    let Some((before, _)) = text.split_once('*') else {
+        return Prefix::parse(text).map_err(|error| error.to_string());
+    };
+    let above = before.rfind('/').map_or("", |at| &before[..=at]);
+    let means =
+        if above.is_empty() { "every frame".to_owned() } else { format!("every frame below {above:?}") };
+    Err(format!(
+        "names {text:?}: a rule has no patterns, but whole components that names begin with. Try: {above:?}, which is {means}"
+    ))
 }
 
 /// Returns what could be read; of the rest, what is wrong.

@@ -151,9 +151,11 @@ impl Service {
         v1::FrameInfo { name, version, region_uuid, ..Default::default() }
     }
 
-    /// Of a full region: the frame whose old versions hold most, of those that the caller may read and drop.
-    fn name_most_old(&self, caller: &Caller, mut error: AgentError) -> AgentError {
-        if let AgentError::Store(StoreError::RegionFull { old, .. }) = &mut error {
+    /// Of a full region: the room for another pool file, and the frame whose old versions hold most, of those that the
+    /// caller may read and drop.
+    fn name_remedies(&self, caller: &Caller, mut error: AgentError) -> AgentError {
+        if let AgentError::Store(StoreError::RegionFull { old, growable, .. }) = &mut error {
+            *growable = self.region.usage(0).growable;
             let may = |name: &FrameName| caller.may(Right::Read, name) && caller.may(Right::Drop, name);
             *old = self.region.store().most_old(may).map(Box::new);
         }

@@ -60,6 +60,7 @@ impl Destination {
             .suffix(".part")
             .permissions(Permissions::from_mode(MODE))
             .tempfile_in(directory)
+            .map_err(|error| unmade(directory, &error))
             .with_context(named)?;
         *part = Some(file.path().to_owned());
         Ok(Self::New { file, path })
@@ -73,6 +74,15 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// The error without the name of the file that nobody asked for.
+fn unmade(directory: &Path, error: &io::Error) -> io::Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        return io::Error::new(error.kind(), format!("there is no directory {}", directory.display()));
+    }
+    let told = error.to_string();
+    io::Error::new(error.kind(), told.split(" at path ").next().unwrap_or(&told).to_owned())
 }
 
 /// The file that is removed before a signal ends this process, as the signal would have.

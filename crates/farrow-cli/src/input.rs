@@ -160,7 +160,7 @@ fn place(path: &Path) -> String {
 }
 
 fn file(path: &Path, progress: &Progress) -> Result<(Source, Vec<u8>), Problem> {
-    let mut file = File::open(follow(path)?)?;
+    let mut file = File::open(follow(path)?).map_err(|error| unopened(path, error))?;
     let metadata = file.metadata()?;
     if metadata.is_dir() {
         return Err("a directory: name one file".into());
@@ -173,6 +173,16 @@ fn file(path: &Path, progress: &Progress) -> Result<(Source, Vec<u8>), Problem> 
     file.by_ref().take(8).read_to_end(&mut first)?;
     file.rewind()?;
     Ok((Source::File(file), first))
+}
+
+/// Says of a pattern that it is none here.
+fn unopened(path: &Path, error: std::io::Error) -> Problem {
+    let pattern = path.to_str().is_some_and(|path| path.contains(['*', '?', '[']));
+    if !pattern || error.kind() != std::io::ErrorKind::NotFound {
+        return error.into();
+    }
+    format!("{error}: patterns are the shell's, which expands none in quotes. Try: the same without quotes")
+        .into()
 }
 
 /// A source that can be read once, with its first bytes looked at.

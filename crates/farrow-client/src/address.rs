@@ -105,7 +105,7 @@ impl Address {
 impl FromStr for Address {
     type Err = ClientError;
 
-    /// A path other than `localhost` or an IP address, `unix:PATH`, `grpc+unix://PATH`, `HOST:PORT`, `http://HOST:PORT`, `grpc://HOST:PORT` or
+    /// A path (one without `/` has no colon, and is neither `localhost` nor an IP address), `unix:PATH`, `grpc+unix://PATH`, `HOST:PORT`, `http://HOST:PORT`, `grpc://HOST:PORT` or
     /// `grpc+tcp://HOST:PORT`; over TLS `https://HOST:PORT` or `grpc+tls://HOST:PORT`. A file of the name `HOST:PORT` is
     /// `./HOST:PORT`.
     fn from_str(text: &str) -> Result<Self, ClientError> {
@@ -130,7 +130,14 @@ impl FromStr for Address {
         if let Some(host) = host_alone(text) {
             return Err(ClientError::NoPort { found: text.to_owned(), host });
         }
-        Ok(if is_host_and_port(text) { Self::Tcp(format!("http://{text}")) } else { Self::Unix(text.into()) })
+        if is_host_and_port(text) {
+            return Ok(Self::Tcp(format!("http://{text}")));
+        }
+        // It may be meant as a host, a scheme or a name: of a path there is no doubt.
+        if text.contains(':') && !text.contains('/') {
+            return Err(invalid());
+        }
+        Ok(Self::Unix(text.into()))
     }
 }
 
@@ -185,14 +192,19 @@ mod tests {
             ("[::1]:8815", tcp("http://[::1]:8815")),
             ("./localhost:8815", unix("./localhost:8815")),
             ("/tmp/a:8815", unix("/tmp/a:8815")),
-            ("localhost:88150", unix("localhost:88150")),
+            ("./localhost:88150", unix("./localhost:88150")),
             ("./127.0.0.1", unix("./127.0.0.1")),
-            ("a:", unix("a:")),
+            ("./a:", unix("./a:")),
         ] {
             assert_eq!(text.parse::<Address>().unwrap(), expected, "{text}");
         }
         for text in ["", "unix:relative", "ftp://x:1", "http://noport", "https://noport"] {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+        for text in ["foo:bar:baz", "a:", "localhost:88150", "grpc:a"] {
+            let told = text.parse::<Address>().map_err(|error| error.to_string());
+            let name = format!("; a socket of that name is ./{text}");
+            assert!(told.clone().is_err_and(|told| told.ends_with(&name)), "{told:?}");
         }
         for (text, host) in
             [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("[::1]", "[::1]"), ("localhost", "localhost")]

@@ -20,8 +20,9 @@ use crate::short::short;
 pub enum ClientError {
     /// An address that is neither a path nor a URI of a kind that agents serve.
     #[error(
-        "address {:?}: expected the path of a unix socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT",
-        short(found)
+        "address {:?}: expected the path of a unix socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT{}",
+        short(found),
+        if found.contains("://") || !found.contains(':') { String::new() } else { format!("; a socket of that name is ./{}", short(found)) }
     )]
     Address {
         /// The text that was given as an address.
@@ -51,8 +52,8 @@ pub enum ClientError {
         passed_over: String,
         /// Advice.
         advice: String,
-        /// The connection's error.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The connection's error. It is no source of this one: `what` tells it, before the advice.
+        cause: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The agent's socket, or a directory on the way to it, is closed to this process.
     #[error("no permission to connect to {}: {problem}", socket.display())]

@@ -25,7 +25,7 @@ pub(crate) fn unreached(address: &Address, source: Box<dyn Error + Send + Sync>)
         passed_over: passed_over(address),
         what,
         advice: advice(address),
-        source,
+        cause: source,
     }
 }
 
@@ -96,7 +96,12 @@ mod tests {
             ("", ErrorKind::ConnectionRefused, "it is a directory".to_owned()),
         ] {
             let path = at(name);
-            let text = told_of(&Address::Unix(path.clone()), error);
+            let unreached = unreached(&Address::Unix(path.clone()), Box::new(io::Error::from(error)));
+            let text = crate::chain(&unreached);
+            assert!(
+                text.ends_with("by $FARROW_ADDRESS for example"),
+                "nothing stands behind the advice: {text}"
+            );
             assert!(text.starts_with(&format!("no agent at {}: {told}", path.display())), "{text}");
             assert!(
                 text.contains(&format!("`farrow-agent --region PATH --socket {}`", path.display())),

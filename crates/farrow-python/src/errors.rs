@@ -30,6 +30,7 @@ import_exception!(farrow._errors, Unavailable);
 import_exception!(farrow._errors, Forked);
 import_exception!(farrow._errors, Closed);
 import_exception!(farrow._errors, NoColumn);
+import_exception!(farrow._errors, InvalidArgument);
 
 /// The reasons why a call failed. It becomes an exception on a thread of Python's, and there alone.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,7 @@ pub(crate) fn exception(error: &ClientError) -> PyErr {
         ClientError::NoAgent { .. } | ClientError::Tls { .. } | ClientError::Unavailable { .. } => {
             Unavailable::new_err(message)
         }
+        ClientError::Address { .. } | ClientError::NoPort { .. } => InvalidArgument::new_err(message),
         ClientError::SocketClosed { .. } => Denied::new_err(message),
         ClientError::Forked { .. } | ClientError::ForkedFrame { .. } => Forked::new_err(message),
         ClientError::NoColumn { .. } => NoColumn::new_err(message),

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import math
+import pathlib
 import pickle
 import threading
 
@@ -59,6 +60,35 @@ def test_arguments_of_other_kinds(client, name, agent):
     refused(farrow.OutOfRange, lambda: frame.batch(-1), "batch -1")
     # Programs that expect Python's own go on.
     assert issubclass(farrow.InvalidArgument, ValueError) and issubclass(farrow.OutOfRange, IndexError)
+
+
+def test_addresses(client, name, agent, tmp_path, monkeypatch):
+    client.put(name, TABLE)
+    told = refused(farrow.InvalidArgument, lambda: farrow.connect("foo:bar:baz"), "HOST:PORT")
+    assert told.endswith("; a socket of that name is ./foo:bar:baz")
+    for address in ("", "ftp://x:1", "http://noport", "127.0.0.1"):
+        refused(farrow.InvalidArgument, lambda: farrow.connect(address), "PORT")
+    refused(farrow.InvalidType, lambda: farrow.connect(8815), "a str, or the path of a unix socket; found a int")
+
+    # A path is one, whatever its name is.
+    link = tmp_path / "localhost:1"
+    link.symlink_to(agent.address)
+    monkeypatch.chdir(tmp_path)
+
+    async def awaited(path):
+        async with farrow.aio.connect(path) as other:
+            return await other.exists(name)
+
+    for path in (link, pathlib.Path(link.name)):
+        with farrow.connect(path) as other:
+            assert other.exists(name)
+        assert asyncio.run(awaited(path))
+
+
+def test_the_cause_comes_before_the_cure(tmp_path):
+    told = refused(farrow.Unavailable, lambda: farrow.connect(tmp_path / "none"))
+    assert told.endswith("or name another address, by $FARROW_ADDRESS for example"), told
+    assert "none: there is no socket. Start one: `farrow-agent " in told
 
 
 def test_columns_are_those_of_the_call(client, name, agent):

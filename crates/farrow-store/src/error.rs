@@ -250,12 +250,12 @@ pub enum StoreError {
     /// No free extents for a reservation.
     #[error(
         "region {}: need {}, largest free extent {} of {} free; {} in versions, {} held by {}{}, {} reserved{}. \
-         Try: {}`farrow leases`, `farrow rm NAME`",
+         {}",
         if free < need { "full" } else { "fragmented, and an allocation has at most 16 extents, of one pool file" },
         Size(*need), Size(*largest_free), Size(*free), Size(*used), Size(*held), counted(*holds, "lease"),
         if *quarantine { " and by the quarantine after the agent's start" } else { "" },
         Size(*reserved), Writers { count: *reservations, most: *most_reserved },
-        old.as_ref().map_or_else(String::new, |old| format!("{old}, "))
+        Remedies { need: *need, pool: free + used + held + reserved, growable: *growable, old: old.as_deref(), holds: *holds, used: *used }
     )]
     RegionFull {
         /// Bytes asked for.
@@ -282,6 +282,8 @@ pub enum StoreError {
         /// The frame whose old versions hold most, of those that whoever asked may know of and drop: see
         /// [`most_old`](crate::Store::most_old). The store says none.
         old: Option<Box<OldVersions>>,
+        /// The largest pool file that can be added. The store, which does not know who may, says 0.
+        growable: u64,
     },
     /// The catalog has no room for what would be added, even after compaction.
     #[error(
@@ -568,6 +570,40 @@ impl fmt::Display for Writers {
             }
             (_, None) => Ok(()),
         }
+    }
+}
+
+/// The advice about a full region: each command that gives room to what is asked for, and no other.
+struct Remedies<'a> {
+    need: u64,
+    /// All bytes of the pool.
+    pool: u64,
+    growable: u64,
+    old: Option<&'a OldVersions>,
+    holds: u64,
+    used: u64,
+}
+
+impl fmt::Display for Remedies<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let grow = (self.growable >= self.need)
+            .then(|| format!("`farrow grow`, which adds up to {}", Size(self.growable)));
+        if grow.is_none() && self.need > self.pool {
+            return write!(f, "All of the pool has {}. Try: `farrow mkfs --size SIZE PATH`", Size(self.pool));
+        }
+        let remedies = [
+            grow,
+            self.old.map(ToString::to_string),
+            (self.holds > 0).then(|| "`farrow leases`".to_owned()),
+            (self.used > 0).then(|| "`farrow rm NAME`".to_owned()),
+        ];
+        let remedies: Vec<String> = remedies.into_iter().flatten().collect();
+        if remedies.is_empty() {
+            return f.write_str(
+                "It is free again once writers, or processes that map what was dropped, have ended",
+            );
+        }
+        write!(f, "Try: {}", remedies.join(", "))
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use farrow_client::Reason;
 use farrow_integration_tests::literals::{Literal, files, literals};
-use farrow_integration_tests::{Agent, Region, batch, farrow, program};
+use farrow_integration_tests::{Agent, Region, batch, farrow, mebibytes, program};
 
 /// The crates whose text people read.
 const CRATES: [&str; 10] = [
@@ -331,6 +331,49 @@ async fn what_a_full_region_advises_frees_it() {
     assert_eq!(client.versions(FRAME).await.unwrap().len(), 1);
     assert_eq!(client.versions("other").await.unwrap().len(), 2);
     put(FRAME).await.unwrap();
+}
+
+/// Where there is room outside the pool, it is what a put that does not fit is told of, and what the doctor tells before.
+#[tokio::test]
+async fn a_full_region_that_can_grow_says_so() {
+    let region = Region::unmade();
+    let path = region.path.to_str().unwrap();
+    assert!(farrow(&["mkfs", "-q", "--size", "32MiB", "--reserve", "12MiB", path]).status.success());
+    let agent = region.agent();
+    let client = agent.client().await;
+    let usage = client.usage().await.unwrap();
+    let mebibytes_of = |bytes: u64| mebibytes(0, i64::try_from(bytes >> 20).unwrap());
+    assert!(usage.growable > 8 << 20, "{usage:?}");
+    let first = mebibytes_of(usage.largest_free * 4 / 5);
+    client.put("first", first.schema(), vec![first]).await.unwrap();
+    let space = |told: &str| told.lines().find(|line| line.contains("  space")).unwrap().to_owned();
+    let doctor = || {
+        let output = farrow(&["doctor", "--address", agent.socket()]);
+        space(&String::from_utf8(output.stdout).unwrap())
+    };
+    let told = doctor();
+    assert!(told.starts_with("note") && told.contains(". `farrow grow` adds up to "), "{told}");
+
+    let left = client.usage().await.unwrap();
+    let second = mebibytes_of(left.largest_free + (1 << 20));
+    let put = async || client.put("second", second.schema(), vec![second.clone()]).await;
+    let full = put().await.unwrap_err();
+    assert_eq!(full.reason(), Some(Reason::RegionFull), "{full}");
+    let told = full.to_string();
+    let remedies = told.split_once(" Try: ").unwrap().1;
+    assert!(
+        remedies.starts_with("`farrow grow`, which adds up to ") && !told.contains("farrow leases"),
+        "{told}"
+    );
+    in_a_shell("farrow grow", Path::new("/"), &agent);
+    put().await.unwrap();
+
+    let third = mebibytes(0, 64);
+    let none = client.put("third", third.schema(), vec![third]).await.unwrap_err().to_string();
+    assert!(
+        none.contains("All of the pool has ") && none.contains("Try: `farrow mkfs --size SIZE PATH`"),
+        "{none}"
+    );
 }
 
 #[test]

@@ -87,6 +87,7 @@ fn every_problem_is_told_at_once() {
         entry(&["user:nobody-of-this-name", "alice", "token:none"], &["/x"], &["write"]),
         entry(&[], &[], &[]),
         entry(&["group:no-such-group", "certificate:"], &["a//b", "ok/"], &["read"]),
+        entry(&["anyone"], &["*", "sales/2024*", "sales/*/all", "ok/"], &["read"]),
     ];
     let none = TokenEntry { name: "none-given".to_owned(), ..TokenEntry::default() };
     let odd = TokenEntry { sha256: Some("+f".repeat(32)), ..none.clone() };
@@ -103,6 +104,9 @@ fn every_problem_is_told_at_once() {
         "[[rights]] number 2: `may` is empty or missing",
         "[[rights]] number 3: \"group:no-such-group\": this host knows no group",
         "[[rights]] number 3: who \"certificate:\": expected",
+        "[[rights]] number 4: names \"*\": a rule has no patterns, but whole components that names begin with. Try: \"\", which",
+        "[[rights]] number 4: names \"sales/2024*\": a rule has no patterns, but whole components that names begin with. Try: \"sales/\",",
+        "[[rights]] number 4: names \"sales/*/all\": a rule",
         "[[tokens]] number 1 (\"none-given\"): has neither file nor sha256",
         "[[tokens]] number 2 (\"none-given\"): sha256",
         "[[tokens]] number 4 (\"a\"): another token is named \"a\" too",

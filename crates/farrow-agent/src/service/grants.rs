@@ -189,7 +189,7 @@ impl Service {
             let untold = service.untold(&process, Granted::Reservation(reservation.id));
             Ok((service.region.reservation(&reservation), untold))
         };
-        let reserved = self.blocking(reserve).await.map_err(|error| self.name_most_old(caller, error))?;
+        let reserved = self.blocking(reserve).await.map_err(|error| self.name_remedies(caller, error))?;
         drop(given_up);
         Ok(reserved)
     }

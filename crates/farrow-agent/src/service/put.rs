@@ -90,7 +90,7 @@ impl Service {
         let service = self.clone();
         let answer = async move {
             let version = service.receive(&caller, messages, put).await;
-            let version = version.map_err(|error| caller.censored(service.name_most_old(&caller, error)))?;
+            let version = version.map_err(|error| caller.censored(service.name_remedies(&caller, error)))?;
             let app_metadata = service.published(&caller, &version).encode_to_vec().into();
             Ok::<_, Status>(PutResult { app_metadata })
         };

@@ -220,17 +220,28 @@ const LOG: &str = "Frames need no entry. Other programs' files, `farrow export -
 
 fn pool(usage: &Usage, mounted: bool) -> Finding {
     let found = format!(
-        "{} of {} free, largest extent {}; {} held by leases on dropped frames, {} being written",
+        "{} of {} free, and a put in one piece of up to {} fits; {} held by leases on dropped frames, {} being written; {} \
+         outside the pool",
         output::size(usage.free),
         output::size(usage.pool_bytes),
         output::size(usage.largest_free),
         output::size(usage.held),
-        output::size(usage.reserved)
+        output::size(usage.reserved),
+        output::size(usage.growable)
     );
-    if usage.free >= usage.pool_bytes / 10 {
-        return Finding::ok("space", found);
+    let fits = usage.largest_free;
+    if usage.free < usage.pool_bytes / 10 {
+        return Finding::note("space", found, format!("{}; {}", make_room(usage), add_room(usage, mounted)));
     }
-    Finding::note("space", found, format!("{}; {}", make_room(usage), add_room(usage, mounted)))
+    if fits < usage.pool_bytes / 10 && fits < usage.free / 2 {
+        let advice = format!("What is free is scattered. {}; {}", make_room(usage), add_room(usage, mounted));
+        return Finding::note("space", found, advice);
+    }
+    // A put that does not fit here would there.
+    if fits < usage.pool_bytes / 4 && usage.growable > fits {
+        return Finding::note("space", found, add_room(usage, mounted));
+    }
+    Finding::ok("space", found)
 }
 
 /// Advice about the frames that hold most.

@@ -18,7 +18,7 @@ fn names_of_any_length_make_short_messages() {
         what: long(),
         passed_over: long(),
         advice: long(),
-        source: "gone".into(),
+        cause: "gone".into(),
     };
     for error in [
         ClientError::Address { found: long() },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import datetime
 import operator
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Optional, Union
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 Rows = Union[tuple[int, Optional[int]], slice, range]
 """Rows from the first, counted from 0, to the one before the second."""
 
+Address = Union[str, "os.PathLike[str]"]
+"""Where an agent is; a path is that of its unix socket, whatever its name is."""
+
 Age = Union[float, datetime.timedelta]
 """A time span, in seconds where it is a number."""
 
@@ -30,6 +34,19 @@ def text(what: str, value: Any) -> str:
     if isinstance(value, str):
         return _unicode(what, value)
     raise InvalidType(f"{what} takes a str; found a {_kind(value)}")
+
+
+def address(value: Any) -> str:
+    """The address of an agent."""
+    if isinstance(value, str):
+        return _unicode("connect", value)
+    if not isinstance(value, os.PathLike):
+        raise InvalidType(
+            f"connect takes an address, a str, or the path of a unix socket; found a {_kind(value)}. It is such as "
+            "'/run/farrow/agent.sock' or 'http://HOST:PORT'"
+        )
+    path = os.fsdecode(value)
+    return _unicode("connect", path if "/" in path else f"./{path}")
 
 
 def name(call: str, value: Any, data: Any = None) -> str:

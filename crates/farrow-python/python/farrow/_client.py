@@ -25,7 +25,7 @@ from farrow._answers import (
     retention,
     version,
 )
-from farrow._arguments import Age, Rows
+from farrow._arguments import Address, Age, Rows
 from farrow._errors import InvalidArgument, InvalidType, NotFound
 from farrow._frame import Frame
 from farrow._options import Options, options
@@ -41,7 +41,7 @@ class Client:
 
     __slots__ = ("_native",)
 
-    def __init__(self, address: Optional[str] = None) -> None:
+    def __init__(self, address: Optional[Address] = None) -> None:
         self._native: _farrow.Client = connecting(address).wait()
 
     def get(
@@ -340,8 +340,8 @@ def expiring(native: _farrow.Client, prefix: str, older_than: Optional[Age], lat
     return native.expire(_arguments.text("prefix", prefix), _arguments.seconds("older_than", older_than), latest)
 
 
-def connect(address: Optional[str] = None) -> Client:
-    """Connects to an agent: the path of its unix socket, or ``http://HOST:PORT`` or ``https://HOST:PORT`` to stream.
+def connect(address: Optional[Address] = None) -> Client:
+    """Connects to an agent: the path of its unix socket (a str or a ``pathlib.Path``), or ``http://HOST:PORT`` or ``https://HOST:PORT`` to stream.
 
     Without an address: ``$FARROW_ADDRESS``, else the agent of this user, else that of this host.
 
@@ -351,9 +351,9 @@ def connect(address: Optional[str] = None) -> Client:
     return Client(address)
 
 
-def connecting(address: Optional[str]) -> _farrow.Call:
+def connecting(address: Optional[Address]) -> _farrow.Call:
     """The call of ``connect``."""
-    return _farrow.Client.connect(None if address is None else _arguments.text("address", address))
+    return _farrow.Client.connect(None if address is None else _arguments.address(address))
 
 
 def shown_client(native: _farrow.Client) -> str:

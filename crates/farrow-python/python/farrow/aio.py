@@ -36,7 +36,7 @@ from farrow._answers import (
     retention,
     version,
 )
-from farrow._arguments import Age, Rows
+from farrow._arguments import Address, Age, Rows
 from farrow._errors import Error, NotFound
 from farrow._frame import Frame
 from farrow._options import Options, options
@@ -338,7 +338,7 @@ class Connecting(Coroutine[Any, Any, Client]):
 
     __slots__ = ("_client", "_work")
 
-    def __init__(self, address: Optional[str]) -> None:
+    def __init__(self, address: Optional[Address]) -> None:
         self._work = _connected(address)
         self._client: Optional[Client] = None
 
@@ -366,7 +366,7 @@ class Connecting(Coroutine[Any, Any, Client]):
         self._work.close()
 
 
-def connect(address: Optional[str] = None) -> Connecting:
+def connect(address: Optional[Address] = None) -> Connecting:
     """Connects to an agent: see :func:`farrow.connect`. To be awaited, or for ``async with``.
 
     >>> async with farrow.aio.connect() as client:
@@ -375,7 +375,7 @@ def connect(address: Optional[str] = None) -> Connecting:
     return Connecting(address)
 
 
-async def _connected(address: Optional[str]) -> Client:
+async def _connected(address: Optional[Address]) -> Client:
     return Client(await _done(_client.connecting(address)))
 
 

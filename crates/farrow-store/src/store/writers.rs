@@ -228,6 +228,7 @@ impl Store {
             holds: state.orphans().keys().map(|&id| holds.count(id)).sum(),
             quarantine: holds.quarantine(),
             old: None,
+            growable: 0,
         }
     }
 }

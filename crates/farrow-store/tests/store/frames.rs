@@ -186,8 +186,10 @@ fn held_bytes_are_not_reused() {
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
     let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free; 0 B in versions, \
                     1.0 MiB held by 2 leases and by the quarantine after the agent's start, 0 B reserved. \
-                    Try: `farrow leases`, `farrow rm NAME`";
+                    Try: `farrow leases`";
     assert_eq!(error.to_string(), expected);
+    let error = store.reserve(OWNER, 2 * MIB + 1).unwrap_err().to_string();
+    assert!(error.ends_with("All of the pool has 2.0 MiB. Try: `farrow mkfs --size SIZE PATH`"), "{error}");
     store.lift_quarantine().unwrap();
     let reserved = [100, 10_000].map(|len| store.reserve(OWNER, len).unwrap());
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();

@@ -257,6 +257,19 @@ fn text_that_is_not_csv_as_it_is_expected_is_told_what_helps() {
     }
 }
 
+/// A shell expands patterns, and not the command: as with ripgrep and uv.
+#[test]
+fn a_pattern_in_quotes_is_told_to_be_none() {
+    let region = Region::new("24MiB");
+    let agent = region.agent();
+    let told = stderr(&run(&agent, &["put", "data/", "nowhere/*.csv"]));
+    let expected = "nowhere/*.csv: No such file or directory (os error 2): patterns are the shell's, which expands none in \
+                    quotes. Try: the same without quotes";
+    assert!(told.contains(expected), "{told}");
+    let told = stderr(&run(&agent, &["put", "data/", "nowhere.csv"]));
+    assert!(told.ends_with("nowhere.csv: No such file or directory (os error 2)\n"), "{told}");
+}
+
 #[tokio::test]
 async fn a_file_is_there_complete_or_not_at_all() {
     let region = Region::new("64MiB");
@@ -279,6 +292,11 @@ async fn a_file_is_there_complete_or_not_at_all() {
     } else {
         skipped("a file that cannot be written: no Python with pyarrow");
     }
+    // What is told is what was asked for, and no file of ours.
+    let nowhere = directory.join("none/x.csv");
+    let refused = stderr(&run(&agent, &["get", "source", "-o", nowhere.to_str().unwrap()]));
+    let (nowhere, none) = (nowhere.display(), directory.join("none"));
+    assert_eq!(refused, format!("farrow: {nowhere}: there is no directory {}\n", none.display()));
     // A link stays one.
     let link = directory.join("link.csv");
     std::os::unix::fs::symlink(&file, &link).unwrap();
