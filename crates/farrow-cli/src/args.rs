@@ -211,7 +211,7 @@ impl Agent {
 #[derive(Debug, Group)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Remarks {
-    /// Say nothing but data and errors: no remarks, no progress
+    /// Say nothing but data, warnings and errors: no remarks, no progress
     #[arg(short, long, global = true)]
     pub(crate) quiet: bool,
     /// Say how it is done, too; -vv says what libraries do

@@ -104,7 +104,7 @@ pub(crate) fn open(
                 csv::open(progress.of_bytes(source.into_read()), csv, delimiter, known())?
             }
             (Some(Format::Ipc | Format::Stream), source) => {
-                Box::new(ipc::IpcReader::open(progress.of_bytes(source.into_read()))?)
+                Box::new(ipc::IpcReader::open(progress.of_bytes(source.into_read()), &place)?)
             }
             (Some(Format::Json), _) => return Err(JSON.into()),
             (None, _) if matches!(first.first(), Some(b'{' | b'[')) => return Err(JSON.into()),

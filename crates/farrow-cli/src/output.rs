@@ -159,6 +159,11 @@ pub(crate) fn note(text: impl fmt::Display) {
     }
 }
 
+/// Writes to stderr that something may be wrong which is no error.
+pub(crate) fn warning(text: impl fmt::Display) {
+    tell(format_args!("farrow: warning: {text}"));
+}
+
 fn tell(text: impl fmt::Display) {
     // Nobody is left to be told if stderr is closed.
     let _ = writeln!(io::stderr().lock(), "{text}");

@@ -7,6 +7,7 @@ mod globals;
 mod many_files;
 mod rows;
 mod terminal;
+mod unended;
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;

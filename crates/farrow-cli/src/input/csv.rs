@@ -1,5 +1,6 @@
 //! CSV.
 
+mod quotes;
 mod times;
 
 use std::io::{Cursor, Read};
@@ -10,6 +11,7 @@ use arrow_csv::ReaderBuilder;
 use arrow_csv::reader::{Decoder, Format};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
 
+use self::quotes::Quotes;
 use super::{Known, Problem, Rows, batch_rows};
 use crate::args::Csv;
 use crate::output;
@@ -82,6 +84,7 @@ pub(super) fn open(
     Ok(Box::new(CsvReader {
         input: Cursor::new(sample).chain(input),
         decoder: builder.build_decoder(),
+        quotes: Quotes::new(delimiter),
         schema,
         typed,
         piece: Vec::new(),
@@ -158,6 +161,7 @@ fn in_few_words(text: &str, schema: &Schema) -> Option<String> {
 struct CsvReader<R> {
     input: R,
     decoder: Decoder,
+    quotes: Quotes,
     schema: SchemaRef,
     /// True if types do not come from the sample.
     typed: bool,
@@ -176,6 +180,11 @@ impl<R: Read> CsvReader<R> {
                 self.piece.clear();
                 self.at = 0;
                 self.input.by_ref().take(PIECE as u64).read_to_end(&mut self.piece)?;
+                self.quotes.follow(&self.piece);
+                // Arrow takes the end of the text for that of the quote.
+                if let Some(problem) = self.quotes.problem().filter(|_| self.piece.is_empty()) {
+                    return Err(ArrowError::CsvError(problem));
+                }
             }
             // At the end an empty piece tells the decoder so.
             let decoded = self.decoder.decode(&self.piece[self.at..])?;

@@ -22,6 +22,7 @@ use farrow_ipc::IpcError;
 use self::messages::Messages;
 use super::Problem;
 use crate::format::{FEATHER_V1, IPC_FILE};
+use crate::output;
 
 const IS_FEATHER_V1: &str = "a Feather V1 file, as pandas wrote them before 1.0, which is not Arrow IPC. Convert it: \
     python -c \"import sys, pyarrow.feather as f; f.write_feather(f.read_table(sys.argv[1]), sys.argv[2])\" OLD NEW";
@@ -49,6 +50,8 @@ const END: [u8; 8] = [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 pub(super) struct IpcReader<R> {
     input: R,
+    /// The input as messages name it.
+    place: String,
     decoder: StreamDecoder,
     schema: SchemaRef,
     /// The place where its messages are, of a file.
@@ -59,7 +62,8 @@ pub(super) struct IpcReader<R> {
 }
 
 impl<R: Read> IpcReader<R> {
-    pub(super) fn open(mut input: R) -> Result<Self, Problem> {
+    /// Reads up to the schema. Of a stream without an end mark, `place` is told on stderr.
+    pub(super) fn open(mut input: R, place: &str) -> Result<Self, Problem> {
         let mut first = [0; 4];
         read_exact(&mut input, &mut first)?;
         if first == *FEATHER_V1 {
@@ -82,17 +86,22 @@ impl<R: Read> IpcReader<R> {
         messages.iter_mut().for_each(|messages| messages.passed(&first, &head, &body));
         let mut batches = VecDeque::new();
         decode(&mut decoder, [head, body], &mut batches)?;
-        Ok(Self { input, decoder, schema, messages, ended: false, batches })
+        Ok(Self { input, place: place.to_owned(), decoder, schema, messages, ended: false, batches })
     }
 
     /// Reads one message, or what is behind the last one.
     fn advance(&mut self) -> Result<(), Problem> {
         let mut first = [0; 4];
-        let found = match read_exact(&mut self.input, &mut first) {
-            Ok(()) => message(&mut self.input, first)?,
-            // A stream may end without saying so.
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.messages.is_none() => None,
-            Err(error) => return Err(error.into()),
+        let found = if at_end(&mut self.input, &mut first)? && self.messages.is_none() {
+            // The format lets a stream end so. Most writers mark the end, but none can that is killed before it.
+            output::warning(format_args!(
+                "{}: the stream ends without its end mark: if its writer was interrupted, rows are missing",
+                self.place
+            ));
+            None
+        } else {
+            read_exact(&mut self.input, &mut first[1..])?;
+            message(&mut self.input, first)?
         };
         match found {
             Some((head, body)) => {
@@ -185,6 +194,15 @@ fn read(input: &mut impl Read, len: u64, into: &mut MutableBuffer) -> Result<(),
         left -= now as u64;
     }
     Ok(())
+}
+
+/// True if nothing is left to read; else the first byte is in `bytes`.
+fn at_end(input: &mut impl Read, bytes: &mut [u8; 4]) -> std::io::Result<bool> {
+    match input.read_exact(&mut bytes[..1]) {
+        Ok(()) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_exact(input: &mut impl Read, bytes: &mut [u8]) -> std::io::Result<()> {

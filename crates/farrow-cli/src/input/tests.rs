@@ -299,6 +299,20 @@ fn options_of_csv_are_refused_for_other_formats() {
 }
 
 #[test]
+fn csv_ends_with_no_quote_open() {
+    let rows = b"1,\"a\nb\"\n".repeat(200_000);
+    for (text, place) in [
+        (b"a,b\n1,\"x\n2,y\n".to_vec(), "line 2, character 3"),
+        (b"a,\"b\n1,2\n".to_vec(), "line 1, character 3"),
+        ([b"a,b\n", &rows[..], b"2,\"c\n3,d\n"].concat(), "line 400002, character 3"),
+    ] {
+        let error = read("a.csv", &text, &PLAIN).unwrap_err();
+        assert!(error.contains(place) && error.contains("never closed"), "{error}");
+    }
+    assert_eq!(count(&read("a.csv", &[b"a,b\n", &rows[..]].concat(), &PLAIN).unwrap()), 200_000);
+}
+
+#[test]
 fn csv_errors_do_not_repeat_a_long_value() {
     let mut text = b"a,b\n".to_vec();
     text.extend(b"1,2\n".repeat(300_000));

@@ -19,7 +19,7 @@ fn run(agent: &Agent, args: &[&str]) -> Output {
 }
 
 /// The same with something on stdin.
-fn piped(agent: &Agent, args: &[&str], input: &[u8]) -> Output {
+pub(super) fn piped(agent: &Agent, args: &[&str], input: &[u8]) -> Output {
     let mut command = Command::new(program("farrow"));
     command.args(args).args(["--address", agent.socket()]);
     let mut child =

@@ -31,7 +31,7 @@ fn stream(batches: usize) -> Vec<u8> {
 }
 
 fn read(bytes: &[u8]) -> Result<usize, String> {
-    let reader = IpcReader::open(bytes).map_err(|error| error.to_string())?;
+    let reader = IpcReader::open(bytes, "a").map_err(|error| error.to_string())?;
     reader
         .map(|batch| batch.map(|batch| batch.num_rows()))
         .sum::<Result<_, _>>()
@@ -153,7 +153,12 @@ fn nothing_behind_the_end_of_a_stream_is_passed_over() {
     assert_eq!(read(&one), Ok(4));
     assert_eq!(read(&[one.as_slice(), &[0; 100]].concat()), Ok(4), "zeros are no rows");
     // The format lets a stream end without its mark.
-    assert_eq!(read(&one[..one.len() - END.len()]), Ok(4));
+    let unmarked = &one[..one.len() - END.len()];
+    assert_eq!(read(unmarked), Ok(4));
+    for part in 1..END.len() {
+        let error = read(&one[..unmarked.len() + part]).unwrap_err();
+        assert!(error.contains("ends too early: written only in part"), "{error}");
+    }
     for behind in [&one[..], &[0, 0, 0, 1]] {
         let error = read(&[&one, behind].concat()).unwrap_err();
         assert!(error.contains("goes on behind the end of the stream: several streams"), "{error}");
