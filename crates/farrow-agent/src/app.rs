@@ -103,6 +103,11 @@ impl App {
         Ok(Self { services, region, leases, health, limits, socket, unix, map_socket, tcp, access, http })
     }
 
+    #[cfg(test)]
+    pub(crate) fn service(&self) -> &Service {
+        &self.services.service
+    }
+
     /// The address of the TCP listener, if there is one.
     pub fn tcp_address(&self) -> Option<SocketAddr> {
         self.tcp.as_ref()?.local_addr().ok()

@@ -31,18 +31,61 @@ impl Seldom {
 
 /// Logs a refusal by `log`, unless there were too many in this second; how many those were is said later.
 pub(crate) fn report(log: impl FnOnce()) {
-    static TOLD: Mutex<Option<(Instant, u32)>> = Mutex::new(None);
-    let now = Instant::now();
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
-    let (since, count) = told.get_or_insert((now, 0));
-    if now.duration_since(*since) >= Duration::from_secs(1) {
-        if let Some(more @ 1..) = count.checked_sub(A_SECOND) {
-            tracing::info!(more, "refusals that were not logged one by one");
-        }
-        (*since, *count) = (now, 0);
+    static TOLD: Mutex<Second> = Mutex::new(Second(None));
+    if let Some(more) = TOLD.lock().unwrap_or_else(PoisonError::into_inner).report(Instant::now(), log) {
+        tracing::info!(more, "refusals that were not logged one by one");
     }
-    *count = count.saturating_add(1);
-    if *count <= A_SECOND {
-        log();
+}
+
+/// A second's beginning, and the number of refusals in it.
+struct Second(Option<(Instant, u32)>);
+
+impl Second {
+    /// There is one more `now`; returns how many were not logged in the last second, if it is over.
+    fn report(&mut self, now: Instant, log: impl FnOnce()) -> Option<u32> {
+        let (since, count) = self.0.get_or_insert((now, 0));
+        let mut missing = None;
+        if now.duration_since(*since) >= Duration::from_secs(1) {
+            missing = count.checked_sub(A_SECOND).filter(|more| *more > 0);
+            (*since, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        if *count <= A_SECOND {
+            log();
+        }
+        missing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_refusals_are_logged_in_a_second_and_the_others_counted() {
+        let begin = Instant::now();
+        let (mut second, mut logged) = (Second(None), 0);
+        let mut refuse = |count: u32, milliseconds: u64| {
+            let (now, before) = (begin + Duration::from_millis(milliseconds), logged);
+            let missing: Vec<u32> = (0..count).filter_map(|_| second.report(now, || logged += 1)).collect();
+            (logged - before, missing)
+        };
+        assert_eq!(refuse(15, 0), (15, vec![]));
+        assert_eq!(refuse(1000, 999), (5, vec![]));
+        assert_eq!(refuse(1, 1000), (1, vec![995]));
+        assert_eq!(refuse(1, 5000), (1, vec![]));
+    }
+
+    #[test]
+    fn what_happens_often_is_told_once_in_its_interval() {
+        let seldom = Seldom::new(Duration::from_secs(3600));
+        let mut told = Vec::new();
+        for _ in 0..1000 {
+            seldom.report(|count| told.push(count));
+        }
+        assert_eq!(told, [1]);
+        seldom.told.lock().unwrap().0 = None;
+        seldom.report(|count| told.push(count));
+        assert_eq!(told, [1, 1000]);
     }
 }

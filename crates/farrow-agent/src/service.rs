@@ -317,3 +317,6 @@ impl FlightService for Service {
         Ok(self.session(caller, process, request.into_inner())?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,6 +171,9 @@ impl std::fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -212,6 +215,36 @@ mod tests {
             let told = text.parse::<Address>().unwrap_err().to_string();
             assert!(told.contains(&format!("without a port. Try: {host}:PORT, or ./{text} ")), "{told}");
         }
+    }
+
+    #[test]
+    fn a_socket_is_found_only_where_nobody_else_could_have_put_it() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = |name: &str, socket: bool| {
+            let path = place.path().canonicalize().unwrap().join(name);
+            fs::create_dir_all(&path).unwrap();
+            if socket {
+                fs::write(path.join(SOCKET_NAME), "").unwrap();
+            }
+            path
+        };
+        let open = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        let socket = |directory: &Path| Address::Default(directory.join(SOCKET_NAME));
+        let (own, system) = (directory("own", true), directory("run/farrow", true));
+        let (empty, run) = (directory("empty", false), directory("run", false));
+        assert_eq!(Address::found(&own, &system).unwrap(), socket(&own));
+        assert_eq!(Address::found(&empty, &system).unwrap(), socket(&system));
+        // One that others may write is passed over, if there is the host's.
+        open(&own, 0o777);
+        assert_eq!(Address::found(&own, &system).unwrap(), socket(&system));
+        let refused = Address::found(&own, &empty).unwrap_err().to_string();
+        assert!(refused.contains("its mode 0777"), "{refused}");
+        // That may be anybody's to whom root has given it, but not made by just anybody.
+        open(&system, 0o777);
+        assert_eq!(Address::found(&empty, &system).unwrap(), socket(&system));
+        open(&run, 0o777);
+        let refused = Address::found(&empty, &system).unwrap_err().to_string();
+        assert!(refused.contains(&format!("{}: its mode 0777", run.display())), "{refused}");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Limits of one client, which takes nothing from others.
 
+use std::io::{ErrorKind, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
 use arrow_flight::{Action as Call, FlightData, FlightDescriptor, Ticket};
@@ -22,6 +25,9 @@ pub(crate) type Flight = FlightServiceClient<Channel>;
 
 /// Rows of more bytes than connections and their buffers take in by themselves.
 const MANY_ROWS: i64 = 1_000_000;
+
+/// The time after which something that never comes is given up.
+const NEVER: Duration = Duration::from_secs(120);
 
 /// An agent with these lines under `[limits]`.
 pub(crate) fn limited(region: &Region, limits: &str) -> Agent {
@@ -219,6 +225,30 @@ async fn a_client_that_takes_nothing_loses_its_stream_and_holds_nothing() {
     // It is told so, and does not take what it has for everything.
     let error = stream.try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!((error.code(), reason(&error)), (Code::Aborted, "stalled"), "{error}");
+}
+
+/// A peer that asks and reads no answer: of pings, which are nobody's streams.
+#[test]
+fn a_connection_whose_socket_takes_nothing_is_closed() {
+    let region = Region::new("64MiB");
+    let file = region.beside("agent.toml");
+    std::fs::write(&file, "[limits]\nstall = \"1s\"\n").unwrap();
+    let agent = region.agent_with(&["--config", file.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let unix = UnixStream::connect(agent.socket()).unwrap();
+    let tcp = TcpStream::connect(agent.tcp().replace("http://", "")).unwrap();
+    unix.set_write_timeout(Some(NEVER)).unwrap();
+    tcp.set_write_timeout(Some(NEVER)).unwrap();
+    let streams: [(&str, Box<dyn Write>); 2] = [("the socket", Box::new(unix)), ("TCP", Box::new(tcp))];
+    for (over, mut stream) in streams {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").unwrap();
+        let pings = b"\0\0\x08\x06\0\0\0\0\0farrow's".repeat(1000);
+        let error = loop {
+            if let Err(error) = stream.write_all(&pings) {
+                break error;
+            }
+        };
+        assert_ne!(error.kind(), ErrorKind::WouldBlock, "{over}: the agent keeps it open");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,8 @@ use arrow_flight::{
 };
 use farrow_client::{Address, Client, ClientError, Credentials, Reason, Retention};
 use farrow_integration_tests::{
-    Agent, Region, batch, copy_program, exchange, farrow, map_request, map_socket, program, pyarrow, skipped,
+    Agent, Region, arrow_file, batch, copy_program, exchange, farrow, map_request, map_socket, program,
+    pyarrow, skipped,
 };
 use farrow_proto::{Action, REASON_HEADER, encode_ticket, v1};
 use futures::TryStreamExt as _;
@@ -194,6 +195,62 @@ async fn without_rules_other_users_use_the_socket_but_do_not_grow() {
         refused.to_string().contains("a caller without token or certificate from 127.0.0.1"),
         "{refused}"
     );
+}
+
+/// Space is reserved before it is said for which frame.
+#[tokio::test]
+async fn the_name_is_checked_at_the_commit_of_a_reservation() {
+    let region = Region::new("64MiB");
+    let rule = "[[rights]]\nwho = [\"local\"]\nnames = [\"a/\"]\nmay = [\"read\", \"publish\"]\n";
+    let agent = region.agent_with(&["--config", &region.config(rule)]);
+    let file = arrow_file(&[batch(0, 10)]);
+    let client = agent.client().await;
+    let mut flight = crate::limits::flight(agent.socket()).await;
+    let reservation = crate::limits::reserve(&mut flight, file.len() as u64).await.unwrap();
+    let commit = async |flight: &mut FlightServiceClient<Channel>, name: &str| {
+        let request = v1::CommitRequest {
+            reservation: reservation.id,
+            name: name.to_owned(),
+            len: file.len() as u64,
+            ..Default::default()
+        };
+        results(flight, Action::Commit, request.encode_to_vec()).await
+    };
+    for name in ["b/x", "a", "ab/x"] {
+        let refused = commit(&mut flight, name).await.unwrap_err();
+        assert_eq!(reason(&refused), Some("denied"), "{name}: {refused}");
+        assert!(refused.message().contains(&format!("may not publish \"{name}\"")), "{refused}");
+        // As for what is published without a reservation of its own.
+        let rows = batch(0, 10);
+        let refused = client.put(name, rows.schema(), vec![rows]).await.unwrap_err();
+        assert_eq!(refused.reason(), Some(Reason::Denied), "{name}: {refused}");
+    }
+    // It is there still, and of zeros: no Arrow file.
+    let invalid = commit(&mut flight, "a/x").await.unwrap_err();
+    assert_eq!(reason(&invalid), Some("invalid-data"), "{invalid}");
+    put(&client, "a/x").await;
+}
+
+#[tokio::test]
+async fn refusals_and_permissions_are_lines_of_the_log_and_tokens_are_not() {
+    let region = Region::new("64MiB");
+    let config = only_etl(&region);
+    let mut command = region.command(&["--config", &config]);
+    command.env("RUST_LOG", "debug");
+    let agent = region.start(command);
+    let etl = connect(agent.socket(), Some(TOKEN)).await;
+    put(&etl, "a/b").await;
+    let nobody = agent.client().await;
+    nobody.stat("a/b").await.unwrap_err();
+    let wrong = "another-token-that-nobody-knows";
+    connect(agent.socket(), Some(wrong)).await.stat("a/b").await.unwrap_err();
+    let log = agent.log();
+    let has = |parts: &[&str]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    assert!(has(&["INFO", "refused", "caller=user 0", "verb=", "name=\"a/b\"", "right=read"]), "{log}");
+    assert!(has(&["DEBUG", "allowed", "with token etl", "verb=", "a/b"]), "{log}");
+    for secret in [TOKEN, wrong] {
+        assert!(!log.contains(secret), "{log}");
+    }
 }
 
 /// Each verb and action asks: who may nothing gets nothing from any of them, and cannot tell what is there.

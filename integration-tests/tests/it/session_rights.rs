@@ -5,8 +5,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_flight::encode::FlightDataEncoderBuilder;
 use arrow_flight::{FlightData, FlightDescriptor, PutResult};
-use farrow_client::Client;
-use farrow_integration_tests::{Agent, Region, arrow_file, batch, program};
+use farrow_client::{Client, Reason};
+use farrow_integration_tests::{Agent, Region, arrow_file, batch, mebibytes, program, sum};
 use farrow_proto::v1::map_result::Result as Mapped;
 use farrow_proto::v1::session_answer::Answer;
 use farrow_proto::v1::session_request::Request;
@@ -187,4 +187,29 @@ async fn a_publisher_without_read_learns_no_schema() {
         assert!(told.contains("another schema"), "{told}");
         assert!(!told.contains("number") && !told.contains("text") && !told.contains("Int64"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn rows_under_way_and_mapped_frames_go_on_under_rules_that_forbid_them() {
+    let region = Region::new("256MiB");
+    let rule =
+        |who: &str| format!("[[rights]]\nwho = [{who:?}]\nnames = [\"\"]\nmay = [\"read\", \"publish\"]\n");
+    let config = region.config(&rule("local"));
+    let agent = region.agent_with(&["--config", &config]);
+    let client = agent.client().await;
+    let rows = mebibytes(0, 64);
+    client.put("a", rows.schema(), vec![rows.clone()]).await.unwrap();
+    let mapped = client.get("a").await.unwrap();
+    assert!(mapped.zero_copy(), "{:?}", mapped.why());
+    let stream = crate::limits::stuck(&agent, "a").await;
+
+    region.config(&rule("user:7001"));
+    agent.reload();
+    let refused = client.get("a").await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::Denied), "{refused}");
+    let messages: Vec<FlightData> = stream.try_collect().await.unwrap();
+    let sent: usize = messages.iter().map(|message| message.data_body.len()).sum();
+    assert!(sent >= 64 << 20, "{sent}");
+    let last = i64::try_from(rows.num_rows()).unwrap() - 1;
+    assert_eq!(sum(&mapped).unwrap(), last * (last + 1) / 2);
 }

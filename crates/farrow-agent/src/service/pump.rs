@@ -157,7 +157,23 @@ impl Streams {
         self.places.oust_of(user) || self.sessions.oust_of(user)
     }
 
-    /// The same, and leave to use it.
+    /// Makes the next chunk of a stream, where it may take a while and when it is this user's turn.
+    async fn make<T: Message + 'static>(
+        &self,
+        user: &User,
+        way: &OnTheWay,
+        first: bool,
+        messages: Messages<T>,
+    ) -> Result<(Made<T>, Share), AgentError> {
+        let (mut share, maker) = self.turn(user, way, first).await;
+        let made =
+            tokio::task::spawn_blocking(move || chunk(messages)).await.map_err(AgentError::Interrupted)?;
+        share.resize(made.bytes);
+        drop(maker);
+        Ok((made, share))
+    }
+
+    /// Memory for a stream's next chunk, and leave to make it.
     async fn turn(&self, user: &User, way: &OnTheWay, first: bool) -> (Share, Share) {
         loop {
             let share = self.next_memory(user, way, first).await;
@@ -285,13 +301,10 @@ impl Stream {
     ) -> Result<(), AgentError> {
         let mut first = true;
         loop {
-            let (mut share, maker) = self.service.streams.turn(&self.user, &self.way, first).await;
+            let made = self.service.streams.make(&self.user, &self.way, first, messages).await?;
             first = false;
-            let made = tokio::task::spawn_blocking(move || chunk(messages));
-            let (rest, made, error, bytes) = made.await.map_err(AgentError::Interrupted)?;
+            let (Made { rest, messages: made, error, bytes }, share) = made;
             self.service.metrics.streamed.inc_by(bytes);
-            share.resize(bytes);
-            drop(maker);
             let ended = rest.is_none();
             let chunk = Chunk { messages: made.into_iter(), error, share: Some(share) };
             if sender.send(chunk).await.is_err() || ended {
@@ -302,22 +315,33 @@ impl Stream {
     }
 }
 
-/// The next messages, and the rest, if there is one: how many bytes they have, and the error that ends them.
-type Made<T> = (Option<Messages<T>>, Vec<T>, Option<AgentError>, u64);
+/// The next messages of a stream.
+struct Made<T> {
+    /// Those after them, unless it ends with them.
+    rest: Option<Messages<T>>,
+    messages: Vec<T>,
+    /// Its end.
+    error: Option<AgentError>,
+    /// Bytes that they have.
+    bytes: u64,
+}
 
 fn chunk<T: Message>(mut messages: Messages<T>) -> Made<T> {
     let (mut made, mut bytes) = (Vec::new(), 0);
-    while bytes < CHUNK {
+    let (rest, error) = loop {
+        if bytes >= CHUNK {
+            break (Some(messages), None);
+        }
         match messages.next() {
             Some(Ok(message)) => {
                 bytes += message.encoded_len();
                 made.push(message);
             }
-            Some(Err(error)) => return (None, made, Some(error), bytes as u64),
-            None => return (None, made, None, bytes as u64),
+            Some(Err(error)) => break (None, Some(error)),
+            None => break (None, None),
         }
-    }
-    (Some(messages), made, None, bytes as u64)
+    };
+    Made { rest, messages: made, error, bytes: bytes as u64 }
 }
 
 /// Counts a stream while it is open.
@@ -335,3 +359,6 @@ impl Drop for Open {
         self.0.dec();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,8 +7,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{
+    ALL_VERSIONS, ClientConfig, HandshakeKind, ProtocolVersion, SupportedProtocolVersion, version,
+};
 use tonic::transport::server::Connected as _;
 
 use super::*;
@@ -54,20 +56,27 @@ impl Authority {
     }
 
     fn connector(&self, client: Option<&Signed>) -> TlsConnector {
+        TlsConnector::from(Arc::new(self.client(client, ALL_VERSIONS)))
+    }
+
+    fn client(
+        &self,
+        client: Option<&Signed>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.certificate.clone()).unwrap();
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .unwrap()
             .with_root_certificates(roots);
-        let config = match client {
+        match client {
             Some(Signed { certificate, key }) => {
                 let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
                 config.with_client_auth_cert(vec![certificate.der().clone()], key).unwrap()
             }
             None => config.with_no_client_auth(),
-        };
-        TlsConnector::from(Arc::new(config))
+        }
     }
 }
 
@@ -182,6 +191,32 @@ async fn new_connections_get_a_certificate_that_was_reloaded() {
     let problems = tls.reload(&files).unwrap_err();
     assert!(problems[0].contains("agent.crt"), "{problems:?}");
     assert_eq!(connect(address, &connector).await.unwrap(), [2], "the old one is kept");
+}
+
+#[tokio::test]
+async fn it_is_tls_1_3_and_http_2_and_each_connection_shows_its_certificate_anew() {
+    let authority = Authority::new();
+    let tls = Arc::new(Tls::load(&authority.place(&authority.sign(|_| {}))).unwrap());
+    let (address, mut peers) = serve(tls).await;
+    let signed = authority.sign(|_| {});
+    let mut config = authority.client(Some(&signed), ALL_VERSIONS);
+    config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
+    // It keeps the sessions that it may resume.
+    let connector = TlsConnector::from(Arc::new(config));
+    for _ in 0..3 {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        // To the end: what the agent sends for a resumption comes before.
+        stream.read_to_end(&mut Vec::new()).await.unwrap();
+        let (_, session) = stream.get_ref();
+        assert_eq!(session.protocol_version(), Some(ProtocolVersion::TLSv1_3));
+        assert_eq!(session.alpn_protocol(), Some(&b"h2"[..]));
+        assert_eq!(session.handshake_kind(), Some(HandshakeKind::Full));
+        assert_eq!(peers.recv().await.unwrap().unwrap(), ["rcgen self signed cert", "localhost"]);
+    }
+    let older = authority.client(Some(&signed), &[&version::TLS12]);
+    assert!(connect(address, &TlsConnector::from(Arc::new(older))).await.is_err());
+    assert!(peers.try_recv().is_err());
 }
 
 #[test]
