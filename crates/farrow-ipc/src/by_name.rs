@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{Schema, SchemaRef};
 
-use crate::counted::counted;
 use crate::error::IpcError;
 use crate::fit::{Words, bytes_of, fit, words_bytes};
 use crate::lossless::lossy;
@@ -180,8 +179,8 @@ impl Iterator for ByName {
 
 impl std::fmt::Debug for ByName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let columns = counted(self.schema.fields().len(), "column");
-        write!(f, "ByName({} of {columns})", counted(self.batches, "batch"))
+        let columns = self.schema.fields().len();
+        f.debug_struct("ByName").field("columns", &columns).field("batches", &self.batches).finish()
     }
 }
 

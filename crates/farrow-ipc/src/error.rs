@@ -3,7 +3,6 @@
 use arrow_schema::{ArrowError, DataType};
 use flatbuffers::InvalidFlatbuffer;
 
-use crate::counted::counted;
 use crate::problem::{
     ArrayProblem, BlockProblem, DictionaryProblem, MessageProblem, MetadataProblem, Part, Place, TypeProblem,
     ValueProblem,
@@ -17,8 +16,7 @@ use crate::schema_difference::SchemaDifference;
 pub enum IpcError {
     /// Fewer bytes than the shortest file has.
     #[error(
-        "no Arrow IPC file: it has {}, the shortest has {need}: empty, or written only in part?",
-        counted(*len, "byte")
+        "no Arrow IPC file: its length in bytes is {len}, that of the shortest {need}: empty, or written only in part?"
     )]
     TooShort {
         /// Bytes given.
@@ -230,8 +228,7 @@ pub enum IpcError {
     },
     /// A batch that has other rows than it had.
     #[error(
-        "{place}: {} where there were {expected}: its metadata was changed since the commit",
-        counted(*found, "row")
+        "{place}: the number of rows is {found}, and was {expected}: its metadata was changed since the commit"
     )]
     RowsChanged {
         /// The batch.

@@ -6,7 +6,6 @@
 use arrow_schema::{DataType, Field};
 use serde::Deserialize;
 
-use crate::counted::counted;
 use crate::problem::TypeProblem;
 
 const BOOL8: &str = "arrow.bool8";
@@ -85,7 +84,7 @@ fn fixed_shape(stored: &DataType, metadata: &str) -> Result<(), TypeProblem> {
     let refuse = |reason| Err(invalid(FIXED_SHAPE, metadata, reason));
     let elements = tensor.shape.iter().try_fold(1_i64, |product, dimension| product.checked_mul(*dimension));
     if tensor.shape.iter().any(|dimension| *dimension < 0) || elements != Some(i64::from(*size)) {
-        return refuse(format!("a list of {} has another shape", counted(*size, "element")));
+        return refuse(format!("a list of size {size} has another shape"));
     }
     dimensions(FIXED_SHAPE, metadata, tensor.shape.len(), tensor.permutation, tensor.dim_names)
 }
@@ -133,15 +132,13 @@ fn dimensions(
     if let Some(mut order) = permutation {
         order.sort_unstable();
         if order.len() != rank || order.iter().zip(0..).any(|(found, expected)| *found != expected) {
-            let reason =
-                format!("`permutation` is none of {}, which count from 0", counted(rank, "dimension"));
+            let reason = format!("`permutation` is none of the dimensions from 0 below {rank}");
             return Err(invalid(name, metadata, reason));
         }
     }
     match names {
         Some(names) if names.len() != rank => {
-            let reason =
-                format!("`dim_names` has {} of {}", counted(names.len(), "name"), counted(rank, "dimension"));
+            let reason = format!("`dim_names` names {} dimensions of {rank}", names.len());
             Err(invalid(name, metadata, reason))
         }
         _ => Ok(()),

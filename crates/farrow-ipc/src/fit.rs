@@ -13,7 +13,6 @@ use arrow_data::ArrayData;
 use arrow_schema::{ArrowError, DataType, FieldRef, Fields};
 use arrow_select::take::take;
 
-use crate::counted::counted;
 use crate::lossless::places;
 
 /// The dictionary that was made of another one last: batches share theirs, and so shall what is made of them.
@@ -202,7 +201,7 @@ fn strict(array: &dyn Array, to: &DataType) -> Result<ArrayRef, ArrowError> {
     if before == after {
         return Ok(cast);
     }
-    Err(ArrowError::CastError(format!("{before} became {}", counted(after, "null"))))
+    Err(ArrowError::CastError(format!("the number of nulls was {before}, and would be {after}")))
 }
 
 impl Words {

@@ -52,7 +52,6 @@ mod checksum;
 mod column;
 mod columns;
 mod compact;
-mod counted;
 mod decode;
 mod error;
 mod extension;

@@ -5,7 +5,6 @@ use std::fmt;
 
 use arrow_schema::{DataType, Field, Schema};
 
-use crate::counted::counted;
 use crate::row_metadata::lasting_metadata;
 use crate::schema::child_fields;
 
@@ -349,7 +348,7 @@ impl fmt::Display for SchemaDifference {
                 )
             }
             Self::Columns { expected, found, only } => {
-                write!(f, "{}, expected {expected}: ", counted(*found, "column"))?;
+                write!(f, "the number of columns is {found}, expected {expected}: ")?;
                 match only {
                     Some(name) if found > expected => write!(f, "{:?} is one too many", short(name)),
                     Some(name) => write!(f, "{:?} is missing", short(name)),
@@ -369,8 +368,11 @@ impl fmt::Display for SchemaDifference {
                 write!(f, "column {column} ({field}): {part} is {found}, expected {expected}")
             }
             Self::Nulls { column, field, nulls } => {
-                let nulls = counted(*nulls, "null");
-                write!(f, "column {column} ({}): {nulls}, and the schema allows none", short(field))
+                write!(
+                    f,
+                    "column {column} ({}) has nulls ({nulls}), and the schema allows none",
+                    short(field)
+                )
             }
             Self::Metadata { key, expected, found } => {
                 let (found, expected) = (around(found, expected), around(expected, found));

@@ -8,7 +8,6 @@ use arrow_data::ArrayData;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions};
 use arrow_schema::SchemaRef;
 
-use crate::counted::counted;
 use crate::error::IpcError;
 use crate::layout::SEGMENT_ALIGNMENT;
 use crate::plan::Plan;
@@ -101,7 +100,8 @@ impl<W: Write> SegmentWriter<W> {
 
 impl<W: Write> std::fmt::Debug for SegmentWriter<W> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "SegmentWriter({}, {})", counted(self.batches, "batch"), counted(self.written(), "byte"))
+        let (batches, bytes) = (self.batches, self.written());
+        f.debug_struct("SegmentWriter").field("batches", &batches).field("bytes", &bytes).finish()
     }
 }
 

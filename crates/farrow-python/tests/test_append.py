@@ -165,7 +165,7 @@ def test_nulls_that_values_of_dictionaries_are_count(client, name):
         lambda: client.append(name, strict("a", None), by_name=True),
         lambda: client.append(name, pa.table({"c": words("a", None)}), by_name=True),
     ):
-        with pytest.raises(farrow.InvalidData, match=r"column 0 \(c\): 1 null, and the schema allows none"):
+        with pytest.raises(farrow.InvalidData, match=r"column 0 \(c\) has nulls \(1\), and the schema allows none"):
             way()
     assert client.stat(name).version == 1
 

@@ -233,7 +233,10 @@ fn nulls_become_anything_and_strict_columns_none() {
         [Arc::new(NullArray::new(2)) as ArrayRef, Arc::new(Int32Array::from(vec![None, Some(1), None]))]
     {
         let error = pieces(&strict, &column(nulls)).unwrap_err().to_string();
-        assert!(error.contains("column 0 (c): 2 nulls, and the schema allows none. Fill them"), "{error}");
+        assert!(
+            error.contains("column 0 (c) has nulls (2), and the schema allows none. Fill them"),
+            "{error}"
+        );
     }
 }
 

@@ -118,9 +118,12 @@ fn each_difference_is_named() {
         assert_eq!(by_name, fits, "{text}");
     }
     for (fields, told) in [
-        (vec![int("a"), int("b"), int("c")], "3 columns, expected 2: \"c\" is one too many"),
-        (vec![int("b")], "1 column, expected 2: \"a\" is missing"),
-        (vec![int("a"), int("b"), int("b")], "3 columns, expected 2: some name is there more than once"),
+        (vec![int("a"), int("b"), int("c")], "the number of columns is 3, expected 2: \"c\" is one too many"),
+        (vec![int("b")], "the number of columns is 1, expected 2: \"a\" is missing"),
+        (
+            vec![int("a"), int("b"), int("b")],
+            "the number of columns is 3, expected 2: some name is there more than once",
+        ),
     ] {
         let (_, text) = difference(&schema(&[int("a"), int("b")]), &empty(&schema(&fields))).unwrap();
         assert!(text.contains(told), "{text}");
@@ -158,7 +161,7 @@ fn metadata_and_nullability_of_columns_may_differ_and_the_schema_holds() {
     assert_eq!(with_schema(&expected, &batch(vec![Some("x")]), 0).unwrap().schema(), expected);
     let (difference, text) = difference(&expected, &batch(vec![None])).unwrap();
     assert_eq!(difference, SchemaDifference::Nulls { column: 1, field: "b".to_owned(), nulls: 1 });
-    assert!(text.contains("column 1 (b): 1 null, and the schema allows none"), "{text}");
+    assert!(text.contains("column 1 (b) has nulls (1), and the schema allows none"), "{text}");
 }
 
 /// Of an append all counts, but for what pandas says of the rows.
