@@ -72,7 +72,7 @@ impl App {
         // Numbers of an earlier agent's are not given out again.
         let pages = FamilyPages::open(
             &state_dir.join(format!("{}.pages", region.uuid())),
-            (store.epoch() << 32) | 1,
+            (store.view().epoch() << 32) | 1,
         )?;
         let leases = Leases::take_up(store, host, holders, Inherited::new(pages), limits.subscribe())?;
 

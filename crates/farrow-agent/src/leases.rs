@@ -94,7 +94,7 @@ impl Leases {
             running.iter().map(|process| process.id()).chain(unwatched.keys().copied()).collect();
         let outlived = inherited.processes();
         holders.retain(|id| earlier.contains(&id) || outlived.contains(&id)).map_err(AgentError::Holders)?;
-        for reservation in store.reservations() {
+        for reservation in store.view().reservations() {
             let owner = process_of(&reservation.owner);
             if reservation.owner.host == host && !earlier.contains(&owner) {
                 tracing::info!(
@@ -123,7 +123,7 @@ impl Leases {
             );
         }
         // Numbers of an earlier agent's leases must not be given out again: its clients may still release them.
-        let next_lease = (store.epoch() << 32) | 1;
+        let next_lease = (store.view().epoch() << 32) | 1;
         let (held, reserved) = (HashMap::new(), HashMap::new());
         let table =
             Table { next_lease, held, earlier, unwatched, reserved, holders, inherited, record_fault: None };
@@ -155,7 +155,7 @@ impl Leases {
         let mut table = self.table();
         // The process is on record before it is told where anything is.
         self.register(&mut table, process)?;
-        let version = self.store.acquire_as(Some(process.uid()), name, version)?;
+        let version = self.store.view().acquire_as(Some(process.uid()), name, version)?;
         match self.one_more(process, &version) {
             Ok(lease) => Ok((table.grant(process, lease), version)),
             Err(error) => {
@@ -178,7 +178,7 @@ impl Leases {
         let (granted, as_of) = {
             let mut table = self.table();
             self.register(&mut table, process)?;
-            let (versions, as_of) = self.store.acquire_all(Some(process.uid()), frames)?;
+            let (versions, as_of) = self.store.view().acquire_all(Some(process.uid()), frames)?;
             let grant = |version: Result<Arc<Version>, StoreError>| {
                 let version = version?;
                 match self.one_more(process, &version) {
@@ -268,6 +268,7 @@ impl Leases {
     /// The reservation `id`, if it is `process`'s.
     pub(crate) fn reservation(&self, process: &Process, id: u64) -> Result<Reservation, AgentError> {
         self.store
+            .view()
             .reservation(id)
             .filter(|reservation| reservation.owner == self.owner(process))
             .ok_or(AgentError::NotHeld { what: "reservation", id, pid: process.id().pid })
@@ -288,7 +289,7 @@ impl Leases {
 
     /// Returns how long each reservation has been known: since this agent started, or since it was tidy last, at least.
     pub(crate) fn reservation_ages(&self) -> Vec<Duration> {
-        let ids = self.store.reservations().into_iter().map(|taken| taken.id);
+        let ids = self.store.view().reservations().into_iter().map(|taken| taken.id);
         let table = self.table();
         ids.map(|id| table.reserved.get(&id).map_or(Duration::ZERO, Instant::elapsed)).collect()
     }
@@ -344,7 +345,7 @@ impl Leases {
     /// Refuses a process whose user must let go of something first.
     fn check_holds(&self, process: &Process) -> Result<(), AgentError> {
         let most = self.limits.borrow().bytes_per_user;
-        Ok(most.map_or(Ok(()), |most| self.store.check_holds(process.uid(), most))?)
+        Ok(most.map_or(Ok(()), |most| self.store.view().check_holds(process.uid(), most))?)
     }
 
     /// One more lease of `process`'s, if its user may have one.
@@ -389,6 +390,7 @@ impl Leases {
         };
         let reservations: Vec<Reservation> = self
             .store
+            .view()
             .reservations()
             .into_iter()
             .filter(|reservation| reservation.owner.host == self.host && process_of(&reservation.owner) == id)
@@ -450,7 +452,7 @@ impl Table {
     /// Takes processes off the record that need not be there, and writes it again if somebody has removed it.
     fn keep_record(&mut self, store: &Store) {
         let Self { held, earlier, reserved, holders, inherited, record_fault, .. } = self;
-        let reservations = store.reservations();
+        let reservations = store.view().reservations();
         let now = Instant::now();
         *reserved =
             reservations.iter().map(|taken| (taken.id, *reserved.get(&taken.id).unwrap_or(&now))).collect();

@@ -98,7 +98,7 @@ impl Medium {
     /// Maps extents of the store's pools side by side, read-only.
     pub(crate) fn map(&self, store: &Store, extents: &[Extent]) -> Result<Arc<ReadMapping>, AgentError> {
         // Also whether they are within their pools.
-        let on_medium = store.media_ranges(extents)?;
+        let on_medium = store.view().media_ranges(extents)?;
         match self {
             Self::Whole { file, .. } => {
                 let ranges: Vec<_> =
@@ -107,7 +107,7 @@ impl Medium {
             }
             Self::Mounted { media, mount } => {
                 let index = extents.first().map(|extent| extent.pool);
-                let pools = store.pools();
+                let pools = store.view().pools();
                 let pool = pools.iter().find(|pool| Some(pool.index) == index);
                 let Some(pool) = pool.filter(|pool| extents.iter().all(|extent| extent.pool == pool.index))
                 else {

@@ -21,7 +21,9 @@ use bytes::Bytes;
 use farrow_ipc::{IpcError, Recorded, StreamEncoder, Trust};
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::{ReadMapping, RegionError};
-use farrow_store::{AgeCursor, Dropped, Extent, FrameName, PoolFile, Segment, Store, Validation, Version};
+use farrow_store::{
+    AgeCursor, Dropped, Extent, FrameName, PoolFile, Segment, Store, Validation, Version, View,
+};
 use uuid::Uuid;
 
 use crate::error::AgentError;
@@ -89,6 +91,7 @@ impl Region {
         let medium = Medium::open(medium)?;
         let store = Arc::new(Store::open(medium.media(), host)?);
         let pools = store
+            .view()
             .pools()
             .iter()
             .map(|pool| Ok((pool.index, medium.map_pool(pool)?)))
@@ -117,15 +120,15 @@ impl Region {
     /// its superblock is the one that was opened. One system call a file, and two cache lines.
     pub(crate) fn check_there(&self) -> Result<(), AgentError> {
         self.medium.check_len()?;
-        Ok(self.store.check_identity()?)
+        Ok(self.view().check_identity()?)
     }
 
     /// Checks that the region can be served on: it is there, its famfs log was not begun anew, and nothing was lost of what
     /// describes it.
     pub(crate) fn check(&self) -> Result<(), AgentError> {
         self.check_there()?;
-        self.store.follow_log()?;
-        let metadata = self.store.metadata_ranges();
+        self.view().follow_log()?;
+        let metadata = self.view().metadata_ranges();
         metadata.into_iter().try_for_each(|(offset, len)| self.medium.check_intact(offset, len))
     }
 
@@ -157,7 +160,12 @@ impl Region {
         Ok(pages.advice().map_or_else(|| pages.to_string(), |advice| format!("{pages}. {advice}")))
     }
 
-    /// The catalog and its allocator.
+    /// The region as it is read.
+    pub(crate) fn view(&self) -> &Arc<View> {
+        self.store.view()
+    }
+
+    /// The part of the region's one writer.
     pub(crate) fn store(&self) -> &Arc<Store> {
         &self.store
     }
@@ -169,7 +177,7 @@ impl Region {
 
     /// The region's famfs UUID.
     pub(crate) fn uuid(&self) -> Uuid {
-        self.store.region_uuid()
+        self.view().region_uuid()
     }
 
     /// A version for this agent's own use: it is no process's lease.
@@ -184,7 +192,7 @@ impl Region {
         name: &FrameName,
         number: Option<u64>,
     ) -> Result<HeldVersion, AgentError> {
-        let version = self.store.acquire_as(user, name, number)?;
+        let version = self.view().acquire_as(user, name, number)?;
         Ok(HeldVersion { store: self.store.clone(), version, user })
     }
 
@@ -241,7 +249,7 @@ impl Region {
 
     /// The files and devices that hold frames, opened for reading.
     pub(crate) fn files(&self) -> Result<Vec<File>, AgentError> {
-        let pools = self.store.pools();
+        let pools = self.view().pools();
         pools.iter().map(|pool| Ok(self.medium.open_for_reading(&pool.path)?.into())).collect()
     }
 
@@ -256,11 +264,11 @@ impl Region {
             return self.medium.open_superblock_for_reading();
         }
         if let Some(entry) = index.checked_sub(FIRST_FOREIGN_FILE) {
-            let file = self.store.foreign_at(entry)?.ok_or(AgentError::NoSuchFile { index })?;
+            let file = self.view().foreign_at(entry)?.ok_or(AgentError::NoSuchFile { index })?;
             self.check_settled(&file)?;
             return self.medium.open_for_reading(file.path());
         }
-        let pools = self.store.pools();
+        let pools = self.view().pools();
         let pool = pools.iter().find(|pool| pool.index == index).ok_or(AgentError::NoSuchFile { index })?;
         self.medium.open_for_reading(&pool.path)
     }
@@ -328,7 +336,7 @@ impl Region {
 impl HeldVersion {
     /// Checks that all bytes read of it until now were its own: nobody has made another file system of the medium.
     pub(crate) fn check_there(&self) -> Result<(), AgentError> {
-        Ok(self.store.check_identity()?)
+        Ok(self.store.view().check_identity()?)
     }
 }
 

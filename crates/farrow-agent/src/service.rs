@@ -111,9 +111,9 @@ impl Service {
         // One user has a half of them, which is as many as can run.
         let threads = 2 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         let (readers, makers) = (Shares::new(threads), Shares::new(threads));
-        let changed = Arc::new(watch::Sender::new(region.store().seq()));
+        let changed = Arc::new(watch::Sender::new(region.view().seq()));
         let tell = changed.clone();
-        region.store().on_change(move |seq| {
+        region.view().on_change(move |seq| {
             tell.send_replace(seq);
         });
         Ok(Self {
@@ -157,7 +157,7 @@ impl Service {
         if let AgentError::Store(StoreError::RegionFull { old, growable, .. }) = &mut error {
             *growable = self.region.usage(0).growable;
             let may = |name: &FrameName| caller.may(Right::Read, name) && caller.may(Right::Drop, name);
-            *old = self.region.store().most_old(may).map(Box::new);
+            *old = self.region.view().most_old(may).map(Box::new);
         }
         error
     }

@@ -97,7 +97,7 @@ fn measure(directory: &Path, versions: u64, times: u64) -> anyhow::Result<Figure
     // With few of them, what the allocator kept of earlier regions is more.
     let heap = memory::private()?.saturating_sub(heap_before);
     let heap = (versions >= MANY).then(|| heap as f64 / versions as f64);
-    let catalog = store.usage().catalog_committed as f64 / versions as f64;
+    let catalog = store.view().usage().catalog_committed as f64 / versions as f64;
 
     let mut operations = Vec::new();
     let mut add = |what, latency: anyhow::Result<Latency>| -> anyhow::Result<()> {
@@ -107,12 +107,12 @@ fn measure(directory: &Path, versions: u64, times: u64) -> anyhow::Result<Figure
     // Spread over all frames, each time another.
     let frame = |n: u64| name(n.wrapping_mul(7919) % frames);
 
-    add("look up the latest", Latency::of(times, frame, |name| Ok(store.get(&name, None)?)))?;
-    add("list a page of 100", Latency::of(times, frame, |name| Ok(store.list("", Some(&name), 100))))?;
-    let hold = |name| Ok(store.release(&*store.acquire(&name, None)?)?);
+    add("look up the latest", Latency::of(times, frame, |name| Ok(store.view().get(&name, None)?)))?;
+    add("list a page of 100", Latency::of(times, frame, |name| Ok(store.view().list("", Some(&name), 100))))?;
+    let hold = |name| Ok(store.release(&*store.view().acquire(&name, None)?)?);
     add("acquire and release", Latency::of(times, frame, hold))?;
     add("reserve and commit a page", Latency::of(times, frame, |name| put(&store, &name)))?;
-    let latest = |n| Ok(store.get(&frame(n)?, None)?);
+    let latest = |n| Ok(store.view().get(&frame(n)?, None)?);
     let drop_one = |version: Arc<Version>| Ok(store.drop_frame(&version.name, Some(version.number))?);
     add("drop a version", Latency::of(times.min(versions), latest, drop_one))?;
     let growing = |n| {
@@ -148,7 +148,7 @@ fn longest_look_up_while_compacting(
         for n in 0.. {
             let name = frame(n)?;
             let start = Instant::now();
-            store.get(&name, None)?;
+            store.view().get(&name, None)?;
             longest = longest.max(start.elapsed());
             if compaction.is_finished() {
                 break;

@@ -161,7 +161,7 @@ impl Seeds {
                     let more = store.reserve(owner, 4096).expect("room in the pool");
                     let mut both = version(reservation.id, turn);
                     both.segments.push(segment(more.id, 0));
-                    if let Ok(latest) = store.get(&both.name, None) {
+                    if let Ok(latest) = store.view().get(&both.name, None) {
                         both.schema_fingerprint = latest.schema_fingerprint;
                     }
                     store.append(both).expect("the schema of the latest version");

@@ -9,7 +9,7 @@ use crate::error::{Result, StoreError};
 use crate::foreign::{FollowedLog, Unnamed};
 use crate::ledger::{ATTEMPTS, Ledger, replay_beside};
 use crate::name::FrameName;
-use crate::usage::Usage;
+use crate::view::Usage;
 use crate::volume::{CATALOG_FILE, Volume, read_superblock};
 
 /// The findings of a check.
@@ -206,7 +206,7 @@ impl Report {
         self.foreign = followed.names().len() as u64 - self.hidden.len() as u64;
         self.unnamed = followed.unnamed().to_vec();
         self.catalog = Some(CatalogSummary {
-            usage: Usage::new(ledger.view(), &files.pools, &volume.log, &volume.namespace),
+            usage: Usage::new(ledger.shared_state(), &files.pools, &volume.log, &volume.namespace),
             epoch: state.epoch(),
             seq: state.seq(),
             compactions: ledger.catalog().serial(),

@@ -280,7 +280,7 @@ pub enum StoreError {
         /// The process whose single reservation is the largest, and its extents.
         most_reserved: Option<(u32, u64)>,
         /// The frame whose old versions hold most, of those that whoever asked may know of and drop: see
-        /// [`most_old`](crate::Store::most_old). The store says none.
+        /// [`most_old`](crate::View::most_old). The store says none.
         old: Option<Box<OldVersions>>,
         /// The largest pool file that can be added. The store, which does not know who may, says 0.
         growable: u64,

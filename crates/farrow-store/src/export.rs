@@ -12,7 +12,7 @@ use crate::error::{Result, StoreError};
 use crate::frame::Version;
 use crate::ledger::Ledger;
 use crate::name::FrameRef;
-use crate::store::find;
+use crate::view::find;
 use crate::volume::{FARROW_DIR, Volume, media_ranges};
 
 /// Bytes copied at a time.

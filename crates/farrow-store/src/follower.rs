@@ -5,33 +5,33 @@ use std::sync::Arc;
 use farrow_region::Media;
 use uuid::Uuid;
 
-use crate::catalog::{CatalogFault, CatalogFile, Place, Record};
+use crate::catalog::{CatalogFault, CatalogFile, Record};
 use crate::error::{Result, StoreError};
-use crate::frame::Version;
 use crate::ledger::{ATTEMPTS, replay_beside};
-use crate::name::FrameName;
-use crate::prefix::Prefix;
-use crate::retention::RetentionRule;
+use crate::shared_state::SharedState;
 use crate::state::State;
-use crate::store::{find, list, name_retentions, prefix_retentions, versions};
-use crate::volume::{FarrowFiles, PoolFile, Volume};
+use crate::view::View;
+use crate::volume::{FarrowFiles, Volume};
 
-/// A copy of what the catalog says that follows what the master commits.
+/// Feeds a [`View`] with what the master commits.
 ///
-/// It writes nothing and locks nothing; the master does not know of it. It has the state of one moment, whole, and each
-/// [`poll`](Self::poll) one that is not older. That it finds a version does not keep the version's bytes: leases
-/// do, which are the agents' business.
+/// It writes nothing and locks nothing; the master does not know of it. The view has the state of one moment, whole, and
+/// after each [`poll`](Self::poll) one that is not older. That a look-up finds a version does not keep the version's bytes:
+/// leases do, which are the agents' business.
 pub struct Follower {
-    media: Arc<dyn Media>,
-    region: Uuid,
-    pools: Vec<PoolFile>,
-    /// The place of the catalog on the medium: offset and length.
-    place: (u64, u64),
+    view: Arc<View>,
     /// Stands behind the last record that has been read.
     catalog: CatalogFile,
-    state: State,
     /// A record could not be applied: only all of the region, read anew, can tell why.
     torn: bool,
+}
+
+/// All that is read of a region at first.
+struct Read {
+    volume: Volume,
+    files: FarrowFiles,
+    state: State,
+    catalog: CatalogFile,
 }
 
 impl Follower {
@@ -42,8 +42,10 @@ impl Follower {
     /// or catalog; [`StoreError::Overtaken`] if the master compacts faster than this can read.
     pub fn open(media: Arc<dyn Media>) -> Result<Self> {
         for _ in 0..ATTEMPTS {
-            if let Some(follower) = Self::read(&media)? {
-                return Ok(follower);
+            if let Some(Read { volume, files, state, catalog }) = Read::all(&*media)? {
+                let state = Arc::new(SharedState::new(state, &catalog));
+                let view = View::new(media, volume, (files.catalog, files.pools), state, 0)?;
+                return Ok(Self { view: Arc::new(view), catalog, torn: false });
             }
         }
         Err(StoreError::Overtaken { attempts: ATTEMPTS })
@@ -56,81 +58,23 @@ impl Follower {
     /// # Errors
     /// As for [`open`](Self::open). What was there stays, and another poll may succeed.
     pub fn poll(&mut self) -> Result<bool> {
-        let seq = self.state.seq();
+        let seq = self.view.seq();
         for _ in 0..ATTEMPTS {
             if self.catch_up()? {
-                return Ok(self.state.seq() != seq);
+                self.view.state().set_committed(&self.catalog);
+                let now = self.view.seq();
+                if now != seq {
+                    self.view.state().wake(now);
+                }
+                return Ok(now != seq);
             }
         }
         Err(StoreError::Overtaken { attempts: ATTEMPTS })
     }
 
-    /// The UUID of the region: that of its famfs file system.
-    pub fn region_uuid(&self) -> Uuid {
-        self.region
-    }
-
-    /// The pool files, by index.
-    pub fn pools(&self) -> &[PoolFile] {
-        &self.pools
-    }
-
-    /// The master's epoch.
-    pub fn epoch(&self) -> u64 {
-        self.state.epoch()
-    }
-
-    /// The sequence number of the last record taken in.
-    pub fn seq(&self) -> u64 {
-        self.state.seq()
-    }
-
-    /// A version of a frame; `None` is the latest.
-    ///
-    /// # Errors
-    /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`].
-    pub fn get(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
-        find(&self.state, name, version)
-    }
-
-    /// All versions of a frame, oldest first.
-    ///
-    /// # Errors
-    /// [`StoreError::FrameNotFound`].
-    pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
-        versions(&self.state, name)
-    }
-
-    /// The latest version of each frame whose name begins with the text `start`, by name, at most `limit` of them,
-    /// beginning behind `after`.
-    pub fn list(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        list(&self.state, start, after, limit)
-    }
-
-    /// The retentions of prefixes, by the text of the prefix, at most `limit` of them, beginning behind `after`.
-    pub fn prefix_retentions(&self, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
-        prefix_retentions(&self.state, after, limit)
-    }
-
-    /// The retentions of single names that begin with the text `start`, by name, at most `limit` of them, beginning behind
-    /// `after`.
-    pub fn name_retentions(
-        &self,
-        start: &str,
-        after: Option<&FrameName>,
-        limit: usize,
-    ) -> Vec<RetentionRule> {
-        name_retentions(&self.state, start, after, limit)
-    }
-
-    /// Reads everything. `None` if the catalog was compacted meanwhile.
-    fn read(media: &Arc<dyn Media>) -> Result<Option<Self>> {
-        let volume = Volume::read(&**media)?;
-        let region = volume.superblock.uuid;
-        let FarrowFiles { catalog: place, pools } = volume.farrow_files()?;
-        let replayed = replay_beside(&**media, place, region, &pools)?;
-        let Some((state, catalog)) = replayed else { return Ok(None) };
-        Ok(Some(Self { media: Arc::clone(media), region, pools, place, catalog, state, torn: false }))
+    /// The region as it is read.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
     }
 
     /// Takes in everything up to what the commit word says at the beginning. Returns whether that was possible; if
@@ -139,18 +83,18 @@ impl Follower {
         if self.torn {
             return self.read_anew();
         }
-        let word = self.catalog.look(&*self.media)?;
+        let word = self.catalog.look(&**self.view.media())?;
         if !self.catalog.is_live(word) {
             return self.move_over();
         }
         if self.catalog.committed() != word.committed {
-            self.catalog.check_head(&*self.media)?;
+            self.catalog.check_head(&**self.view.media())?;
         }
         while self.catalog.committed() != word.committed {
             let mut ahead = self.catalog.clone();
-            let records = ahead.read_on(&*self.media, word);
+            let records = ahead.read_on(&**self.view.media(), word);
             // Without this, bytes of a checkpoint that is being written could be taken for records.
-            if !self.catalog.is_live(self.catalog.look(&*self.media)?) {
+            if !self.catalog.is_live(self.catalog.look(&**self.view.media())?) {
                 return self.move_over();
             }
             if !self.apply(&records?) {
@@ -159,24 +103,26 @@ impl Follower {
             }
             self.catalog = ahead;
         }
-        self.catalog.check_epoch(word, self.state.epoch())?;
+        self.catalog.check_epoch(word, self.view.epoch())?;
         Ok(true)
     }
 
     /// Applies records up to the first that cannot be, which may be of a pool file that is new. True if all were.
     fn apply(&mut self, records: &[Record]) -> bool {
         // Behind a checkpoint the log may begin with what is known already.
-        let known = self.state.seq();
+        let known = self.view.seq();
         let news = records.iter().filter(|record| record.seq > known);
-        news.map(|record| self.state.apply(Place::Log, record)).all(|applied| applied.is_ok())
+        news.map(|record| self.view.state().apply(record)).all(|applied| applied.is_ok())
     }
 
     /// Goes to the half that is live now: with what is known, if that goes as far as its checkpoint.
     fn move_over(&mut self) -> Result<bool> {
-        let Some(mut catalog) = open_catalog(&*self.media, self.place, self.region)? else {
+        let Some(mut catalog) =
+            open_catalog(&**self.view.media(), self.view.catalog(), self.view.region_uuid())?
+        else {
             return Ok(false);
         };
-        if catalog.start().1 > self.state.seq() {
+        if catalog.start().1 > self.view.seq() {
             return self.read_anew();
         }
         catalog.rewind_to_log();
@@ -185,24 +131,34 @@ impl Follower {
     }
 
     fn read_anew(&mut self) -> Result<bool> {
-        let Some(read) = Self::read(&self.media)? else { return Ok(false) };
-        if read.region != self.region {
-            let (found, expected) = (read.region, self.region);
+        let Some(Read { volume, files, state, catalog }) = Read::all(&**self.view.media())? else {
+            return Ok(false);
+        };
+        let (found, expected) = (volume.superblock.uuid, self.view.region_uuid());
+        if found != expected {
             return Err(CatalogFault::HeadRegion { found, expected }.into());
         }
-        *self = read;
+        // Before a look-up finds an extent of a new one.
+        self.view.set_pools(files.pools);
+        self.view.state().replace(state);
+        (self.catalog, self.torn) = (catalog, false);
         Ok(true)
+    }
+}
+
+impl Read {
+    /// Reads everything. `None` if the catalog was compacted meanwhile.
+    fn all(media: &dyn Media) -> Result<Option<Self>> {
+        let volume = Volume::read(media)?;
+        let files = volume.farrow_files()?;
+        let replayed = replay_beside(media, files.catalog, volume.superblock.uuid, &files.pools)?;
+        Ok(replayed.map(|(state, catalog)| Self { volume, files, state, catalog }))
     }
 }
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (place, seq) = (self.media.describe(), self.seq());
-        f.debug_struct("Follower")
-            .field("region", &self.region)
-            .field("media", &place)
-            .field("seq", &seq)
-            .finish()
+        f.debug_tuple("Follower").field(&self.view).finish()
     }
 }
 

@@ -1,15 +1,14 @@
 //! State and catalog, moved together: a change is in both or in neither.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, RwLockReadGuard};
 
 use farrow_region::Media;
 use uuid::Uuid;
 
 use crate::allocator::FreeSpace;
 use crate::catalog::{Body, CatalogFile, HALF_HEADER_LEN, Place, Record, retention_record_len};
-use crate::changes::Recent;
 use crate::error::{Result, StoreError};
+use crate::shared_state::SharedState;
 use crate::state::State;
 use crate::volume::PoolFile;
 
@@ -22,74 +21,8 @@ pub(crate) const ATTEMPTS: usize = 16;
 
 /// The state of a region, and the catalog that it can be had from again.
 pub(crate) struct Ledger {
-    view: Arc<View>,
+    state: Arc<SharedState>,
     catalog: CatalogFile,
-}
-
-/// The state as everybody may look at it while one writes the catalog, which takes long: only applying a record,
-/// which does not, keeps others out.
-pub(crate) struct View {
-    state: RwLock<State>,
-    /// Set for ever once it is open whether a record exists.
-    stopped: AtomicBool,
-    /// Committed bytes of the catalog's live half, and the bytes of a half.
-    committed: AtomicU64,
-    half_len: u64,
-    /// Only locked while `state` is, so that the two fit.
-    recent: Mutex<Recent>,
-    wake: OnceLock<Wake>,
-}
-
-type Wake = Box<dyn Fn(u64) + Send + Sync>;
-
-impl View {
-    /// The state after all records so far; [`StoreError::Stopped`] once it cannot be relied on.
-    pub(crate) fn state(&self) -> Result<RwLockReadGuard<'_, State>> {
-        self.check_running()?;
-        Ok(self.look())
-    }
-
-    /// The state after all records that are known to exist: for figures, which are still of use after the store has
-    /// stopped.
-    pub(crate) fn look(&self) -> RwLockReadGuard<'_, State> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Committed bytes of the catalog's live half, and the bytes of a half.
-    pub(crate) fn catalog_bytes(&self) -> (u64, u64) {
-        (self.committed.load(Ordering::Relaxed), self.half_len)
-    }
-
-    /// The last changes. The state is locked as long as they are.
-    pub(crate) fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Calls `wake` after each change that [`recent`](Self::recent) has, from now on. Only the first one is called.
-    pub(crate) fn on_change(&self, wake: Wake) {
-        let _ = self.wake.set(wake);
-    }
-
-    /// Fails with [`StoreError::Stopped`] once the state cannot be relied on.
-    fn check_running(&self) -> Result<()> {
-        if self.stopped.load(Ordering::Acquire) { Err(StoreError::Stopped) } else { Ok(()) }
-    }
-}
-
-/// While this lives it is open what the catalog says. Unless it is decided, by neither error nor panic, nothing that
-/// depends on it is answered any more.
-struct Undecided<'a>(&'a View);
-
-impl Undecided<'_> {
-    fn decided(self) {
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for Undecided<'_> {
-    fn drop(&mut self) {
-        self.0.stopped.store(true, Ordering::Release);
-    }
 }
 
 /// Replays a catalog beside its master, with nobody else to look at the state. `None` if the catalog was compacted
@@ -134,25 +67,17 @@ impl Ledger {
 
     /// A ledger of a replayed catalog and its state.
     pub(crate) fn new(state: State, catalog: CatalogFile) -> Self {
-        let view = View {
-            recent: Mutex::new(Recent::new(state.seq())),
-            wake: OnceLock::new(),
-            state: RwLock::new(state),
-            stopped: AtomicBool::new(false),
-            committed: AtomicU64::new(catalog.committed()),
-            half_len: catalog.half_len(),
-        };
-        Self { view: Arc::new(view), catalog }
+        Self { state: Arc::new(SharedState::new(state, &catalog)), catalog }
     }
 
     /// The state after all records that are known to exist, also once the store has stopped.
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {
-        self.view.look()
+        self.state.look()
     }
 
     /// The state for those who do not write.
-    pub(crate) fn view(&self) -> &Arc<View> {
-        &self.view
+    pub(crate) fn shared_state(&self) -> &Arc<SharedState> {
+        &self.state
     }
 
     /// The catalog on its medium.
@@ -162,7 +87,7 @@ impl Ledger {
 
     /// Fails with [`StoreError::Stopped`] once [`state`](Self::state) cannot be relied on.
     pub(crate) fn check_running(&self) -> Result<()> {
-        self.view.check_running()
+        self.state.check_running()
     }
 
     /// Takes over as the region's master, in the next epoch.
@@ -181,11 +106,11 @@ impl Ledger {
     /// Rewrites the catalog without what is no longer of use. Others may look at the state meanwhile.
     pub(crate) fn compact(&mut self, media: &dyn Media) -> Result<()> {
         self.check_running()?;
-        let Self { view, catalog } = self;
-        let undecided = Undecided(view);
-        let state = view.look();
+        let Self { state: shared, catalog } = self;
+        let undecided = shared.undecided();
+        let state = shared.look();
         catalog.rewrite(media, state.epoch(), state.seq(), state.checkpoint())?;
-        view.committed.store(catalog.committed(), Ordering::Relaxed);
+        shared.set_committed(catalog);
         undecided.decided();
         Ok(())
     }
@@ -199,7 +124,7 @@ impl Ledger {
     /// Fails, and stops the store, unless this is still the master, which may write outside the catalog as well.
     pub(crate) fn check_master(&self, media: &dyn Media) -> Result<()> {
         self.check_running()?;
-        let undecided = Undecided(&self.view);
+        let undecided = self.state.undecided();
         self.catalog.check_word(media)?;
         undecided.decided();
         Ok(())
@@ -207,9 +132,7 @@ impl Ledger {
 
     /// One more pool file is there.
     pub(crate) fn add_pool(&mut self, pool: u32, len: u64) -> Result<()> {
-        let mut state = self.view.state.write().map_err(|_| StoreError::Stopped)?;
-        state.add_pool(pool, len);
-        Ok(())
+        self.state.add_pool(pool, len)
     }
 
     /// The most segments that one record may free, so that it always finds room.
@@ -226,21 +149,14 @@ impl Ledger {
         let bytes = record.encode().map_err(|len| StoreError::RecordTooLong { len })?;
         self.make_room(media, bytes.len() as u64, &record.body)?;
 
-        let Self { view, catalog } = self;
-        let undecided = Undecided(view);
+        let Self { state, catalog } = self;
+        let undecided = state.undecided();
         catalog.append(media, &bytes, epoch)?;
-        view.committed.store(catalog.committed(), Ordering::Relaxed);
-        let changed = {
-            let mut state = view.state.write().map_err(|_| StoreError::Stopped)?;
-            let names = state.latest_changed_by(&record.body);
-            let changed = !names.is_empty();
-            state.apply(Place::Log, &record).map_err(|fault| StoreError::Unreadable { fault })?;
-            view.recent().add(seq, names);
-            changed
-        };
+        state.set_committed(catalog);
+        let changed = state.apply(&record)?;
         undecided.decided();
-        if changed && let Some(wake) = view.wake.get() {
-            wake(seq);
+        if changed {
+            state.wake(seq);
         }
         Ok(seq)
     }

@@ -7,7 +7,7 @@
 //! [`farrow_region::Media`].
 //!
 //! A frame's life: [`Store::reserve`] gives a writer extents; it writes them; [`Store::commit`] makes them a
-//! version; readers [`acquire`](Store::acquire) and [`release`](Store::release) it; [`Store::drop_frame`]
+//! version; readers [`acquire`](View::acquire) and [`release`](Store::release) it; [`Store::drop_frame`]
 //! (of many at once: [`Store::drop_prefix`], [`Store::retain`], [`Store::expire`]; with time [`Store::drop_aged`]) ends it, and its extents are free
 //! once nobody holds them.
 //!
@@ -18,15 +18,17 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | `name`, `prefix`, `frame`, `segments`, `reservation`, `retention`, `old_versions`, `usage` | the words |
+//! | `name`, `prefix`, `frame`, `segments`, `reservation`, `retention`, `old_versions` | the words |
 //! | `catalog` | bytes of the catalog to records and back |
 //! | `state` | what records mean: the one `apply` of replay and live commits |
 //! | `allocator` | free space of the pool files |
 //! | `ledger` | state and catalog, moved together |
+//! | `shared_state` | the state as threads share it, with its recent changes |
+//! | `view` | the region as it is read, whoever feeds the state |
 //! | `volume` | farrow's files in the famfs log |
 //! | `mkfs`, `store`, `check` | making, using and checking a region; `mkfs::share`: how much of it is the catalog |
 //! | `changes` | what has changed of late, for those who wait for it |
-//! | `follower` | what readers beside the master see of it |
+//! | `follower` | feeds the view of a process beside the master |
 //! | `mount` | a mounted famfs: its files as one medium, and making farrow's by the famfs tools |
 //! | `foreign` | Arrow files that others put into the famfs file system |
 //! | `famfs_log`, `export` | any famfs log as far as it can be read; a version as a famfs file of its own |
@@ -58,10 +60,11 @@ mod quota;
 mod reservation;
 mod retention;
 mod segments;
+mod shared_state;
 mod size;
 mod state;
 mod store;
-mod usage;
+mod view;
 mod volume;
 
 pub use catalog::{CatalogFault, MAX_CATALOG_LEN, MAX_RECORD_LEN, MIN_CATALOG_LEN, RecordFault};
@@ -86,6 +89,6 @@ pub use reservation::Reservation;
 pub use retention::{MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, Retention, RetentionRule, RetentionTarget};
 pub use segments::{Segments, SegmentsIter};
 pub use state::StateFault;
-pub use store::{AgeCursor, CommitOptions, Listed, ListedVersion, Store};
-pub use usage::Usage;
+pub use store::{AgeCursor, CommitOptions, Store};
+pub use view::{Listed, ListedVersion, Usage, View};
 pub use volume::PoolFile;

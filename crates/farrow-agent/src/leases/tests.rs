@@ -121,7 +121,7 @@ fn what_is_not_granted_counts_for_nothing() {
     assert!(matches!(error, AgentError::Store(StoreError::FrameNotFound { .. })), "{error}");
     made.store.drop_frame(&a(), None).unwrap();
     made.release(&granted);
-    assert_eq!((made.leases.count(), made.store.usage().held), (0, 0));
+    assert_eq!((made.leases.count(), made.store.view().usage().held), (0, 0));
 }
 
 #[test]
@@ -143,9 +143,9 @@ fn of_many_names_those_are_granted_that_fit_and_nothing_is_held_for_the_others()
         );
     }
     made.store.drop_frame(&a(), None).unwrap();
-    assert!(made.store.usage().held > 0);
+    assert!(made.store.view().usage().held > 0);
     made.release(&granted);
-    assert_eq!((made.leases.count(), made.store.usage().held), (0, 0));
+    assert_eq!((made.leases.count(), made.store.view().usage().held), (0, 0));
 }
 
 #[test]
@@ -191,7 +191,7 @@ fn leases_count_by_version_and_user_as_long_as_they_are_listed() {
     let (process, others) = (&made.process, made.others());
     let page = made.leases.page(process).unwrap();
     let on = |number| {
-        let version = made.store.get(&a(), Some(number)).unwrap();
+        let version = made.store.view().get(&a(), Some(number)).unwrap();
         let mut listed = BTreeMap::new();
         for lease in made.leases.list() {
             *listed.entry((lease.version.seq, lease.uid)).or_default() += 1;

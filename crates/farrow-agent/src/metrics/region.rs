@@ -31,7 +31,7 @@ pub(super) struct RegionFigures {
 
 impl Collector for RegionFigures {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let usage = self.region.store().usage();
+        let usage = self.region.view().usage();
         let mut out = Out(&mut encoder);
         out.gauge("serving", "1 if requests are served", None, u64::from(self.health.why_not().is_none()))?;
         out.gauge("frames", "Frames with at least one version", None, usage.frames)?;

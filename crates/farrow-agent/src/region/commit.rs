@@ -96,9 +96,9 @@ impl Region {
         schema: &Schema,
         options: CommitOptions,
     ) -> Result<(), AgentError> {
-        self.store().not_foreign(name)?;
+        self.view().not_foreign(name)?;
         self.store().check_latest(name, options.if_version)?;
-        match self.store().get(name, None) {
+        match self.view().get(name, None) {
             Ok(latest) if options.append => {
                 if latest.schema_fingerprint == farrow_ipc::schema_fingerprint(schema) {
                     Ok(())

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError};
 use farrow_ipc::{IpcError, Layout, Source, StreamEncoder, Trust};
 use farrow_proto::{FIRST_FOREIGN_FILE, v1};
 use farrow_region::ReadMapping;
-use farrow_store::{ForeignFile, Store, StoreError};
+use farrow_store::{ForeignFile, StoreError, View};
 
 use super::Region;
 use crate::error::AgentError;
@@ -19,7 +19,7 @@ use crate::error::AgentError;
 pub(crate) struct ForeignBytes {
     place: Place,
     file: Arc<ForeignFile>,
-    store: Arc<Store>,
+    view: Arc<View>,
 }
 
 /// The place where the bytes of a foreign file are read.
@@ -37,13 +37,13 @@ impl Source for ForeignBytes {
 
     fn read_at(&self, position: u64, out: &mut [u8]) -> Result<(), Box<dyn Error + Send + Sync>> {
         match &self.place {
-            Place::Medium => self.file.read_at(&**self.store.media(), position, out)?,
+            Place::Medium => self.file.read_at(&**self.view.media(), position, out)?,
             Place::File(mapping) => {
                 mapping.read_at(usize::try_from(position)?, out).map_err(StoreError::Media)?;
             }
         }
         // Whoever makes another file system begins with the superblock: these bytes were read before.
-        Ok(self.store.check_identity()?)
+        Ok(self.view.check_identity()?)
     }
 }
 
@@ -115,8 +115,10 @@ impl Region {
     /// Says once in the agent's log what of the famfs log is not served.
     pub(crate) fn report_log(&self) {
         // A medium that cannot be read is an error of whoever asks for a frame.
-        let (Ok(unnamed), Ok(passed_over)) = (self.store.unnamed(), self.store.passed_over()) else { return };
-        let fault = self.store.log_fault().map(|fault| fault.to_string());
+        let (Ok(unnamed), Ok(passed_over)) = (self.view().unnamed(), self.view().passed_over()) else {
+            return;
+        };
+        let fault = self.view().log_fault().map(|fault| fault.to_string());
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         for file in unnamed.iter().skip(told.unnamed) {
             tracing::warn!(file = %file.path, reason = %file.fault, "no frame: its path is no frame's name");
@@ -160,7 +162,7 @@ impl Region {
             Some(mapping) => Place::File(mapping),
             None => Place::Medium,
         };
-        Ok(ForeignBytes { place, file: Arc::clone(file), store: Arc::clone(&self.store) })
+        Ok(ForeignBytes { place, file: Arc::clone(file), view: Arc::clone(self.view()) })
     }
 }
 

@@ -19,7 +19,7 @@ impl Region {
     pub(crate) fn descriptor_bytes(&self, version: &Version) -> u64 {
         let extents: usize = version.segments.iter().map(|segment| segment.extents.len()).sum();
         let texts = version.name.as_str().len() + self.map_socket.len();
-        let pools = extents.min(self.store.pools().len()) * POOL_FILE_BYTES;
+        let pools = extents.min(self.view().pools().len()) * POOL_FILE_BYTES;
         (DESCRIPTOR_BYTES + texts + pools + version.segments.len() * SEGMENT_BYTES + extents * EXTENT_BYTES)
             as u64
     }
@@ -56,7 +56,7 @@ impl Region {
     /// A version for listings.
     pub(crate) fn frame_info(&self, version: &Version) -> v1::FrameInfo {
         let validation = version.segments.iter().map(|segment| segment.validation).min().unwrap_or_default();
-        let Retention { last, max_age_seconds } = self.store.retention(&version.name);
+        let Retention { last, max_age_seconds } = self.view().retention(&version.name);
         v1::FrameInfo {
             name: version.name.as_str().to_owned(),
             version: version.number,
@@ -74,7 +74,7 @@ impl Region {
 
     /// The use of the region's space; `leases` is the number of leases.
     pub(crate) fn usage(&self, leases: u64) -> v1::Usage {
-        let usage = self.store.usage();
+        let usage = self.view().usage();
         v1::Usage {
             region_uuid: self.uuid_bytes(),
             pool_bytes: usage.pool_bytes,
@@ -99,7 +99,7 @@ impl Region {
         let mut used: Vec<u32> = extents.into_iter().map(|extent| extent.pool).collect();
         used.sort_unstable();
         used.dedup();
-        let pools = self.store.pools();
+        let pools = self.view().pools();
         let pools = pools.iter().filter(|pool| used.binary_search(&pool.index).is_ok());
         pools.map(|pool| self.medium.pool_file(pool)).collect()
     }

@@ -85,10 +85,10 @@ impl Region {
 
     fn zero(&self, piece: &Extent) -> Result<(), AgentError> {
         // What is free here is another file's in another file system.
-        self.store.check_identity()?;
-        for (offset, len) in self.store.media_ranges(std::slice::from_ref(piece))? {
+        self.view().check_identity()?;
+        for (offset, len) in self.view().media_ranges(std::slice::from_ref(piece))? {
             let zeros = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-            self.store.media().write_at(offset, &zeros)?;
+            self.view().media().write_at(offset, &zeros)?;
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ impl Scrubber {
         std::thread::Builder::new().name("scrubber".to_owned()).spawn(move || {
             let mut done_at = None;
             while let Some(region) = scrubber.region.upgrade() {
-                let (start, seq) = (Instant::now(), region.store.seq());
+                let (start, seq) = (Instant::now(), region.store.view().seq());
                 let busy = done_at != Some(seq) && scrubber.scrub(&region);
                 drop(region);
                 if busy {
@@ -135,7 +135,7 @@ impl Scrubber {
         // Until the piece is zero: a writer that is given it meanwhile waits for this.
         let mut parts = region.residue.parts();
         for _ in 0..LOOKS {
-            let Some(free) = region.store.free_from(self.next) else {
+            let Some(free) = region.store.view().free_from(self.next) else {
                 self.next = (0, 0);
                 return false;
             };
@@ -160,9 +160,9 @@ impl Region {
     /// Zeroes a piece that is free, unless it is zero: memory that wears is not written in vain.
     fn scrub(&self, piece: &Extent) -> Result<(), AgentError> {
         let mut zero = true;
-        for (offset, len) in self.store.media_ranges(std::slice::from_ref(piece))? {
+        for (offset, len) in self.view().media_ranges(std::slice::from_ref(piece))? {
             let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-            self.store.media().read_at(offset, &mut bytes)?;
+            self.view().media().read_at(offset, &mut bytes)?;
             zero &= bytes == vec![0; bytes.len()];
         }
         if zero { Ok(()) } else { self.zero(piece) }

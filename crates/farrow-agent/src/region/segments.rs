@@ -108,8 +108,8 @@ impl Segments {
         let reservation = store.reserve_within(self.owner, plan.len, &self.quota)?;
         let reserved = Reserved::new(store.clone(), reservation.id);
         self.region.residue.overwrite(&reservation.extents, self.writer.as_ref());
-        let ranges = store.media_ranges(&reservation.extents)?;
-        let mut out = RangesWriter { media: &**store.media(), ranges, failed: None };
+        let ranges = store.view().media_ranges(&reservation.extents)?;
+        let mut out = RangesWriter { media: &**store.view().media(), ranges, failed: None };
         let written = farrow_ipc::write(&self.schema, batches, &mut out);
         if let Some(error) = out.failed {
             return Err(error.into());

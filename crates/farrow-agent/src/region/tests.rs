@@ -34,8 +34,8 @@ impl Made {
         let mut bytes = Vec::new();
         let len = farrow_ipc::write(&batch.schema(), &[batch], &mut bytes).unwrap();
         let reservation = self.region.store.reserve(OWNER, len).unwrap();
-        let (offset, _) = self.region.store.media_ranges(&reservation.extents).unwrap()[0];
-        self.region.store.media().write_at(offset, &bytes).unwrap();
+        let (offset, _) = self.region.store.view().media_ranges(&reservation.extents).unwrap()[0];
+        self.region.store.view().media().write_at(offset, &bytes).unwrap();
         (reservation, len)
     }
 
@@ -58,7 +58,7 @@ impl Made {
     fn lose(&self, extents: &[Extent]) -> u64 {
         let offset = usize::try_from(extents[0].offset).unwrap();
         self.region.pool(extents[0].pool).unwrap().lose(offset).unwrap();
-        self.region.store.media_ranges(extents).unwrap()[0].0
+        self.region.store.view().media_ranges(extents).unwrap()[0].0
     }
 }
 
@@ -93,8 +93,8 @@ fn what_was_lost_is_not_published() {
     let (_waits, caller) = Waits::new();
     let committed = made.region.commit(&[(reservation.clone(), len)], name.clone(), REPLACES, &caller);
     assert_eq!(lost(committed.unwrap_err()), place);
-    assert!(matches!(made.region.store.get(&name, None), Err(StoreError::FrameNotFound { .. })));
-    assert_eq!(made.region.store.reservations().len(), 1, "it can be aborted");
+    assert!(matches!(made.region.store.view().get(&name, None), Err(StoreError::FrameNotFound { .. })));
+    assert_eq!(made.region.store.view().reservations().len(), 1, "it can be aborted");
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn nothing_is_validated_or_published_for_a_caller_that_is_gone() {
     drop(waits);
     let ended = made.region.commit(&[(reservation.clone(), len)], name.clone(), REPLACES, &caller);
     assert!(matches!(ended, Err(AgentError::Ipc(IpcError::Ended))), "{ended:?}");
-    assert!(matches!(made.region.store.get(&name, None), Err(StoreError::FrameNotFound { .. })));
+    assert!(matches!(made.region.store.view().get(&name, None), Err(StoreError::FrameNotFound { .. })));
     // Another one may commit it.
     let (_waits, caller) = Waits::new();
     made.region.commit(&[(reservation, len)], name, REPLACES, &caller).unwrap();
@@ -117,7 +117,7 @@ fn a_loss_in_the_catalog_ends_the_agent() {
     let made = made();
     let version = made.publish("before").unwrap();
     made.region.check().unwrap();
-    let log = farrow_store::read_log(&**made.region.store.media()).unwrap();
+    let log = farrow_store::read_log(&**made.region.store.view().media()).unwrap();
     let files = log.namespace.unwrap();
     let catalog = files.files().find(|file| file.path.as_str() == "farrow/catalog").unwrap();
     let (place, _) = catalog.runs().next().unwrap();
@@ -126,7 +126,7 @@ fn a_loss_in_the_catalog_ends_the_agent() {
     assert_eq!(lost(made.region.check().unwrap_err()), place);
     // Until it ends it changes nothing, and answers nothing that rests on the catalog.
     assert_eq!(lost(made.region.store.reserve(OWNER, 1).unwrap_err().into()), place);
-    let stopped = made.region.store.get(&version.name, None);
+    let stopped = made.region.store.view().get(&version.name, None);
     assert!(matches!(stopped, Err(StoreError::Stopped)), "{stopped:?}");
 }
 
@@ -141,16 +141,16 @@ fn wanted(uid: u32, len: u64) -> Wanted {
 const AGENT: Owner = Owner { host: HOST, uid: 7, pid: 99, start_time: 9 };
 
 fn is_zero(region: &Region, extents: &[Extent]) -> bool {
-    region.store.media_ranges(extents).unwrap().into_iter().all(|(offset, len)| {
+    region.store.view().media_ranges(extents).unwrap().into_iter().all(|(offset, len)| {
         let mut bytes = vec![1; usize::try_from(len).unwrap()];
-        region.store.media().read_at(offset, &mut bytes).unwrap();
+        region.store.view().media().read_at(offset, &mut bytes).unwrap();
         bytes.iter().all(|&byte| byte == 0)
     })
 }
 
 fn fill(region: &Region, extents: &[Extent]) {
-    for (offset, len) in region.store.media_ranges(extents).unwrap() {
-        region.store.media().write_at(offset, &vec![0xaa; usize::try_from(len).unwrap()]).unwrap();
+    for (offset, len) in region.store.view().media_ranges(extents).unwrap() {
+        region.store.view().media().write_at(offset, &vec![0xaa; usize::try_from(len).unwrap()]).unwrap();
     }
 }
 
@@ -180,7 +180,7 @@ fn space_that_is_being_zeroed_is_the_agents_and_ends_with_its_caller() {
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| region.reserve(&wanted(1, 3 << 20), AGENT, &given_up));
         let taken = loop {
-            if let Some(taken) = region.store.reservations().pop() {
+            if let Some(taken) = region.store.view().reservations().pop() {
                 break taken;
             }
             std::thread::yield_now();
@@ -191,20 +191,20 @@ fn space_that_is_being_zeroed_is_the_agents_and_ends_with_its_caller() {
         let refused = asked.join().unwrap();
         assert!(matches!(refused, Err(AgentError::GivenUp)), "{refused:?}");
     });
-    assert!(region.store.reservations().is_empty());
+    assert!(region.store.view().reservations().is_empty());
 }
 
 #[test]
 fn free_space_is_scrubbed_until_nobody_has_to_wait_for_it() {
     let Made { region, _directory } = made();
-    let all = region.store.free_from((0, 0)).unwrap();
+    let all = region.store.view().free_from((0, 0)).unwrap();
     fill(&region, &[all]);
     let taken = region.store.reserve(OWNER, 5 << 20).unwrap();
     let region = Arc::new(region);
     let mut scrubber = Scrubber::new(&region);
     while scrubber.scrub(&region) {}
     assert!(!is_zero(&region, &taken.extents), "it has a writer");
-    let free = region.store.free_from((0, 0)).unwrap();
+    let free = region.store.view().free_from((0, 0)).unwrap();
     assert!(is_zero(&region, &[free]));
     assert_eq!(region.residue.first_other(&[free], None), None);
 }
@@ -213,16 +213,16 @@ fn free_space_is_scrubbed_until_nobody_has_to_wait_for_it() {
 #[test]
 fn nothing_is_scrubbed_of_another_file_system() {
     let Made { region, _directory } = made();
-    let all = region.store.free_from((0, 0)).unwrap();
+    let all = region.store.view().free_from((0, 0)).unwrap();
     fill(&region, &[all]);
-    region.store.media().write_at(0, &[0; 8]).unwrap();
-    let before = region.store.media_ranges(&[all]).unwrap();
+    region.store.view().media().write_at(0, &[0; 8]).unwrap();
+    let before = region.store.view().media_ranges(&[all]).unwrap();
     let region = Arc::new(region);
     let mut scrubber = Scrubber::new(&region);
     while scrubber.scrub(&region) {}
     for (offset, len) in before {
         let mut bytes = vec![0; usize::try_from(len).unwrap()];
-        region.store.media().read_at(offset, &mut bytes).unwrap();
+        region.store.view().media().read_at(offset, &mut bytes).unwrap();
         assert!(bytes.iter().all(|&byte| byte == 0xaa), "something was written at {offset:#x}");
     }
     let refused = region.reserve(&wanted(1, 4096), AGENT, &AtomicBool::new(false));
@@ -234,7 +234,7 @@ fn free_space_of_another_master_is_not_scrubbed() {
     let Made { region, _directory } = made();
     let region = Arc::new(region);
     let mut scrubber = Scrubber::new(&region);
-    let next = Store::open(region.store.media().clone(), HOST).unwrap();
+    let next = Store::open(region.store.view().media().clone(), HOST).unwrap();
     let theirs = next.reserve(OWNER, 3 << 20).unwrap();
     fill(&region, &theirs.extents);
     while scrubber.scrub(&region) {}

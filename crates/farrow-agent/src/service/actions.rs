@@ -88,9 +88,9 @@ impl Service {
                 let frame = caller.allow(Right::Read, FrameRef::parse(&request.name)?)?;
                 let FrameRef { name, version } = frame.into_inner();
                 let version = version.or(names::version(request.version));
-                match self.region.store().foreign(&name, version)? {
+                match self.region.view().foreign(&name, version)? {
                     Some(file) => vec![encode(&self.foreign_stat(&caller.user(), file).await?)],
-                    None => vec![encode(&self.region.frame_info(&*self.region.store().get(&name, version)?))],
+                    None => vec![encode(&self.region.frame_info(&*self.region.view().get(&name, version)?))],
                 }
             }
             Action::Versions => return self.versions(caller, decode(action, &body)?).await,

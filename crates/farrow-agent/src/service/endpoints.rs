@@ -36,7 +36,7 @@ impl Service {
                 let ticket = self.redeem(endpoint.ticket.as_ref().ok_or(AgentError::NoTicket)?)?;
                 let ticket = caller.allow(Right::Read, ticket)?;
                 if self.foreign(&ticket)?.is_none() {
-                    ticket.check(&*self.region.store().get(&ticket.name, Some(ticket.number))?)?;
+                    ticket.check(&*self.region.view().get(&ticket.name, Some(ticket.number))?)?;
                 }
             }
         }

@@ -135,7 +135,7 @@ impl Service {
     /// The file of another program that a name means, or else the frame.
     fn named(&self, caller: &Caller, name: &str) -> Result<Result<Arc<ForeignFile>, FrameRef>, AgentError> {
         let frame = caller.allow(Right::Read, FrameRef::parse(name)?)?.into_inner();
-        let file = self.region.store().foreign(&frame.name, frame.version)?;
+        let file = self.region.view().foreign(&frame.name, frame.version)?;
         Ok(file.ok_or(frame))
     }
 
@@ -173,7 +173,7 @@ impl Service {
         } else {
             // What the commit would refuse is better refused before anything is written.
             let name = caller.allow(Right::Publish, FrameName::parse(&request.name)?)?;
-            self.region.store().not_foreign(&name)?;
+            self.region.view().not_foreign(&name)?;
             self.region.store().check_latest(&name, request.if_version)?;
         }
         let writer = caller.writer();
@@ -355,7 +355,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reservation_that_its_process_is_not_told_of_ends() {
-        let reservations = |store: &Store| store.reservations().len();
+        let reservations = |store: &Store| store.view().reservations().len();
 
         let (store, untold) = reserved();
         assert_eq!(reservations(&store), 1);

@@ -33,7 +33,7 @@ impl Service {
         descriptor: FlightDescriptor,
     ) -> Result<Made<FlightInfo>, AgentError> {
         let frame = &wanted.frame;
-        if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
+        if let Some(file) = self.region.view().foreign(&frame.name, frame.version)? {
             return self.foreign_flight_info(mapper.is_some(), user, descriptor, file, wanted).await;
         }
         let Some(process) = mapper else {
@@ -80,7 +80,7 @@ impl Service {
         wanted: Allowed<Wanted>,
     ) -> Result<Made<SchemaResult>, AgentError> {
         let frame = &wanted.frame;
-        if let Some(file) = self.region.store().foreign(&frame.name, frame.version)? {
+        if let Some(file) = self.region.view().foreign(&frame.name, frame.version)? {
             let make = move |service: &Self| {
                 let layout = service.region.foreign_layout(&file)?;
                 schema_result(layout.schema(), &wanted)
@@ -139,7 +139,7 @@ impl Service {
             Ok(Listed::Foreign(file)) => Some(service.foreign_listed(&file)),
             Ok(Listed::Version(version)) => match service.listed(&version) {
                 // Dropped, and its space perhaps reused, since the page was looked up.
-                Err(_) if service.region.store().get(&version.name, Some(version.number)).is_err() => None,
+                Err(_) if service.region.view().get(&version.name, Some(version.number)).is_err() => None,
                 result => Some(result),
             },
         });

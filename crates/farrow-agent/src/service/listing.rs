@@ -49,8 +49,7 @@ impl Service {
                 continue;
             }
             let left = limit - page.len();
-            let found =
-                self.region.store().list_all(&start, after, if exact { left.min(1) } else { left })?;
+            let found = self.region.view().list_all(&start, after, if exact { left.min(1) } else { left })?;
             page.extend(found.into_iter().filter(|listed| !exact || listed.name().as_str() == start));
             if page.len() >= limit {
                 break;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_flight::Result as ActionResult;
 use farrow_proto::v1;
 use farrow_proto::v1::retention_rule::Target;
-use farrow_store::{Dropped, FrameName, Prefix, Retention, RetentionRule, RetentionTarget, Scope, Store};
+use farrow_store::{Dropped, FrameName, Prefix, Retention, RetentionRule, RetentionTarget, Scope, View};
 use tonic::Response;
 
 use super::actions::{encode, page_limit};
@@ -59,18 +59,18 @@ impl Service {
             // Those of names come behind them.
             Some(Target::Name(name)) => (None, Some(FrameName::parse(&name)?)),
         };
-        let (store, user, caller) = (self.region.store(), caller.user(), caller.clone());
+        let (view, user, caller) = (self.region.view(), caller.user(), caller.clone());
         let seen =
             move |prefix: &Prefix| prefix.overlaps(&wanted) && !caller.scopes(Right::Read, prefix).is_empty();
-        let prefixes = prefixes.map(|after| of_prefixes(store.clone(), seen, after));
-        let rules = prefixes.into_iter().flatten().chain(of_names(store.clone(), scopes, name));
+        let prefixes = prefixes.map(|after| of_prefixes(view.clone(), seen, after));
+        let rules = prefixes.into_iter().flatten().chain(of_names(view.clone(), scopes, name));
         self.pump(user, rules.take(page_limit(limit)).map(|rule| Ok(encode(&message(rule)))))
     }
 }
 
 /// Those of prefixes behind one that `seen` takes, by their text. They are looked up some at a time.
 fn of_prefixes(
-    store: Arc<Store>,
+    view: Arc<View>,
     seen: impl Fn(&Prefix) -> bool,
     mut after: Option<Prefix>,
 ) -> impl Iterator<Item = RetentionRule> {
@@ -78,7 +78,7 @@ fn of_prefixes(
     std::iter::from_fn(move || {
         loop {
             if page.len() == 0 {
-                page = store.prefix_retentions(after.as_ref(), PAGE).into_iter();
+                page = view.prefix_retentions(after.as_ref(), PAGE).into_iter();
             }
             let rule: RetentionRule = page.next()?;
             if let RetentionTarget::Prefix(prefix) = &rule.target {
@@ -93,7 +93,7 @@ fn of_prefixes(
 
 /// Those of names in these scopes behind one, in order. They are looked up some at a time.
 fn of_names(
-    store: Arc<Store>,
+    view: Arc<View>,
     scopes: Vec<Scope>,
     mut after: Option<FrameName>,
 ) -> impl Iterator<Item = RetentionRule> {
@@ -102,7 +102,7 @@ fn of_names(
     std::iter::from_fn(move || {
         while page.len() == 0 {
             let Scope { start, exact } = scopes.peek()?;
-            let found = store.name_retentions(start, after.as_ref(), PAGE);
+            let found = view.name_retentions(start, after.as_ref(), PAGE);
             page = in_scope(found, start, *exact).into_iter();
             match page.as_slice().last() {
                 Some(RetentionRule { target: RetentionTarget::Frame(last), .. }) => {

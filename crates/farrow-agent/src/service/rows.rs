@@ -108,7 +108,7 @@ impl Service {
     /// The foreign file that a ticket was given for.
     pub(super) fn foreign(&self, ticket: &TicketedVersion) -> Result<Option<Arc<ForeignFile>>, AgentError> {
         match ticket.commit {
-            0 => Ok(self.region.store().foreign(&ticket.name, Some(ticket.number))?),
+            0 => Ok(self.region.view().foreign(&ticket.name, Some(ticket.number))?),
             _ => Ok(None),
         }
     }

@@ -29,7 +29,7 @@ impl Service {
     ) -> Result<Answers<ActionResult>, AgentError> {
         let user = Some(frame.user());
         let FrameRef { name, version } = frame.into_inner();
-        if let Some(file) = self.region.store().foreign(&name, version)? {
+        if let Some(file) = self.region.view().foreign(&name, version)? {
             return Err(AgentError::NothingRecorded { name: file.name.clone() });
         }
         let version = self.region.hold_as(user, &name, version)?;

@@ -22,20 +22,20 @@ impl Service {
     ) -> Result<Response<Answers<ActionResult>>, AgentError> {
         let v1::VersionsRequest { name, mut after, limit } = request;
         let name = caller.allow(Right::Read, FrameName::parse(&name)?)?.into_inner();
-        if let Some(file) = self.region.store().foreign(&name, None)? {
+        if let Some(file) = self.region.view().foreign(&name, None)? {
             let number = file.version();
             let info = self.foreign_stat(&caller.user(), file).await?;
             let only = v1::VersionInfo { info: Some(info), own_bytes: 0, uid: NOBODY, leases: 0 };
             let listed = (after < number).then(|| Ok(encode(&only)));
             return Ok(Response::new(Box::pin(futures::stream::iter(listed))));
         }
-        let mut page = self.region.store().versions_behind(&name, after, PAGE)?.into_iter();
+        let mut page = self.region.view().versions_behind(&name, after, PAGE)?.into_iter();
         let service = self.clone();
         let (uid, all) = (caller.uid(), caller.may(Right::Admin, &name));
         let knows_of = move |user| all || uid == Some(user);
         let infos = std::iter::from_fn(move || {
             if page.len() == 0 {
-                match service.region.store().versions_behind(&name, after, PAGE) {
+                match service.region.view().versions_behind(&name, after, PAGE) {
                     Ok(next) => page = next.into_iter(),
                     // Dropped since the page before.
                     Err(StoreError::FrameNotFound { .. }) => return None,

@@ -40,7 +40,7 @@ impl WatchTask {
             Some(What::Prefix(prefix)) => Watched::Prefix(Prefix::pattern(&prefix)?),
             None => Watched::Prefix(Prefix::all()),
         };
-        let commit = service.region.store().seq();
+        let commit = service.region.view().seq();
         let watch =
             Watch { service: service.clone(), seq, caller, watched, answers: answers.clone(), _place: place };
         answers.tell(seq, Answer::Watching(v1::Watching { commit })).await;
@@ -114,9 +114,9 @@ impl Watch {
         loop {
             let store = self.service.region.store();
             let caller = self.caller()?;
-            let changes = store.changed_since(told, |name| self.concerns(&caller, name), PAGE);
+            let changes = store.view().changed_since(told, |name| self.concerns(&caller, name), PAGE);
             let Some(changes) = changes.map_err(AgentError::from)? else {
-                let now = store.seq();
+                let now = store.view().seq();
                 self.tell(0, Event::DropsMissed(v1::DropsMissed {})).await?;
                 self.tell_listed(|version| version.seq > told && version.seq <= now).await?;
                 told = now;
@@ -131,7 +131,7 @@ impl Watch {
                     }
                 }
             }
-            if changes.up_to == told || changes.up_to >= store.seq() {
+            if changes.up_to == told || changes.up_to >= store.view().seq() {
                 return Ok(changes.up_to);
             }
             told = changes.up_to;
@@ -143,7 +143,7 @@ impl Watch {
         let (store, caller) = (self.service.region.store(), self.caller()?);
         let prefix = match &self.watched {
             Watched::Name(name) => {
-                let latest = store.get(name, None).ok();
+                let latest = store.view().get(name, None).ok();
                 let latest = latest.filter(|version| news(version) && self.concerns(&caller, name));
                 return match latest {
                     Some(version) => self.tell_version(&version).await,
@@ -155,7 +155,7 @@ impl Watch {
         for Scope { start, exact } in prefix.scopes() {
             let mut after: Option<FrameName> = None;
             loop {
-                let page = store.list(&start, after.as_ref(), if exact { 1 } else { PAGE });
+                let page = store.view().list(&start, after.as_ref(), if exact { 1 } else { PAGE });
                 let Some(last) = page.last() else { break };
                 after = Some(last.name.clone());
                 for version in

@@ -1,12 +1,12 @@
 //! The ends of versions: dropping, expiry.
 
-use super::readers::find;
 use super::{Store, Writer};
 use crate::catalog::{Body, PrefixDropped};
 use crate::error::{Result, StoreError};
 use crate::frame::Dropped;
 use crate::name::FrameName;
 use crate::prefix::Prefix;
+use crate::view::find;
 
 impl Store {
     /// Drops one version, or with `None` all versions of a frame. They are gone at once; their extents are
@@ -15,7 +15,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Foreign`]; as for every change.
     pub fn drop_frame(&self, name: &FrameName, version: Option<u64>) -> Result<Dropped> {
-        self.not_foreign(name)?;
+        self.view.not_foreign(name)?;
         self.change(|writer| {
             // `None` finds the latest: the frame is there.
             find(&writer.ledger.state(), name, version)?;

@@ -1,7 +1,5 @@
 //! More pool files.
 
-use std::sync::PoisonError;
-
 use famfs_format::{ALLOC_UNIT, EntryBody, FILE_FLAGS, FileEntry, FileMap, FormatError, LogEntry, RelPath};
 
 use super::{Store, Writer};
@@ -36,13 +34,11 @@ impl Store {
     /// Gives the allocator the pool files that it does not know yet. Returns the last one.
     fn take_up(&self, writer: &mut Writer, volume: &Volume) -> Result<PoolFile> {
         let pools = volume.farrow_files()?.pools;
-        let new = pools.strip_prefix(&*self.pools()).and_then(|new| Some((new, new.last()?.clone())));
+        let new = pools.strip_prefix(&*self.view.pools()).and_then(|new| Some((new, new.last()?.clone())));
         let (new, last) = new.ok_or(StoreError::Internal { what: "pool files are only added" })?;
         let added: Vec<(u32, u64)> = new.iter().map(|pool| (pool.index, pool.len)).collect();
-        {
-            // Before the first extent of them is given out.
-            *self.pools.write().unwrap_or_else(PoisonError::into_inner) = pools.into();
-        }
+        // Before the first extent of them is given out.
+        self.view.set_pools(pools);
         added.into_iter().try_for_each(|(pool, len)| writer.ledger.add_pool(pool, len))?;
         Ok(last)
     }

@@ -1,15 +1,10 @@
-//! Retentions: set, listed, and applied to versions that have become old.
-
-use std::ops::Bound;
+//! Retentions: set, and applied to versions that have become old.
 
 use super::Store;
 use crate::catalog::{Body, RetentionSet};
 use crate::error::{Result, StoreError};
 use crate::frame::Dropped;
-use crate::name::FrameName;
-use crate::old_versions::OldVersions;
-use crate::prefix::Prefix;
-use crate::retention::{MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, Retention, RetentionRule, RetentionTarget};
+use crate::retention::{MAX_RETENTIONS, MAX_RETENTIONS_OF_USER, Retention, RetentionTarget};
 use crate::state::{AgedPlace, State};
 
 /// The place that [`Store::drop_aged`] has come to; the default begins with the first frame.
@@ -34,7 +29,7 @@ impl Store {
         uid: u32,
     ) -> Result<Dropped> {
         match target {
-            RetentionTarget::Frame(name) => self.not_foreign(name)?,
+            RetentionTarget::Frame(name) => self.view.not_foreign(name)?,
             RetentionTarget::Prefix(prefix) if prefix.is_of_components() => {}
             RetentionTarget::Prefix(prefix) => {
                 return Err(StoreError::RetentionWithin { prefix: prefix.clone() });
@@ -55,28 +50,6 @@ impl Store {
         })
     }
 
-    /// The retention that holds for a frame of this name: see [`retain`](Self::retain).
-    pub fn retention(&self, name: &FrameName) -> Retention {
-        self.view.look().retention(name)
-    }
-
-    /// The retentions of prefixes, by the text of the prefix, at most `limit` of them, beginning behind `after`. There are
-    /// at most [`MAX_RETENTIONS`].
-    pub fn prefix_retentions(&self, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
-        prefix_retentions(&self.view.look(), after, limit)
-    }
-
-    /// The retentions of single names that begin with the text `start`, by name, at most `limit` of them, beginning behind
-    /// `after`.
-    pub fn name_retentions(
-        &self,
-        start: &str,
-        after: Option<&FrameName>,
-        limit: usize,
-    ) -> Vec<RetentionRule> {
-        name_retentions(&self.view.look(), start, after, limit)
-    }
-
     /// Drops versions that are older than their frames keep them at `now_micros` (microseconds since the Unix epoch), but
     /// no frame's latest. One call looks at some thousand frames and versions and drops some hundred, each by a record of
     /// its own; the next one goes on behind them.
@@ -84,7 +57,7 @@ impl Store {
     /// # Errors
     /// As for every change.
     pub fn drop_aged(&self, now_micros: i64, cursor: &mut AgeCursor) -> Result<Dropped> {
-        let (found, next) = self.view.state()?.aged(&cursor.0, now_micros);
+        let (found, next) = self.view.state().state()?.aged(&cursor.0, now_micros);
         let mut sum = Dropped::default();
         for (name, number) in found {
             let dropped = self.change(|writer| {
@@ -100,11 +73,6 @@ impl Store {
         }
         cursor.0 = next;
         Ok(sum)
-    }
-
-    /// The frame whose versions before its latest hold most, of those that `may` takes.
-    pub fn most_old(&self, may: impl Fn(&FrameName) -> bool) -> Option<OldVersions> {
-        self.view.look().most_old(may)
     }
 }
 
@@ -123,23 +91,4 @@ fn check_number(state: &State, target: &RetentionTarget, uid: u32) -> Result<()>
         _ if of_user >= MAX_RETENTIONS_OF_USER => too_many(Some(uid), MAX_RETENTIONS_OF_USER),
         _ => Ok(()),
     }
-}
-
-pub(crate) fn prefix_retentions(state: &State, after: Option<&Prefix>, limit: usize) -> Vec<RetentionRule> {
-    let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(after.text()));
-    state.prefix_retentions(from).take(limit).collect()
-}
-
-pub(crate) fn name_retentions(
-    state: &State,
-    start: &str,
-    after: Option<&FrameName>,
-    limit: usize,
-) -> Vec<RetentionRule> {
-    let from = match after.map(FrameName::as_str) {
-        Some(after) if after >= start => Bound::Excluded(after),
-        _ => Bound::Included(start),
-    };
-    let names = state.name_retentions(from).take_while(|(name, _)| name.as_str().starts_with(start));
-    names.map(|(_, rule)| rule).take(limit).collect()
 }

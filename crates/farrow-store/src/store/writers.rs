@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::readers::find;
 use super::{Store, Writer};
 use crate::allocator::{PAGE, adjoin};
 use crate::catalog::{Body, VersionRecord};
@@ -13,6 +12,7 @@ use crate::name::FrameName;
 use crate::quota::Quota;
 use crate::reservation::Reservation;
 use crate::state::{State, split_extents, total_len};
+use crate::view::find;
 
 impl Store {
     /// Gives a writer extents for `len` bytes.
@@ -55,7 +55,7 @@ impl Store {
             let extents = found
                 .filter(|extents| adjoin(extents, self.media.unit()))
                 .ok_or_else(|| self.region_full(len))?;
-            quota.check_bytes(owner.uid, self.charge(owner.uid), total_len(&extents))?;
+            quota.check_bytes(owner.uid, self.view.charge(owner.uid), total_len(&extents))?;
             let first = Owner { uid: owner.uid, ..first(&extents) };
             self.take(writer, first, len, extents)
         })
@@ -112,7 +112,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::VersionConflict`], and those of [`append`](Self::append).
     pub fn commit_as(&self, new: NewVersion, options: CommitOptions) -> Result<Arc<Version>> {
-        self.not_foreign(&new.name)?;
+        self.view.not_foreign(&new.name)?;
         // Before bytes are persisted, which takes long; what counts is the look under the lock.
         self.check_latest(&new.name, options.if_version)?;
         let written = self.begin_commit(&new)?;
@@ -151,7 +151,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::VersionConflict`].
     pub fn check_latest(&self, name: &FrameName, if_version: Option<u64>) -> Result<()> {
-        check_latest(&*self.view.state()?, name, if_version)
+        check_latest(&*self.view.state().state()?, name, if_version)
     }
 
     /// Ends a reservation without a version; its extents are free at once.
@@ -197,7 +197,7 @@ impl Store {
     /// Zeroes the rest of the last page, so that it shows nothing of what was there, and persists all pages.
     fn persist_data(&self, reservation: &Reservation, len: u64) -> Result<()> {
         let (used, _) = split_extents(&reservation.extents, len).ok_or(StoreError::NoLength)?;
-        let ranges = self.media_ranges(&used)?;
+        let ranges = self.view.media_ranges(&used)?;
         let tail = total_len(&used) - len;
         if let (Some(&(offset, range_len)), Ok(tail_len)) = (ranges.last(), usize::try_from(tail)) {
             debug_assert!(tail < PAGE, "extents are cut to whole pages");
@@ -210,8 +210,8 @@ impl Store {
     }
 
     fn region_full(&self, need: u64) -> StoreError {
-        let state = self.view.look();
-        let holds = self.holds();
+        let state = self.view.state().look();
+        let holds = self.view.holds();
         StoreError::RegionFull {
             need,
             largest_free: state.free().largest(),

@@ -37,7 +37,7 @@ fn fill_up(
 fn a_small_region_is_full_of_the_smallest_frames_before_its_catalog_is() {
     for appends in [false, true] {
         let store = usual(LEAST);
-        let pages = store.usage().pool_bytes / PAGE;
+        let pages = store.view().usage().pool_bytes / PAGE;
         assert_eq!(pages, 4096);
         let (count, full) = fill_up(&store, |count, reservation| {
             // With two batches in each a name of 36 bytes is the longest for which that is promised.
@@ -45,7 +45,7 @@ fn a_small_region_is_full_of_the_smallest_frames_before_its_catalog_is() {
             if appends { store.append(new) } else { store.commit(new) }
         });
         assert!(matches!(full, StoreError::RegionFull { free: 0, .. }), "{full}");
-        assert_eq!((count, store.usage().versions), (pages, pages));
+        assert_eq!((count, store.view().usage().versions), (pages, pages));
         // Numbers of dropped names have room of their own.
         store.drop_prefix(&Prefix::all()).unwrap();
         put(&store, "again", 1);
@@ -64,7 +64,7 @@ fn a_full_catalog_says_what_helps_and_that_helps() {
         assert!(text.contains(help), "{text}");
     }
     store.drop_prefix(&Prefix::parse("0/").unwrap()).unwrap();
-    assert_eq!(store.usage().frames, count / 2);
+    assert_eq!(store.view().usage().frames, count / 2);
     put(&store, "again", 1);
 
     let larger = MemMedia::new(usize::try_from(76 * MIB).unwrap());
@@ -81,7 +81,7 @@ fn a_full_catalog_says_what_helps_and_that_helps() {
 fn live_after_appends(store: &Store, appends: u64) -> Vec<u64> {
     let live = |_| {
         append(store, "a", 1);
-        store.usage().catalog_live
+        store.view().usage().catalog_live
     };
     (0..appends).map(live).collect()
 }
@@ -93,22 +93,22 @@ fn an_append_takes_as_much_as_a_put_however_long_the_frame_is() {
     let each = live[1] - live[0];
     assert!(live.windows(2).all(|two| two[1] - two[0] == each), "{live:?}");
     put(&store, "b", 1);
-    assert_eq!(store.usage().catalog_live - live[399], each, "a put of a name as long");
+    assert_eq!(store.view().usage().catalog_live - live[399], each, "a put of a name as long");
 
     // Also once it is written anew, and in every order in which versions go.
-    let long = store.get(&name("a"), None).unwrap();
+    let long = store.view().get(&name("a"), None).unwrap();
     for number in [1, 2, 7, 399, 398, 200] {
         store.drop_frame(&name("a"), Some(number)).unwrap();
     }
     store.compact().unwrap();
-    let usage = store.usage();
+    let usage = store.view().usage();
     assert_eq!(usage.catalog_committed, usage.catalog_live);
     assert!(usage.catalog_live < live[399], "what is dropped takes nothing");
     retain(&store, "a", 2).unwrap();
     store.compact().unwrap();
     let before = view(&store);
-    assert_eq!(*store.get(&name("a"), None).unwrap(), *long);
-    let media = Arc::clone(store.media());
+    assert_eq!(*store.view().get(&name("a"), None).unwrap(), *long);
+    let media = Arc::clone(store.view().media());
     drop(store);
     let store = Store::open(media, HOST).unwrap();
     assert_eq!(view(&store), before);

@@ -93,17 +93,17 @@ fn recover(image: Vec<u8>, given: &Given) -> View {
     found.check(&store);
     // Nothing is lost: once nobody holds anything, all that is not owned is free.
     store.lift_quarantine().unwrap();
-    let usage = store.usage();
+    let usage = store.view().usage();
     let owned: u64 = found.owned().iter().map(|extent| extent.len).sum();
     assert_eq!((usage.held, usage.free), (0, usage.pool_bytes - owned));
     // And it goes on.
     let is_gone = |name: &FrameName| !found.versions.keys().any(|(there, _)| there == name);
     for (name, number) in given.iter().filter(|(name, _)| is_gone(name)) {
-        if store.usage().free > 0 {
+        if store.view().usage().free > 0 {
             assert!(put(&store, name.as_str(), 1).number > *number, "{name}@{number}");
         }
     }
-    if store.usage().free > 0 {
+    if store.view().usage().free > 0 {
         put(&store, "after/the/crash", 1);
     }
     let expected = view(&store);
@@ -120,7 +120,7 @@ fn step(what: &'static str, step: impl Fn(&Store) + 'static) -> Step {
 fn commit_oldest(frame: &str, len: u64, append: bool) -> impl Fn(&Store) + use<> {
     let frame = frame.to_owned();
     move |store| {
-        let reservation = store.reservations().remove(0);
+        let reservation = store.view().reservations().remove(0);
         fill(store, &reservation);
         let new = new_version(reservation.id, &frame, len);
         let version = if append { store.append(new) } else { store.commit(new) };
@@ -132,7 +132,7 @@ fn commit_oldest(frame: &str, len: u64, append: bool) -> impl Fn(&Store) + use<>
 fn commit_all(frame: &str, append: bool) -> impl Fn(&Store) + use<> {
     let frame = frame.to_owned();
     move |store| {
-        let reservations = store.reservations();
+        let reservations = store.view().reservations();
         assert!(reservations.len() > 1);
         reservations.iter().for_each(|reservation| fill(store, reservation));
         let segments = reservations.iter().map(|each| new_segment(each.id, each.len)).collect();
@@ -144,7 +144,7 @@ fn commit_all(frame: &str, append: bool) -> impl Fn(&Store) + use<> {
 fn commit_keeping(frame: &str, keep: Option<u64>) -> impl Fn(&Store) + use<> {
     let frame = frame.to_owned();
     move |store| {
-        let reservation = store.reservations().remove(0);
+        let reservation = store.view().reservations().remove(0);
         fill(store, &reservation);
         let new = new_version(reservation.id, &frame, reservation.len);
         store.commit_as(new, CommitOptions { keep, ..CommitOptions::default() }).unwrap();
@@ -165,16 +165,16 @@ pub(crate) fn every_operation() -> Vec<Step> {
         step("reserve", reserve(100)),
         step("append", commit_oldest("a", 100, true)),
         step("reserve", reserve(3000)),
-        step("abort", |store| store.abort(store.reservations()[0].id).unwrap()),
+        step("abort", |store| store.abort(store.view().reservations()[0].id).unwrap()),
         step("drop one of several", |store| {
             assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap().versions, 1);
         }),
         step("reserve", reserve(8192)),
         step("commit into what was freed", commit_oldest("b", 8192, false)),
         step("compact", |store| store.compact().unwrap()),
-        step("acquire", |store| drop(store.acquire(&name("b"), None).unwrap())),
+        step("acquire", |store| drop(store.view().acquire(&name("b"), None).unwrap())),
         step("drop what is held", |store| {
-            let version = store.get(&name("b"), None).unwrap();
+            let version = store.view().get(&name("b"), None).unwrap();
             assert_eq!(store.drop_frame(&name("b"), None).unwrap().bytes_held, 8192);
             store.compact().unwrap();
             store.release(&version).unwrap();
@@ -182,16 +182,16 @@ pub(crate) fn every_operation() -> Vec<Step> {
         step("reserve", reserve(1)),
         step("commit to a frame of the same name", |store| {
             commit_oldest("b", 1, false)(store);
-            assert_eq!(store.get(&name("b"), None).unwrap().number, 2);
+            assert_eq!(store.view().get(&name("b"), None).unwrap().number, 2);
         }),
         step("drop all", |store| assert_eq!(store.drop_frame(&name("a"), None).unwrap().versions, 2)),
         step("lift the quarantine", |store| assert_eq!(store.lift_quarantine().unwrap(), 0)),
         step("reserve all that is free", |store| {
-            let free = store.usage().largest_free / (2 * MIB) * (2 * MIB);
+            let free = store.view().usage().largest_free / (2 * MIB) * (2 * MIB);
             store.reserve(OWNER, free).unwrap();
         }),
         step("compact with a reservation", |store| store.compact().unwrap()),
-        step("abort", |store| store.abort(store.reservations()[0].id).unwrap()),
+        step("abort", |store| store.abort(store.view().reservations()[0].id).unwrap()),
         step("reserve", reserve(1)),
         step("commit", commit_oldest("b", 1, false)),
         step("reserve", reserve(5000)),
@@ -278,7 +278,7 @@ pub(crate) fn every_operation() -> Vec<Step> {
         step("reserve", reserve(1)),
         step("commit what was dropped", |store| {
             commit_oldest("parts", 1, false)(store);
-            assert_eq!(store.get(&name("parts"), None).unwrap().number, 3);
+            assert_eq!(store.view().get(&name("parts"), None).unwrap().number, 3);
         }),
     ]
 }
@@ -383,12 +383,12 @@ fn a_reservation_that_is_handed_over_is_the_old_one_the_new_one_or_none() {
     };
     let media = Arc::new(CrashMedia::from(image));
     let store = Store::open(media.clone(), HOST).unwrap();
-    let (old, from) = (store.reservations(), media.persists());
+    let (old, from) = (store.view().reservations(), media.persists());
     let next = Owner { pid: OWNER.pid + 1, ..OWNER };
     let new = vec![store.hand_over(old[0].id, next, &Quota::default()).unwrap()];
     assert_eq!((new[0].owner, new[0].len, &new[0].extents), (next, old[0].len, &old[0].extents));
     assert!(new[0].id > old[0].id && new[0].generation == new[0].id);
-    assert_eq!(store.reservations(), new);
+    assert_eq!(store.view().reservations(), new);
     let mut found: Vec<_> = (from..=media.persists())
         .map(|k| recover(media.image_after(k), &Given::new()).reservations)
         .collect();
@@ -409,7 +409,7 @@ fn a_crash_of_the_start_itself() {
     let mut epochs = Vec::new();
     for k in 0..=media.persists() {
         assert_eq!(recover(media.image_after(k), &Given::new()), expected);
-        epochs.push(open(MemMedia::from(media.image_after(k))).epoch());
+        epochs.push(open(MemMedia::from(media.image_after(k))).view().epoch());
     }
     // The epoch counts starts that became visible; this is the start after the crash.
     assert_eq!(epochs, [2, 2, 3]);

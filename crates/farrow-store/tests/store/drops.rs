@@ -16,6 +16,7 @@ pub(crate) fn put_at(store: &Store, frame: &str, time: i64) {
 
 pub(crate) fn numbers(store: &Store, frame: &str) -> Vec<u64> {
     store
+        .view()
         .versions(&name(frame))
         .map_or_else(|_| Vec::new(), |versions| versions.iter().map(|version| version.number).collect())
 }
@@ -30,12 +31,13 @@ fn a_prefix_goes_all_at_once() {
     for frame in ["sales/a", "sales/b", "sales/b", "sales", "salesman", "zoo"] {
         put(&store, frame, 1);
     }
-    let held = store.acquire(&name("sales/b"), None).unwrap();
-    let seq = store.seq();
+    let held = store.view().acquire(&name("sales/b"), None).unwrap();
+    let seq = store.view().seq();
     let dropped = store.drop_prefix(&prefix("sales/")).unwrap();
     assert_eq!(dropped, Dropped { frames: 2, versions: 3, bytes_freed: 2 * PAGE, bytes_held: PAGE });
-    assert_eq!(store.seq(), seq + 2, "one record drops all, one frees their extents");
-    let left: Vec<_> = store.list("", None, 9).iter().map(|version| version.name.to_string()).collect();
+    assert_eq!(store.view().seq(), seq + 2, "one record drops all, one frees their extents");
+    let left: Vec<_> =
+        store.view().list("", None, 9).iter().map(|version| version.name.to_string()).collect();
     assert_eq!(left, ["sales", "salesman", "zoo"]);
     store.release(&held).unwrap();
 
@@ -52,7 +54,7 @@ fn a_prefix_goes_all_at_once() {
         }
     }
     assert_eq!(store.drop_prefix(&Prefix::all()).unwrap().frames, 3);
-    assert_eq!(store.usage().free, 2 * MIB);
+    assert_eq!(store.view().usage().free, 2 * MIB);
 }
 
 /// A frame of the longest name is all of its prefix, live and in a catalog that is read again.
@@ -68,7 +70,7 @@ fn a_prefix_is_of_whole_components() {
         assert_eq!(store.drop_prefix(&prefix(text)).unwrap().frames, frames, "{text}");
     }
     let left = |store: &Store| {
-        store.list("", None, 9).iter().map(|version| version.name.to_string()).collect::<Vec<_>>()
+        store.view().list("", None, 9).iter().map(|version| version.name.to_string()).collect::<Vec<_>>()
     };
     let expected = ["c-d", "cc/y", "sales/2025-01"];
     assert_eq!(left(&store), expected);
@@ -90,5 +92,5 @@ fn old_versions_expire_and_the_latest_only_if_asked() {
     assert_eq!([numbers(&store, "a"), numbers(&store, "b"), numbers(&store, "b/c")], [[3], [1], [2]]);
     assert_eq!(store.expire(&prefix("b/"), 20, true).unwrap().frames, 1);
     assert_eq!(store.expire(&Prefix::all(), i64::MAX, true).unwrap().frames, 2);
-    assert_eq!(store.usage().free, 2 * MIB);
+    assert_eq!(store.view().usage().free, 2 * MIB);
 }

@@ -24,8 +24,8 @@ fn image() -> Vec<u8> {
     fill(&store, &more);
     store.append(new_version(more.id, "parts", 100)).unwrap();
     store.lift_quarantine().unwrap();
-    let mut image = vec![0; usize::try_from(store.media().len()).unwrap()];
-    store.media().read_at(0, &mut image).unwrap();
+    let mut image = vec![0; usize::try_from(store.view().media().len()).unwrap()];
+    store.view().media().read_at(0, &mut image).unwrap();
     image
 }
 
@@ -68,7 +68,7 @@ fn a_version_becomes_a_file_and_a_crash_leaves_all_of_it_or_nothing() {
     let before = image();
     let (segment, seen) = {
         let store = open(MemMedia::from(before.clone()));
-        (store.get(&name("a"), None).unwrap().segments[0].id, view(&store))
+        (store.view().get(&name("a"), None).unwrap().segments[0].id, view(&store))
     };
     let media = CrashMedia::from(before);
     let start = media.persists();
@@ -105,10 +105,10 @@ fn an_append_cut_off_between_the_counters_is_reported_and_mended() {
         assert!(!check(&*media).unwrap().is_clean());
 
         let store = Store::open(media.clone(), HOST).unwrap();
-        assert!(store.get(&name("a"), None).is_ok());
+        assert!(store.view().get(&name("a"), None).is_ok());
         // Only what one append can leave is mended: more is not an accident that farrow knows.
         assert_eq!(check(&*media).unwrap().is_clean(), ahead == 1);
-        assert_eq!(store.log_fault().is_none(), ahead == 1);
+        assert_eq!(store.view().log_fault().is_none(), ahead == 1);
     }
 }
 

@@ -25,15 +25,18 @@ fn told(store: &Store) -> Seen {
 
 fn seen(follower: &Follower) -> Seen {
     let mut versions = BTreeMap::new();
-    for latest in follower.list("", None, usize::MAX) {
-        for version in follower.versions(&latest.name).unwrap() {
+    for latest in follower.view().list("", None, usize::MAX) {
+        for version in follower.view().versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
     (
         versions,
-        [follower.prefix_retentions(None, usize::MAX), follower.name_retentions("", None, usize::MAX)]
-            .concat(),
+        [
+            follower.view().prefix_retentions(None, usize::MAX),
+            follower.view().name_retentions("", None, usize::MAX),
+        ]
+        .concat(),
     )
 }
 
@@ -44,7 +47,7 @@ fn act(store: &Store, round: u64) {
         0..=2 => drop(put(store, &frame, round * 300 + 1)),
         3 => drop(append(store, &frame, 10)),
         4 => drop(store.reserve(OWNER, 5000).unwrap()),
-        5 => store.abort(store.reservations()[0].id).unwrap(),
+        5 => store.abort(store.view().reservations()[0].id).unwrap(),
         6 => drop(store.drop_frame(&frame_of(store, round / 9), None).unwrap()),
         7 => store.compact().unwrap(),
         _ => {
@@ -55,7 +58,7 @@ fn act(store: &Store, round: u64) {
 }
 
 fn frame_of(store: &Store, number: u64) -> FrameName {
-    let frames = store.list("", None, usize::MAX);
+    let frames = store.view().list("", None, usize::MAX);
     frames.into_iter().cycle().nth(usize::try_from(number).unwrap()).unwrap().name.clone()
 }
 
@@ -65,14 +68,17 @@ fn it_sees_what_was_committed_and_where() {
     let store = Store::open(media.clone(), HOST).unwrap();
     store.lift_quarantine().unwrap();
     let mut follower = Follower::open(media.clone()).unwrap();
-    assert_eq!(follower.region_uuid(), store.region_uuid());
-    assert_eq!(*follower.pools(), *store.pools());
+    assert_eq!(follower.view().region_uuid(), store.view().region_uuid());
+    assert_eq!(*follower.view().pools(), *store.view().pools());
     let mut lagging = Follower::open(media).unwrap();
     for round in 0..120 {
         act(&store, round);
         assert!(follower.poll().unwrap() || round % 9 == 7, "round {round}");
         assert!(!follower.poll().unwrap());
-        assert_eq!((follower.seq(), follower.epoch()), (store.seq(), store.epoch()));
+        assert_eq!(
+            (follower.view().seq(), follower.view().epoch()),
+            (store.view().seq(), store.view().epoch())
+        );
         assert_eq!(seen(&follower), told(&store), "round {round}");
         // Another one looks so seldom that the catalog is compacted several times between.
         if round % 37 == 36 {
@@ -80,10 +86,10 @@ fn it_sees_what_was_committed_and_where() {
             assert_eq!(seen(&lagging), told(&store), "round {round}");
         }
     }
-    let latest = store.list("", None, 1).remove(0);
-    assert_eq!(follower.get(&latest.name, None).unwrap(), latest);
-    assert!(matches!(follower.get(&latest.name, Some(999)), Err(StoreError::VersionGone { .. })));
-    assert!(matches!(follower.get(&name("x"), None), Err(StoreError::FrameNotFound { .. })));
+    let latest = store.view().list("", None, 1).remove(0);
+    assert_eq!(follower.view().get(&latest.name, None).unwrap(), latest);
+    assert!(matches!(follower.view().get(&latest.name, Some(999)), Err(StoreError::VersionGone { .. })));
+    assert!(matches!(follower.view().get(&name("x"), None), Err(StoreError::FrameNotFound { .. })));
 }
 
 #[test]
@@ -132,7 +138,7 @@ fn look_at_each_step(image: Vec<u8>, seed: u64, steps: Vec<Step>) -> usize {
         if call.changes() {
             let mut follower = watcher.lock().unwrap();
             follower.poll().unwrap();
-            noted.lock().unwrap().push((follower.seq(), seen(&follower)));
+            noted.lock().unwrap().push((follower.view().seq(), seen(&follower)));
         }
         Ok(())
     });
@@ -199,9 +205,9 @@ fn live_as_far_as_it_goes(media: Arc<dyn Media>, follower: &mut Follower) -> boo
     let Ok(store) = Store::open(media, HOST) else { return false };
     for round in 0..5 {
         let Ok(reservation) = store.reserve(OWNER, 100 + round) else { return false };
-        let written = store.media_ranges(&reservation.extents).unwrap();
+        let written = store.view().media_ranges(&reservation.extents).unwrap();
         let bytes = vec![crate::region::pattern(reservation.id); usize::try_from(reservation.len).unwrap()];
-        if store.media().write_at(written[0].0, &bytes).is_err() {
+        if store.view().media().write_at(written[0].0, &bytes).is_err() {
             return false;
         }
         let new = new_version(reservation.id, "a", reservation.len);
@@ -298,7 +304,7 @@ fn a_pool_file_that_was_added_is_found() {
     put(&store, "b", 4 * MIB);
     assert!(follower.poll().unwrap());
     assert_eq!(seen(&follower), told(&store));
-    assert_eq!((follower.pools().len(), follower.seq()), (2, store.seq()));
+    assert_eq!((follower.view().pools().len(), follower.view().seq()), (2, store.view().seq()));
 }
 
 #[test]
@@ -345,10 +351,10 @@ fn another_region_is_not_followed() {
     let other = formatted(2 * MIB);
     let store = Store::open(Arc::new(other), HOST).unwrap();
     put(&store, "a", 1);
-    let mut image = vec![0; usize::try_from(store.media().len()).unwrap()];
-    store.media().read_at(0, &mut image).unwrap();
+    let mut image = vec![0; usize::try_from(store.view().media().len()).unwrap()];
+    store.view().media().read_at(0, &mut image).unwrap();
     media.write_at(0, &image).unwrap();
     let error = follower.poll().unwrap_err();
     assert!(matches!(error, StoreError::Catalog(_)), "{error}");
-    assert!(error.to_string().contains(&store.region_uuid().to_string()), "{error}");
+    assert!(error.to_string().contains(&store.view().region_uuid().to_string()), "{error}");
 }

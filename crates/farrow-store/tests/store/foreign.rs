@@ -7,7 +7,7 @@ use famfs_format::{
     LOG_OFFSET, LogEntry, MkdirEntry, RelPath, entry_offset,
 };
 use farrow_region::{IncoherentMemory, Media, MemMedia};
-use farrow_store::{FormatOptions, Listed, NameFault, Store, StoreError, check, read_log};
+use farrow_store::{Follower, FormatOptions, Listed, NameFault, Store, StoreError, View, check, read_log};
 
 use crate::region::{HOST, MIB, OWNER, fill, name, new_version, options, put};
 
@@ -52,7 +52,7 @@ fn names(listed: &[Listed]) -> Vec<&str> {
 }
 
 fn all(store: &Store) -> Vec<Listed> {
-    store.list_all("", None, usize::MAX).unwrap()
+    store.view().list_all("", None, usize::MAX).unwrap()
 }
 
 #[test]
@@ -68,19 +68,40 @@ fn arrow_files_are_frames_by_their_path() {
     put(&store, "z", 100);
 
     assert_eq!(names(&all(&store)), ["in/a", "in/a.arrow", "z"]);
-    assert_eq!(names(&store.list_all("in/a.", None, 9).unwrap()), ["in/a.arrow"]);
-    let found = store.foreign(&name("in/a.arrow"), None).unwrap().unwrap();
+    assert_eq!(names(&store.view().list_all("in/a.", None, 9).unwrap()), ["in/a.arrow"]);
+    let found = store.view().foreign(&name("in/a.arrow"), None).unwrap().unwrap();
     assert_eq!((found.len, found.index), (5000, 6));
     assert_eq!(found.extents, [(extent.offset, 5000)]);
     for missing in ["in/a", "in/a.csv", "farrow/x.arrow", "nope.arrow"] {
-        assert!(store.foreign(&name(missing), None).unwrap().is_none(), "{missing}");
+        assert!(store.view().foreign(&name(missing), None).unwrap().is_none(), "{missing}");
     }
-    let unnamed = store.unnamed().unwrap();
+    let unnamed = store.view().unnamed().unwrap();
     assert_eq!((unnamed[0].path.as_str(), unnamed[0].fault), ("at@home.arrow", NameFault::At));
 
     let report = check(&*media).unwrap();
     assert!(report.is_clean() && report.hidden.is_empty());
     assert_eq!((report.foreign, report.unnamed), (1, unnamed));
+}
+
+#[test]
+fn a_follower_lists_them_too_and_counts_the_same() {
+    let media = region();
+    let store = Store::open(media.clone(), HOST).unwrap();
+    put(&store, "z", 100);
+    let mut follower = Follower::open(media.clone()).unwrap();
+    add(&*media, "a.arrow", 5000);
+    put(&store, "b", 100);
+    assert!(follower.poll().unwrap());
+    let listed = follower.view().list_all("", None, usize::MAX).unwrap();
+    assert_eq!(names(&listed), ["a.arrow", "b", "z"]);
+    let found = |view: &View| view.foreign(&name("a.arrow"), None).unwrap();
+    assert!(found(follower.view()).is_some());
+    assert_eq!(found(follower.view()), found(store.view()));
+    store.add_pool(None).unwrap();
+    put(&store, "c", 3 * MIB);
+    assert!(follower.poll().unwrap());
+    assert_eq!(follower.view().usage(), store.view().usage());
+    assert_eq!(*follower.view().pools(), *store.view().pools());
 }
 
 #[test]
@@ -94,17 +115,17 @@ fn what_is_added_while_the_store_is_open_appears() {
         add(&*media, &path, 100);
         // Found by its name first, or by a listing.
         if index % 2 == 0 {
-            assert!(store.foreign(&name(&path), None).unwrap().is_some());
+            assert!(store.view().foreign(&name(&path), None).unwrap().is_some());
         }
         expected.push(path);
         assert_eq!(names(&all(&store)), expected);
     }
-    assert_eq!(store.usage().log_entries, 5 + 4);
+    assert_eq!(store.view().usage().log_entries, 5 + 4);
     // Pages of any size are the same listing.
     for limit in 1..=5 {
         let mut paged: Vec<Listed> = Vec::new();
         loop {
-            let page = store.list_all("", paged.last().map(Listed::name), limit).unwrap();
+            let page = store.view().list_all("", paged.last().map(Listed::name), limit).unwrap();
             assert!(page.len() <= limit);
             if page.is_empty() {
                 break;
@@ -126,12 +147,12 @@ fn another_hosts_entries_are_seen_through_caches() {
     let extent = add(&theirs, "a.arrow", 3);
     theirs.write_at(extent.offset, b"one").unwrap();
     theirs.persist(extent.offset, 3).unwrap();
-    let found = store.foreign(&name("a.arrow"), None).unwrap().unwrap();
+    let found = store.view().foreign(&name("a.arrow"), None).unwrap().unwrap();
     let mut bytes = [0; 3];
     for text in [b"one", b"two"] {
         theirs.write_at(extent.offset, text).unwrap();
         theirs.persist(extent.offset, 3).unwrap();
-        found.read_at(&**store.media(), 0, &mut bytes).unwrap();
+        found.read_at(&**store.view().media(), 0, &mut bytes).unwrap();
         assert_eq!(&bytes, text);
     }
 }
@@ -148,18 +169,18 @@ fn an_interleaved_file_is_read_in_its_own_order() {
         media.write_at(start + u64::from(unit) * ALLOC_UNIT, &vec![b'0' + unit; 2 << 20]).unwrap();
     }
     let store = Store::open(media, HOST).unwrap();
-    let found = store.foreign(&name("woven.arrow"), None).unwrap().unwrap();
+    let found = store.view().foreign(&name("woven.arrow"), None).unwrap().unwrap();
     let at = |unit: u64| start + unit * ALLOC_UNIT;
     assert_eq!(found.extents, [(at(2), 2 * MIB), (at(0), 2 * MIB), (at(3), 2 * MIB), (at(1), 5)]);
     let mut bytes = vec![0; usize::try_from(found.len).unwrap()];
-    found.read_at(&**store.media(), 0, &mut bytes).unwrap();
+    found.read_at(&**store.view().media(), 0, &mut bytes).unwrap();
     let runs: Vec<u8> = bytes.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
     assert_eq!(runs, b"2031");
     let mut two = [0; 2];
-    found.read_at(&**store.media(), 2 * MIB - 1, &mut two).unwrap();
+    found.read_at(&**store.view().media(), 2 * MIB - 1, &mut two).unwrap();
     assert_eq!(&two, b"20");
     for (offset, len) in [(found.len, 1), (found.len - 1, 2), (u64::MAX, 1)] {
-        let error = found.read_at(&**store.media(), offset, &mut vec![0; len]).unwrap_err();
+        let error = found.read_at(&**store.view().media(), offset, &mut vec![0; len]).unwrap_err();
         assert!(matches!(error, StoreError::PastEnd { .. }), "{error}");
     }
 }
@@ -170,13 +191,13 @@ fn it_has_one_version_and_cannot_be_changed() {
     add(&*media, "a.arrow", 100);
     let store = Store::open(media, HOST).unwrap();
     let frame = name("a.arrow");
-    assert!(store.foreign(&frame, Some(1)).unwrap().is_some());
+    assert!(store.view().foreign(&frame, Some(1)).unwrap().is_some());
     for version in [2, u64::MAX] {
-        let error = store.foreign(&frame, Some(version)).unwrap_err();
+        let error = store.view().foreign(&frame, Some(version)).unwrap_err();
         let expected = format!("version `a.arrow@{version}` is not committed yet; the only one is @1");
         assert_eq!(error.to_string(), expected);
     }
-    let seq = store.seq();
+    let seq = store.view().seq();
     for error in [
         store.drop_frame(&frame, None).unwrap_err(),
         store.drop_frame(&frame, Some(1)).unwrap_err(),
@@ -185,7 +206,7 @@ fn it_has_one_version_and_cannot_be_changed() {
     ] {
         assert!(matches!(&error, StoreError::Foreign { name } if *name == frame), "{error}");
     }
-    assert_eq!(store.seq(), seq, "nothing was written");
+    assert_eq!(store.view().seq(), seq, "nothing was written");
     assert!(matches!(store.drop_frame(&name("b.arrow"), None), Err(StoreError::FrameNotFound { .. })));
 }
 
@@ -196,7 +217,7 @@ fn the_catalogs_frame_of_a_name_comes_first() {
     let frame = name("a.arrow");
     put(&store, "a.arrow", 100);
     add(&*media, "a.arrow", 5000);
-    assert!(store.foreign(&frame, None).unwrap().is_none());
+    assert!(store.view().foreign(&frame, None).unwrap().is_none());
     assert!(matches!(&all(&store)[..], [Listed::Version(version)] if version.bytes == 100));
     assert_eq!(check(&*media).unwrap().hidden, std::slice::from_ref(&frame));
 
@@ -205,7 +226,7 @@ fn the_catalogs_frame_of_a_name_comes_first() {
     fill(&store, &reservation);
     assert_eq!(store.commit(new_version(reservation.id, "a.arrow", 10)).unwrap().number, 2);
     assert_eq!(store.drop_frame(&frame, None).unwrap().versions, 2);
-    assert_eq!(store.foreign(&frame, None).unwrap().unwrap().len, 5000);
+    assert_eq!(store.view().foreign(&frame, None).unwrap().unwrap().len, 5000);
     assert!(matches!(&all(&store)[..], [Listed::Foreign(_)]));
     assert!(check(&*media).unwrap().hidden.is_empty());
 }
@@ -228,9 +249,9 @@ fn a_file_has_no_number_that_a_dropped_frame_had() {
             Listed::Version(version) => panic!("{version:?}"),
         });
         assert_eq!(numbers.collect::<Vec<_>>(), [("a.arrow", 3), ("b.arrow", 1)]);
-        assert_eq!(store.foreign(&frame, Some(3)).unwrap().unwrap().len, 5000);
+        assert_eq!(store.view().foreign(&frame, Some(3)).unwrap().unwrap().len, 5000);
         for number in [1, 2] {
-            let error = store.foreign(&frame, Some(number)).unwrap_err();
+            let error = store.view().foreign(&frame, Some(number)).unwrap_err();
             assert!(matches!(error, StoreError::VersionGone { given: 3, .. }), "{error}");
             assert!(error.to_string().contains("is gone: it was dropped"), "{error}");
         }
@@ -254,7 +275,8 @@ fn a_file_keeps_its_number_when_dropped_names_are_forgotten() {
     }
     store.drop_frame(&name("old.arrow"), None).unwrap();
     let numbers = |store: &Store| {
-        ["old.arrow", "new.arrow"].map(|path| store.foreign(&name(path), None).unwrap().unwrap().version())
+        ["old.arrow", "new.arrow"]
+            .map(|path| store.view().foreign(&name(path), None).unwrap().unwrap().version())
     };
     assert_eq!(numbers(&store), [2, 1]);
     for other in (0..30).map(|index| format!("other/{index}")) {
@@ -285,7 +307,7 @@ fn a_bad_entry_ends_what_is_served_until_it_is_good() {
     add_behind(&media);
     for _ in 0..2 {
         assert_eq!(names(&all(&store)), ["a.arrow"]);
-        let fault = store.log_fault().unwrap();
+        let fault = store.view().log_fault().unwrap();
         assert!(
             matches!(&fault, FormatError::Entry { index: 6, problem: EntryError::Crc { .. } }),
             "{fault}"
@@ -294,7 +316,7 @@ fn a_bad_entry_ends_what_is_served_until_it_is_good() {
     assert_eq!(names(&all(&Store::open(media.clone(), HOST).unwrap())), ["a.arrow"]);
     media.store_u64(at + 32, good).unwrap();
     assert_eq!(names(&all(&store)), ["a.arrow", "b.arrow", "c.arrow"]);
-    assert_eq!(store.log_fault(), None);
+    assert_eq!(store.view().log_fault(), None);
 }
 
 /// `famfs clone` makes a second file of the same memory.
@@ -306,14 +328,14 @@ fn a_clone_is_passed_over_and_what_follows_it_is_served() {
     put(&store, "b", 100);
     append(&*media, file("clone.arrow", 100, FileMap::Simple(vec![extent])));
     add(&*media, "c.arrow", 100);
-    let [pool] = &store.pools()[..] else { panic!("one pool") };
+    let [pool] = &store.view().pools()[..] else { panic!("one pool") };
     let of_pool = Extent { dev_index: 0, offset: pool.extents[0].0, len: ALLOC_UNIT };
     append(&*media, file("stolen", 100, FileMap::Simple(vec![of_pool])));
     add(&*media, "d.arrow", 100);
 
     assert_eq!(names(&all(&store)), ["a.arrow", "b", "c.arrow", "d.arrow"]);
-    assert_eq!(store.log_fault(), None);
-    let passed = store.passed_over().unwrap();
+    assert_eq!(store.view().log_fault(), None);
+    let passed = store.view().passed_over().unwrap();
     let told: Vec<String> = passed.iter().map(|(path, why)| format!("{path}: {why}")).collect();
     assert!(told[0].starts_with("\"clone.arrow\": ") && told[0].ends_with("of \"a.arrow\""), "{told:?}");
     assert!(told[1].starts_with("\"stolen\": ") && told[1].ends_with("of \"farrow/pool/0000\""), "{told:?}");
@@ -350,10 +372,10 @@ fn a_header_of_any_bytes_takes_nothing_away() {
         for value in [0, 1, 5, 7, 1 << 63, u64::MAX] {
             media.store_u64(LOG_OFFSET + at, value).unwrap();
             assert_eq!(names(&all(&store)), ["a.arrow"], "{value:#x} at {at}");
-            faults += usize::from(store.log_fault().is_some());
+            faults += usize::from(store.view().log_fault().is_some());
             media.write_at(LOG_OFFSET, &header).unwrap();
             assert_eq!(names(&all(&store)), ["a.arrow"]);
-            assert_eq!(store.log_fault(), None);
+            assert_eq!(store.view().log_fault(), None);
         }
     }
     assert_eq!(faults, 6 * 6, "each is told");

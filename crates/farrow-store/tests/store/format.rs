@@ -28,11 +28,11 @@ fn a_region_is_a_famfs_file_system() {
     assert_eq!((superblock.log_len, superblock.device_len), (MIN_LOG_LEN, media.len()));
 
     let store = open(media);
-    assert_eq!(store.region_uuid(), superblock.uuid);
-    let pool = &store.pools()[0];
+    assert_eq!(store.view().region_uuid(), superblock.uuid);
+    let pool = &store.view().pools()[0];
     assert_eq!((pool.index, pool.path.as_str(), pool.len), (0, "farrow/pool/0000", 4 * MIB));
     assert_eq!(pool.extents, [(14 * MIB, 4 * MIB)]);
-    assert_eq!(store.epoch(), 1);
+    assert_eq!(store.view().epoch(), 1);
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn what_is_there_is_not_overwritten() {
     let media = Arc::new(formatted(2 * MIB));
     let store = Store::open(media.clone(), HOST).unwrap();
     put(&store, "a", 100);
-    let before = (store.region_uuid(), media.image());
+    let before = (store.view().region_uuid(), media.image());
     drop(store);
 
     let error = Store::format(&*media, &options()).unwrap_err();
@@ -167,7 +167,7 @@ fn a_bad_entry_behind_farrows_files() {
     }
     assert!(report.catalog.is_some());
     let store = open(media);
-    assert!(store.log_fault().is_some());
+    assert!(store.view().log_fault().is_some());
     put(&store, "a", 1);
 }
 

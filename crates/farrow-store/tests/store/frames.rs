@@ -17,9 +17,9 @@ fn a_version_is_what_was_committed() {
     let reservation = store.reserve(OWNER, 10_000).unwrap();
     assert_eq!((reservation.len, reservation.owner, reservation.id), (10_000, OWNER, reservation.generation));
     assert_eq!(reservation.extents, [Extent { pool: 0, offset: 0, len: 3 * PAGE }]);
-    assert_eq!(store.reservations(), std::slice::from_ref(&reservation));
-    assert_eq!(store.reservation(reservation.id), Some(reservation.clone()));
-    assert_eq!(store.reservation(reservation.id + 1), None);
+    assert_eq!(store.view().reservations(), std::slice::from_ref(&reservation));
+    assert_eq!(store.view().reservation(reservation.id), Some(reservation.clone()));
+    assert_eq!(store.view().reservation(reservation.id + 1), None);
     fill(&store, &reservation);
 
     let new = new_version(reservation.id, "sales/orders", 5000);
@@ -27,7 +27,7 @@ fn a_version_is_what_was_committed() {
     let wrote = &new.segments[0];
     assert_eq!(
         (version.number, version.seq, version.bytes, version.rows),
-        (1, store.seq(), 5000, wrote.rows)
+        (1, store.view().seq(), 5000, wrote.rows)
     );
     assert_eq!((version.owner, version.committed_at_micros), (OWNER, new.committed_at_micros));
     let segment = &version.segments[0];
@@ -40,9 +40,9 @@ fn a_version_is_what_was_committed() {
     let bytes = read(&store, &segment.extents);
     assert!(bytes[..5000].iter().all(|&byte| byte == pattern(segment.id)));
     assert!(bytes[5000..].iter().all(|&byte| byte == 0));
-    let usage = store.usage();
+    let usage = store.view().usage();
     assert_eq!((usage.used, usage.reserved, usage.free), (2 * PAGE, 0, 4 * MIB - 2 * PAGE));
-    assert!(store.reservations().is_empty());
+    assert!(store.view().reservations().is_empty());
     view(&store).check(&store);
 }
 
@@ -52,27 +52,27 @@ fn versions_count_and_are_found() {
     for number in 1..=3 {
         assert_eq!(put(&store, "a", number).number, number);
     }
-    assert_eq!(store.get(&name("a"), None).unwrap().number, 3);
-    assert_eq!(store.get(&name("a"), Some(2)).unwrap().bytes, 2);
-    assert_eq!(store.versions(&name("a")).unwrap().len(), 3);
+    assert_eq!(store.view().get(&name("a"), None).unwrap().number, 3);
+    assert_eq!(store.view().get(&name("a"), Some(2)).unwrap().bytes, 2);
+    assert_eq!(store.view().versions(&name("a")).unwrap().len(), 3);
     // A number is not given twice, not even the latest one's.
     store.drop_frame(&name("a"), Some(3)).unwrap();
-    match store.get(&name("a"), Some(3)) {
+    match store.view().get(&name("a"), Some(3)) {
         Err(error) => {
             assert_eq!(error.to_string(), "version `a@3` is gone: it was dropped; there are 2 from @1 to @2");
         }
         Ok(version) => panic!("{version:?}"),
     }
-    let error = store.get(&name("a"), Some(4)).unwrap_err();
+    let error = store.view().get(&name("a"), Some(4)).unwrap_err();
     assert_eq!(error.to_string(), "version `a@4` is not committed yet; there are 2 from @1 to @2");
     store.compact().unwrap();
     assert_eq!(put(&store, "a", 4).number, 4);
     // Nor when all of them are gone.
     store.drop_frame(&name("a"), None).unwrap();
-    assert!(matches!(store.get(&name("a"), Some(4)), Err(StoreError::FrameNotFound { .. })));
+    assert!(matches!(store.view().get(&name("a"), Some(4)), Err(StoreError::FrameNotFound { .. })));
     store.compact().unwrap();
     assert_eq!(put(&store, "a", 5).number, 5);
-    let error = store.get(&name("a"), Some(4)).unwrap_err();
+    let error = store.view().get(&name("a"), Some(4)).unwrap_err();
     assert_eq!(error.to_string(), "version `a@4` is gone: it was dropped; the only one is @5");
 }
 
@@ -90,7 +90,7 @@ fn no_number_of_a_name_means_two_versions() {
             let before = given.insert(frame.clone(), version.number);
             assert!(before.is_none_or(|before| version.number > before), "{version:?} after {before:?}");
             follower.poll().unwrap();
-            assert_eq!(follower.get(&frame, None).unwrap(), version);
+            assert_eq!(follower.view().get(&frame, None).unwrap(), version);
         }
         match round % 4 {
             0 => drop(store.drop_prefix(&Prefix::parse(frame.as_str()).unwrap()).unwrap()),
@@ -117,12 +117,12 @@ fn names_that_were_meant() {
     for frame in ["sales/orders", "sales/orders_2024", "sales/returns", "zoo", "zo2/a"] {
         put(&store, frame, 1);
     }
-    let error = store.get(&name("zo2"), None).unwrap_err();
+    let error = store.view().get(&name("zo2"), None).unwrap_err();
     assert_eq!(error.to_string(), "no frame `zo2`; there is `zo2/a`");
-    let error = store.get(&name("sales/order"), None).unwrap_err();
+    let error = store.view().get(&name("sales/order"), None).unwrap_err();
     let expected = "no frame `sales/order`; there is `sales/orders`, `sales/orders_2024`";
     assert_eq!(error.to_string(), expected);
-    let error = store.get(&name("x"), None).unwrap_err();
+    let error = store.view().get(&name("x"), None).unwrap_err();
     assert_eq!(error.to_string(), "no frame `x`");
 }
 
@@ -134,7 +134,7 @@ fn listing_in_pages() {
     }
     let list = |prefix, after: Option<&str>, limit| {
         let after = after.map(name);
-        let page = store.list(prefix, after.as_ref(), limit);
+        let page = store.view().list(prefix, after.as_ref(), limit);
         page.iter().map(|version| format!("{}@{}", version.name, version.number)).collect::<Vec<_>>()
     };
     assert_eq!(list("", None, 99), ["a@1", "b@1", "b/1@2", "b/2@1", "b/3@1", "c@1"]);
@@ -154,7 +154,7 @@ fn appended_versions_share_segments() {
     let second = append(&store, "a", 200);
     assert_eq!((first.segments.len(), second.segments.len(), second.bytes), (1, 2, 300));
     assert!(Arc::ptr_eq(&first.segments[0], &second.segments[0]), "shared, not copied");
-    assert_eq!(store.usage().used, 2 * PAGE);
+    assert_eq!(store.view().usage().used, 2 * PAGE);
 
     let nothing = Dropped { frames: 0, versions: 1, bytes_freed: 0, bytes_held: 0 };
     assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap(), nothing);
@@ -170,18 +170,18 @@ fn appended_versions_share_segments() {
     assert_eq!(store.commit(other).unwrap().segments.len(), 1);
     let all = store.drop_frame(&name("a"), None).unwrap();
     assert_eq!(all, Dropped { frames: 1, versions: 3, bytes_freed: 4 * PAGE, bytes_held: 0 });
-    assert_eq!(store.usage().free, 2 * MIB);
+    assert_eq!(store.view().usage().free, 2 * MIB);
 }
 
 #[test]
 fn held_bytes_are_not_reused() {
     let store = opened(2 * MIB);
     let version = put(&store, "a", MIB);
-    let held = store.acquire(&name("a"), None).unwrap();
-    let again = store.acquire(&name("a"), Some(1)).unwrap();
+    let held = store.view().acquire(&name("a"), None).unwrap();
+    let again = store.view().acquire(&name("a"), Some(1)).unwrap();
     let dropped = store.drop_frame(&name("a"), None).unwrap();
     assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: MIB });
-    assert!(matches!(store.acquire(&name("a"), None), Err(StoreError::FrameNotFound { .. })));
+    assert!(matches!(store.view().acquire(&name("a"), None), Err(StoreError::FrameNotFound { .. })));
 
     let error = store.reserve(OWNER, 2 * MIB).unwrap_err();
     let expected = "region full: need 2.0 MiB, largest free extent 1.0 MiB of 1.0 MiB free; 0 B in versions, \
@@ -202,11 +202,11 @@ fn held_bytes_are_not_reused() {
     store.abort(reserved[1].id).unwrap();
 
     store.release(&held).unwrap();
-    assert_eq!((store.usage().held, store.usage().used), (MIB, 0));
+    assert_eq!((store.view().usage().held, store.view().usage().used), (MIB, 0));
     let told = store.reserve(OWNER, 2 * MIB).unwrap_err().to_string();
     assert!(told.contains("1.0 MiB held by 1 lease, "), "{told}");
     store.release(&again).unwrap();
-    assert_eq!((store.usage().held, store.usage().free), (0, 2 * MIB));
+    assert_eq!((store.view().usage().held, store.view().usage().free), (0, 2 * MIB));
     assert!(matches!(store.release(&version), Err(StoreError::NotHeld { version: 1, .. })));
 
     let next = put(&store, "a", MIB);
@@ -218,9 +218,9 @@ fn held_bytes_are_not_reused() {
 fn a_release_of_what_is_still_there_frees_nothing() {
     let store = opened(2 * MIB);
     put(&store, "a", 100);
-    let held = store.acquire(&name("a"), None).unwrap();
+    let held = store.view().acquire(&name("a"), None).unwrap();
     store.release(&held).unwrap();
-    assert_eq!((store.usage().used, store.usage().held), (PAGE, 0));
+    assert_eq!((store.view().usage().used, store.view().usage().held), (PAGE, 0));
     assert!(matches!(store.release(&held), Err(StoreError::NotHeld { .. })));
     let freed = store.drop_frame(&name("a"), None).unwrap().bytes_freed;
     assert_eq!(freed, PAGE);
@@ -233,15 +233,15 @@ fn what_was_there_before_the_start_waits() {
     let store = reopen();
     put(&store, "old", 100);
     put(&store, "gone", 100);
-    let held = store.acquire(&name("gone"), None).unwrap();
+    let held = store.view().acquire(&name("gone"), None).unwrap();
     store.drop_frame(&name("gone"), None).unwrap();
     let reserved = store.reserve(OWNER, 100).unwrap();
     drop(held);
     drop(store);
 
     let store = reopen();
-    assert_eq!(store.epoch(), 2);
-    assert_eq!(store.usage().held, PAGE, "the holder may still be there");
+    assert_eq!(store.view().epoch(), 2);
+    assert_eq!(store.view().usage().held, PAGE, "the holder may still be there");
     let dropped = store.drop_frame(&name("old"), None).unwrap();
     assert_eq!(dropped, Dropped { frames: 1, versions: 1, bytes_freed: 0, bytes_held: PAGE });
     // What was reserved before the start can be committed, and then waits as well.
@@ -255,10 +255,10 @@ fn what_was_there_before_the_start_waits() {
     drop(store);
 
     let store = reopen();
-    assert_eq!(store.usage().held, 3 * PAGE, "another start, the same doubt");
+    assert_eq!(store.view().usage().held, 3 * PAGE, "another start, the same doubt");
     assert_eq!(store.lift_quarantine().unwrap(), 3 * PAGE);
     assert_eq!(store.lift_quarantine().unwrap(), 0);
-    assert_eq!((store.usage().held, store.usage().free), (0, 2 * MIB));
+    assert_eq!((store.view().usage().held, store.view().usage().free), (0, 2 * MIB));
 }
 
 #[test]
@@ -268,12 +268,12 @@ fn lifting_the_quarantine_leaves_what_is_held() {
     put(&store, "a", 100);
     drop(store);
     let store = Store::open(media, HOST).unwrap();
-    let held = store.acquire(&name("a"), None).unwrap();
+    let held = store.view().acquire(&name("a"), None).unwrap();
     store.drop_frame(&name("a"), None).unwrap();
     assert_eq!(store.lift_quarantine().unwrap(), 0);
-    assert_eq!(store.usage().held, PAGE);
+    assert_eq!(store.view().usage().held, PAGE);
     store.release(&held).unwrap();
-    assert_eq!(store.usage().held, 0);
+    assert_eq!(store.view().usage().held, 0);
 }
 
 #[test]
@@ -298,14 +298,14 @@ fn several_segments_are_one_version() {
     let error = store.commit(of(&[(first, 100), (other, 1)])).unwrap_err();
     assert!(matches!(error, StoreError::OtherOwner { .. }), "{error}");
     store.abort(other).unwrap();
-    assert_eq!(store.reservations(), reserved, "a refusal leaves everything as it was");
+    assert_eq!(store.view().reservations(), reserved, "a refusal leaves everything as it was");
 
     // The last reservation was for more than is committed.
     let version = store.commit(of(&[(second, 3 * MIB), (first, 100), (third, 4096)])).unwrap();
     let segments: Vec<_> = version.segments.iter().map(|segment| (segment.id, segment.len)).collect();
     assert_eq!(segments, [(second, 3 * MIB), (first, 100), (third, 4096)]);
     assert_eq!((version.bytes, version.rows), (3 * MIB + 4196, (3 * MIB) / 8 + 12 + 512));
-    assert_eq!((store.usage().reserved, store.usage().used), (0, 3 * MIB + 2 * PAGE));
+    assert_eq!((store.view().usage().reserved, store.view().usage().used), (0, 3 * MIB + 2 * PAGE));
     for (segment, reservation) in version.segments.iter().zip([&reserved[1], &reserved[0], &reserved[2]]) {
         let bytes = read(&store, &segment.extents);
         let (data, rest) = bytes.split_at(usize::try_from(segment.len).unwrap());
@@ -321,7 +321,7 @@ fn reservations_end_once() {
     let store = opened(2 * MIB);
     let reservation = store.reserve(OWNER, 100).unwrap();
     store.abort(reservation.id).unwrap();
-    assert_eq!(store.usage().free, 2 * MIB);
+    assert_eq!(store.view().usage().free, 2 * MIB);
     let gone = |result: Result<(), StoreError>| {
         assert!(matches!(result, Err(StoreError::NoReservation { id }) if id == reservation.id));
     };
@@ -351,7 +351,7 @@ fn a_large_segment_in_pieces() {
     let version = put(&store, "large", 5 * MIB + 1);
     let lens: Vec<_> = version.segments[0].extents.iter().map(|extent| extent.len).collect();
     assert_eq!(lens, [2 * MIB, 2 * MIB, MIB + PAGE]);
-    assert_eq!(store.media_ranges(&version.segments[0].extents).unwrap().len(), 3);
+    assert_eq!(store.view().media_ranges(&version.segments[0].extents).unwrap().len(), 3);
     view(&store).check(&store);
     drop(kept);
     let error = store.reserve(OWNER, u64::MAX).unwrap_err();
@@ -361,7 +361,7 @@ fn a_large_segment_in_pieces() {
 #[test]
 fn extents_that_are_not_in_a_pool() {
     let store = opened(2 * MIB);
-    let ranges = store.media_ranges(&[
+    let ranges = store.view().media_ranges(&[
         Extent { pool: 0, offset: 0, len: PAGE },
         Extent { pool: 0, offset: PAGE, len: PAGE },
         Extent { pool: 0, offset: 4 * PAGE, len: PAGE },
@@ -369,7 +369,7 @@ fn extents_that_are_not_in_a_pool() {
     assert_eq!(ranges.unwrap(), [(14 * MIB, 2 * PAGE), (14 * MIB + 4 * PAGE, PAGE)]);
     for (pool, offset, len) in [(1, 0, PAGE), (0, 2 * MIB, PAGE), (0, u64::MAX, PAGE), (0, PAGE, u64::MAX)] {
         let bad = Extent { pool, offset, len };
-        let error = store.media_ranges(&[bad]).unwrap_err();
+        let error = store.view().media_ranges(&[bad]).unwrap_err();
         assert!(matches!(error, StoreError::NoSuchExtent { extent } if extent == bad));
     }
 }
@@ -385,11 +385,11 @@ fn a_store_reads_back_what_it_wrote() {
         }
     }
     store.reserve(OWNER, 5000).unwrap();
-    let (before, usage) = (view(&store), store.usage());
+    let (before, usage) = (view(&store), store.view().usage());
     drop(store);
     let store = open(MemMedia::from(media.image()));
     assert_eq!(view(&store), before);
-    assert_eq!(store.usage().free, usage.free);
+    assert_eq!(store.view().usage().free, usage.free);
     before.check(&store);
 }
 

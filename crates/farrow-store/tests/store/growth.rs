@@ -17,7 +17,7 @@ fn a_full_region_grows_while_space_lasts() {
 
     let pool = store.add_pool(Some(MIB)).unwrap();
     assert_eq!((pool.index, pool.path.as_str(), pool.len), (1, "farrow/pool/0001", 2 * MIB));
-    let usage = store.usage();
+    let usage = store.view().usage();
     assert_eq!((usage.pool_bytes, usage.free, usage.log_entries), (4 * MIB, 2 * MIB, 6));
     let version = put(&store, "b", 5000);
     assert_eq!(version.segments[0].extents, [Extent { pool: 1, offset: 0, len: 2 * PAGE }]);
@@ -34,7 +34,7 @@ fn a_full_region_grows_while_space_lasts() {
     store.drop_frame(&name("a"), None).unwrap();
     store.lift_quarantine().unwrap();
     // There is room for it, but in no one pool file.
-    assert!(store.usage().free >= 5 * MIB);
+    assert!(store.view().usage().free >= 5 * MIB);
     assert!(matches!(store.reserve(OWNER, 5 * MIB), Err(StoreError::RegionFull { .. })));
     assert_eq!(put(&store, "c", 4 * MIB).segments[0].extents, [Extent { pool: 2, offset: 0, len: 4 * MIB }]);
 
@@ -67,6 +67,6 @@ fn a_damaged_log_gets_no_entry() {
     media.store_u64(LOG_OFFSET + 32, next + 5).unwrap();
     let error = store.add_pool(None).unwrap_err();
     assert!(matches!(error, StoreError::Famfs(FormatError::Counters { .. })), "{error}");
-    assert_eq!(store.pools().len(), 1);
+    assert_eq!(store.view().pools().len(), 1);
     put(&store, "a", 1);
 }

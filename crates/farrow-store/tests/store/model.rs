@@ -256,9 +256,9 @@ impl Model {
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected.collect::<BTreeMap<_, _>>());
         for (index, frame) in FRAMES.into_iter().enumerate() {
             let (last, ticks) = self.retention(index);
-            assert_eq!(store.retention(&name(frame)), keeping(last, ticks), "{frame}");
+            assert_eq!(store.view().retention(&name(frame)), keeping(last, ticks), "{frame}");
         }
-        assert_eq!(store.most_old(|_| true).map_or(0, |old| old.bytes), self.most_old());
+        assert_eq!(store.view().most_old(|_| true).map_or(0, |old| old.bytes), self.most_old());
         let numbers = self.frames.iter().flat_map(|(&frame, versions)| {
             versions.iter().map(move |(&number, ids)| ((name(FRAMES[frame]), number), ids.clone()))
         });
@@ -270,14 +270,14 @@ impl Model {
 
         let live = self.live();
         let waiting = self.segments.keys().copied().filter(|id| !live.contains(id)).collect();
-        let usage = store.usage();
+        let usage = store.view().usage();
         assert_eq!((usage.used, usage.held), (self.bytes(&live), self.bytes(&waiting)));
         let (own, others) = (self.held_by(OWNER.uid, &waiting), self.held_by(OTHER, &waiting));
         let dropped = waiting.iter().copied().filter(|id| own.contains(id) || !others.contains(id)).collect();
         let (published, reserved) = (usage.used, usage.reserved);
         let expected = Charge { published, reserved, dropped: self.bytes(&dropped), held: 0 };
-        assert_eq!(store.charge(OWNER.uid), expected);
-        assert_eq!(store.charge(OTHER), Charge { held: self.bytes(&others), ..Charge::default() });
+        assert_eq!(store.view().charge(OWNER.uid), expected);
+        assert_eq!(store.view().charge(OTHER), Charge { held: self.bytes(&others), ..Charge::default() });
         let reserved: Vec<_> = self.reservations.iter().flat_map(|r| r.extents.clone()).collect();
         assert_eq!(usage.reserved, reserved.iter().map(|extent| extent.len).sum::<u64>());
         let all: Vec<_> = self.segments.values().flatten().copied().chain(reserved).collect();
@@ -376,7 +376,7 @@ impl Run {
             }
             Op::Acquire { user, frame, version } => {
                 let versions = model.frames.get(&frame);
-                match (store.acquire_as(user, &name(FRAMES[frame]), version), versions) {
+                match (store.view().acquire_as(user, &name(FRAMES[frame]), version), versions) {
                     (Ok(found), Some(versions)) => {
                         let expected = version.or(versions.last_key_value().map(|(&number, _)| number));
                         assert_eq!(Some(found.number), expected);
@@ -396,7 +396,7 @@ impl Run {
                 model.reclaim();
             }
             Op::Drop { frame, version } => {
-                let before = store.usage();
+                let before = store.view().usage();
                 let expected = match (model.frames.get_mut(&frame), version) {
                     (None, _) => None,
                     (Some(versions), Some(number)) => versions.remove(&number).map(|_| 1),
@@ -406,7 +406,7 @@ impl Run {
                 match store.drop_frame(&name(FRAMES[frame]), version) {
                     Ok(dropped) => {
                         assert_eq!(Some(dropped.versions), expected);
-                        let after = store.usage();
+                        let after = store.view().usage();
                         assert_eq!(dropped.bytes_freed, after.free - before.free);
                         assert_eq!(dropped.bytes_held, after.held - before.held);
                     }
@@ -455,11 +455,11 @@ impl Run {
             }
             Op::Compact => store.compact().unwrap(),
             Op::Lift => {
-                let before = store.usage().held;
+                let before = store.view().usage().held;
                 let freed = store.lift_quarantine().unwrap();
                 model.quarantine.clear();
                 model.reclaim();
-                assert_eq!(store.usage().held, before - freed);
+                assert_eq!(store.view().usage().held, before - freed);
             }
             Op::Reopen => {
                 assert!(check(&**media).unwrap().is_clean());

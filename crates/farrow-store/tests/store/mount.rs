@@ -124,7 +124,7 @@ fn a_region_lives_in_the_files_of_a_mount() {
     assert!(fs::read(root.join("farrow/hosts")).unwrap().iter().all(|&byte| byte == 0));
 
     let store = open(&mount);
-    assert_eq!(store.region_uuid(), REGION);
+    assert_eq!(store.view().region_uuid(), REGION);
     let version = put(&store, "a", 5 * MIB);
     // Where the segment lies in the pool, there its bytes are in the file: across chunks and strips.
     let [extent] = version.segments[0].extents[..] else { panic!("one extent") };
@@ -133,7 +133,7 @@ fn a_region_lives_in_the_files_of_a_mount() {
     let end = at + usize::try_from(5 * MIB).unwrap();
     let byte = pattern(version.segments[0].id);
     assert!(pool[at..end].iter().all(|&found| found == byte));
-    assert_eq!(store.media_ranges(&[extent]).unwrap().len(), 3, "three chunks");
+    assert_eq!(store.view().media_ranges(&[extent]).unwrap().len(), 3, "three chunks");
     view(&store).check(&store);
     let before = view(&store);
     drop(store);
@@ -185,7 +185,11 @@ fn the_log_is_never_written() {
     log[32..40].copy_from_slice(&7_u64.to_le_bytes());
     fs::write(&path, &log).unwrap();
     let store = open(&mount);
-    assert!(matches!(store.log_fault(), Some(FormatError::Counters { .. })), "{:?}", store.log_fault());
+    assert!(
+        matches!(store.view().log_fault(), Some(FormatError::Counters { .. })),
+        "{:?}",
+        store.view().log_fault()
+    );
     put(&store, "a", 10);
     assert!(fs::read(&path).unwrap() == log);
 }
@@ -290,7 +294,7 @@ fn a_region_is_emptied_only_by_force() {
     assert!(matches!(busy, Err(StoreError::Media(RegionError::InUse { .. }))), "{busy:?}");
     drop(store);
     assert_eq!(mount.format(&no_tools(), &force).unwrap().replaced, Some(REGION));
-    assert_eq!(open(&mount).usage().frames, 0);
+    assert_eq!(open(&mount).view().usage().frames, 0);
 }
 
 #[test]

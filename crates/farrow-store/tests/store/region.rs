@@ -73,9 +73,9 @@ pub(crate) fn new_segment(reservation: u64, len: u64) -> NewSegment {
 /// Writes what a writer would: bytes that tell one reservation from every other.
 pub(crate) fn fill(store: &Store, reservation: &Reservation) {
     let mut left = reservation.len;
-    for (offset, len) in store.media_ranges(&reservation.extents).unwrap() {
+    for (offset, len) in store.view().media_ranges(&reservation.extents).unwrap() {
         let here = usize::try_from(len.min(left)).unwrap();
-        store.media().write_at(offset, &vec![pattern(reservation.id); here]).unwrap();
+        store.view().media().write_at(offset, &vec![pattern(reservation.id); here]).unwrap();
         left -= here as u64;
     }
 }
@@ -118,9 +118,9 @@ pub(crate) fn retain(store: &Store, frame: &str, last: u64) -> Result<Dropped, S
 /// The bytes of extents.
 pub(crate) fn read(store: &Store, extents: &[Extent]) -> Vec<u8> {
     let mut out = Vec::new();
-    for (offset, len) in store.media_ranges(extents).unwrap() {
+    for (offset, len) in store.view().media_ranges(extents).unwrap() {
         let mut bytes = vec![0; usize::try_from(len).unwrap()];
-        store.media().read_at(offset, &mut bytes).unwrap();
+        store.view().media().read_at(offset, &mut bytes).unwrap();
         out.extend_from_slice(&bytes);
     }
     out
@@ -138,15 +138,18 @@ pub(crate) struct View {
 
 pub(crate) fn view(store: &Store) -> View {
     let mut versions = BTreeMap::new();
-    let retentions =
-        [store.prefix_retentions(None, usize::MAX), store.name_retentions("", None, usize::MAX)].concat();
-    for latest in store.list("", None, usize::MAX) {
-        for version in store.versions(&latest.name).unwrap() {
+    let retentions = [
+        store.view().prefix_retentions(None, usize::MAX),
+        store.view().name_retentions("", None, usize::MAX),
+    ]
+    .concat();
+    for latest in store.view().list("", None, usize::MAX) {
+        for version in store.view().versions(&latest.name).unwrap() {
             versions.insert((version.name.clone(), version.number), (*version).clone());
         }
     }
-    let pools = store.pools().iter().map(|pool| pool.len).collect();
-    View { versions, reservations: store.reservations(), retentions, pools }
+    let pools = store.view().pools().iter().map(|pool| pool.len).collect();
+    View { versions, reservations: store.view().reservations(), retentions, pools }
 }
 
 impl View {
@@ -164,7 +167,7 @@ impl View {
     /// Nothing is owned twice, everything adds up, and each version's bytes are what its writer wrote.
     pub(crate) fn check(&self, store: &Store) {
         assert_disjoint(&self.owned(), &self.pools);
-        let usage = store.usage();
+        let usage = store.view().usage();
         assert_eq!(usage.used + usage.held + usage.reserved + usage.free, usage.pool_bytes);
         assert_eq!(usage.used + usage.reserved, self.owned().iter().map(|e| e.len).sum::<u64>());
         assert_eq!(usage.versions, self.versions.len() as u64);

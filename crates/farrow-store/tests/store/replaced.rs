@@ -46,11 +46,11 @@ fn nothing_is_written_and_no_file_is_found_any_more() {
         let store = Store::open(media.clone(), HOST).unwrap();
         put(&store, "a", 100);
         put(&store, "b", 100);
-        let held = store.acquire(&name("b"), None).unwrap();
+        let held = store.view().acquire(&name("b"), None).unwrap();
         store.drop_frame(&name("b"), None).unwrap();
         let reservation = store.reserve(OWNER, 100).unwrap();
         fill(&store, &reservation);
-        store.check_identity().unwrap();
+        store.view().check_identity().unwrap();
 
         change(&media);
         let left = media.image();
@@ -61,10 +61,10 @@ fn nothing_is_written_and_no_file_is_found_any_more() {
             store.compact().unwrap_err(),
             store.lift_quarantine().unwrap_err(),
             store.add_pool(None).unwrap_err(),
-            store.check_identity().unwrap_err(),
-            store.foreign(&name("x.arrow"), None).unwrap_err(),
-            store.list_all("", None, 9).unwrap_err(),
-            store.follow_log().unwrap_err(),
+            store.view().check_identity().unwrap_err(),
+            store.view().foreign(&name("x.arrow"), None).unwrap_err(),
+            store.view().list_all("", None, 9).unwrap_err(),
+            store.view().follow_log().unwrap_err(),
         ];
         // To let go is no change, but what it frees would be.
         store.release(&held).unwrap();
@@ -83,10 +83,10 @@ fn nothing_is_written_and_no_file_is_found_any_more() {
 fn a_log_that_was_begun_anew_is_noticed() {
     let media = region();
     let store = Store::open(media.clone(), HOST).unwrap();
-    store.follow_log().unwrap();
+    store.view().follow_log().unwrap();
     let empty = LogHeader::new(superblock(&media).log_len).unwrap();
     media.write_at(LOG_OFFSET, &empty.encode()).unwrap();
-    let error = store.follow_log().unwrap_err();
+    let error = store.view().follow_log().unwrap_err();
     assert_eq!(found(error), Replacement::LogBegunAnew { entries: 0, had: 5 });
 }
 
@@ -96,6 +96,6 @@ fn farrows_own_mkfs_is_noticed_too() {
     let media = region();
     let store = Store::open(media.clone(), HOST).unwrap();
     let made = Store::format(&*media, &FormatOptions { force: true, ..options() }).unwrap();
-    assert_eq!(found(store.check_identity().unwrap_err()), Replacement::Other(made.superblock.uuid));
+    assert_eq!(found(store.view().check_identity().unwrap_err()), Replacement::Other(made.superblock.uuid));
     Store::open(media, HOST).unwrap();
 }

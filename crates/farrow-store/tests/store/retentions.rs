@@ -21,35 +21,35 @@ fn a_frame_keeps_its_last_versions() {
     let media: Arc<MemMedia> = Arc::new(formatted(2 * MIB));
     let store = Store::open(media.clone(), HOST).unwrap();
     (0..4).for_each(|_| drop(put(&store, "a", 1)));
-    assert_eq!(store.retention(&name("a")), keeping(0, 0));
+    assert_eq!(store.view().retention(&name("a")), keeping(0, 0));
     let dropped = retain(&store, "a", 2).unwrap();
     assert_eq!(dropped, Dropped { frames: 0, versions: 2, bytes_freed: 2 * PAGE, bytes_held: 0 });
-    assert_eq!((numbers(&store, "a"), store.retention(&name("a"))), (vec![3, 4], keeping(2, 0)));
-    let seq = store.seq();
+    assert_eq!((numbers(&store, "a"), store.view().retention(&name("a"))), (vec![3, 4], keeping(2, 0)));
+    let seq = store.view().seq();
     assert_eq!(retain(&store, "a", 2).unwrap(), Dropped::default());
-    assert_eq!(store.seq(), seq, "nothing to write");
+    assert_eq!(store.view().seq(), seq, "nothing to write");
 
     // A mapped version keeps its space until it is released.
-    let held = store.acquire(&name("a"), Some(3)).unwrap();
+    let held = store.view().acquire(&name("a"), Some(3)).unwrap();
     assert_eq!(put(&store, "a", 1).number, 5);
-    assert_eq!((numbers(&store, "a"), store.usage().held), (vec![4, 5], PAGE));
+    assert_eq!((numbers(&store, "a"), store.view().usage().held), (vec![4, 5], PAGE));
     store.release(&held).unwrap();
-    assert_eq!((store.usage().held, store.usage().used), (0, 2 * PAGE));
+    assert_eq!((store.view().usage().held, store.view().usage().used), (0, 2 * PAGE));
 
     // An appended version shares what the dropped one had.
     retain(&store, "a", 1).unwrap();
     let reservation = store.reserve(OWNER, 1).unwrap();
     fill(&store, &reservation);
     assert_eq!(store.append(new_version(reservation.id, "a", 1)).unwrap().segments.len(), 2);
-    assert_eq!((numbers(&store, "a"), store.usage().used), (vec![6], 2 * PAGE));
+    assert_eq!((numbers(&store, "a"), store.view().usage().used), (vec![6], 2 * PAGE));
 
     store.compact().unwrap();
     drop(store);
     let store = Store::open(media, HOST).unwrap();
     store.lift_quarantine().unwrap();
-    assert_eq!(store.retention(&name("a")), keeping(1, 0), "it is there after a start");
+    assert_eq!(store.view().retention(&name("a")), keeping(1, 0), "it is there after a start");
     put(&store, "a", 1);
-    assert_eq!((numbers(&store, "a"), store.usage().used), (vec![7], PAGE));
+    assert_eq!((numbers(&store, "a"), store.view().usage().used), (vec![7], PAGE));
     store.retain(&of_frame("a"), None, OWNER.uid).unwrap();
     put(&store, "a", 1);
     assert_eq!(numbers(&store, "a"), [7, 8]);
@@ -66,10 +66,10 @@ fn prefixes_have_retentions_and_the_longest_holds() {
     {
         put(&store, frame, 1);
     }
-    let seq = store.seq();
+    let seq = store.view().seq();
     let dropped = store.retain(&of_prefix("sales/"), Some(keeping(1, 60)), 7).unwrap();
     assert_eq!(dropped, Dropped { frames: 0, versions: 3, bytes_freed: 3 * PAGE, bytes_held: 0 });
-    assert_eq!(store.seq(), seq + 2, "one record drops all, one frees their extents");
+    assert_eq!(store.view().seq(), seq + 2, "one record drops all, one frees their extents");
     assert_eq!(numbers(&store, "salesman"), [1, 2], "whole components count");
     store.retain(&of_prefix("sales/b"), Some(keeping(2, 0)), 8).unwrap();
     store.retain(&of_frame("sales/a"), Some(keeping(0, 0)), 9).unwrap();
@@ -88,27 +88,27 @@ fn prefixes_have_retentions_and_the_longest_holds() {
     let own = [rule(of_frame("sales/a"), keeping(0, 0), 9)];
     follower.poll().unwrap();
     assert_eq!(
-        (store.prefix_retentions(None, 9), store.name_retentions("", None, 9)),
+        (store.view().prefix_retentions(None, 9), store.view().name_retentions("", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
     assert_eq!(
-        (follower.prefix_retentions(None, 9), follower.name_retentions("sales/", None, 9)),
+        (follower.view().prefix_retentions(None, 9), follower.view().name_retentions("sales/", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
-    assert_eq!(store.name_retentions("sales/", Some(&name("sales/a")), 9), []);
-    let behind = |after: &str| store.prefix_retentions(Some(&Prefix::parse(after).unwrap()), 9);
-    assert_eq!(store.prefix_retentions(None, 1), prefixes[..1]);
+    assert_eq!(store.view().name_retentions("sales/", Some(&name("sales/a")), 9), []);
+    let behind = |after: &str| store.view().prefix_retentions(Some(&Prefix::parse(after).unwrap()), 9);
+    assert_eq!(store.view().prefix_retentions(None, 1), prefixes[..1]);
     for (after, left) in [("", 2), ("sales", 2), ("sales/", 1), ("sales/a", 1), ("sales/b", 0), ("z", 0)] {
         assert_eq!(behind(after), prefixes[2 - left..], "behind {after:?}");
     }
-    assert_eq!(store.name_retentions("sales/b", None, 9), []);
+    assert_eq!(store.view().name_retentions("sales/b", None, 9), []);
 
     store.compact().unwrap();
     drop(store);
     let store = Store::open(media, HOST).unwrap();
     store.lift_quarantine().unwrap();
     assert_eq!(
-        (store.prefix_retentions(None, 9), store.name_retentions("", None, 9)),
+        (store.view().prefix_retentions(None, 9), store.view().name_retentions("", None, 9)),
         (prefixes.to_vec(), own.to_vec())
     );
     // Without its own, the frame keeps what the longest prefix says.
@@ -131,7 +131,7 @@ fn a_retention_is_for_whole_components_and_for_farrows_frames() {
     for text in ["*", "sales/*"] {
         store.retain(&of_prefix(text), Some(keeping(1, 0)), 7).unwrap();
     }
-    assert_eq!(store.prefix_retentions(None, 9).len(), 2);
+    assert_eq!(store.view().prefix_retentions(None, 9).len(), 2);
 }
 
 #[test]
@@ -160,13 +160,13 @@ fn versions_go_when_they_are_too_old() {
         (dropped.versions, dropped.bytes_freed / PAGE, numbers(&store, "a"), numbers(&store, "b/c"))
     };
     assert_eq!(age(61), (0, 0, vec![3, 4, 5], vec![4, 5]));
-    let seq = store.seq();
+    let seq = store.view().seq();
     assert_eq!(age(62), (1, 1, vec![4, 5], vec![4, 5]));
-    assert_eq!(store.seq(), seq + 2, "the ordinary record, and one that frees");
-    let held = store.acquire(&name("a"), Some(4)).unwrap();
+    assert_eq!(store.view().seq(), seq + 2, "the ordinary record, and one that frees");
+    let held = store.view().acquire(&name("a"), Some(4)).unwrap();
     assert_eq!(age(1_000_000), (1, 0, vec![5], vec![4, 5]), "the latest stays, and what is mapped is held");
     store.release(&held).unwrap();
-    assert_eq!(store.usage().used, 3 * PAGE);
+    assert_eq!(store.view().usage().used, 3 * PAGE);
     assert_eq!(age(i64::MAX / SECOND), (0, 0, vec![5], vec![4, 5]));
 }
 
@@ -210,7 +210,7 @@ fn there_are_so_many_retentions_and_no_more() {
 fn a_full_region_knows_whose_old_versions_hold_most() {
     let store = opened(2 * MIB);
     let most = |may: fn(&str) -> bool| {
-        let old = store.most_old(|name| may(name.as_str()))?;
+        let old = store.view().most_old(|name| may(name.as_str()))?;
         Some((old.name.to_string(), old.versions, old.bytes / PAGE))
     };
     put(&store, "single", 9 * PAGE);

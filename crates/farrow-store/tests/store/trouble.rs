@@ -89,18 +89,18 @@ fn a_failed_write_stops_the_store() {
         if persists == 2 {
             // The data could not be persisted, which says nothing of the catalog: the commit can be tried again.
             media.persists_left.store(usize::MAX, Ordering::Relaxed);
-            let [reservation] = &store.reservations()[..] else { panic!("it is still there") };
+            let [reservation] = &store.view().reservations()[..] else { panic!("it is still there") };
             store.commit(new_version(reservation.id, "during", 10)).unwrap();
             continue;
         }
         // It is open what the catalog says, so nothing that depends on it is answered …
-        assert!(matches!(store.get(&name("before"), None), Err(StoreError::Stopped)));
-        assert!(matches!(store.acquire(&name("before"), None), Err(StoreError::Stopped)));
+        assert!(matches!(store.view().get(&name("before"), None), Err(StoreError::Stopped)));
+        assert!(matches!(store.view().acquire(&name("before"), None), Err(StoreError::Stopped)));
         assert!(matches!(store.reserve(OWNER, 1), Err(StoreError::Stopped)));
         assert!(matches!(store.lift_quarantine(), Err(StoreError::Stopped)));
         // … but figures are, and nobody sees what may not have happened.
-        assert_eq!(store.list("", None, 9).len(), 1);
-        assert_eq!(store.usage().versions, 1);
+        assert_eq!(store.view().list("", None, 9).len(), 1);
+        assert_eq!(store.view().usage().versions, 1);
 
         let reopened = open(MemMedia::from(memory.image()));
         let after = view(&reopened);
@@ -125,7 +125,7 @@ fn a_reservation_is_committed_by_one_at_a_time() {
             if seen.is_none() {
                 let store = store.upgrade().unwrap();
                 let results =
-                    (store.abort(id), store.commit(new_version(id, "b", 1)), store.usage().reserved);
+                    (store.abort(id), store.commit(new_version(id, "b", 1)), store.view().usage().reserved);
                 *seen = Some(results);
             }
         }
@@ -146,10 +146,10 @@ fn readers_get_through_while_the_catalog_is_compacted() {
     let store = Arc::new(Store::open(media.clone(), HOST).unwrap());
     put(&store, "a", 10);
     put(&store, "a", 10);
-    let held = store.acquire(&name("a"), Some(1)).unwrap();
-    drop(store.acquire(&name("a"), Some(1)).unwrap());
+    let held = store.view().acquire(&name("a"), Some(1)).unwrap();
+    drop(store.view().acquire(&name("a"), Some(1)).unwrap());
     store.drop_frame(&name("a"), Some(1)).unwrap();
-    assert_eq!(store.usage().held, 4096);
+    assert_eq!(store.view().usage().held, 4096);
 
     let answers = Arc::new(AtomicUsize::new(0));
     let during = {
@@ -161,17 +161,17 @@ fn readers_get_through_while_the_catalog_is_compacted() {
             let (store, held) = (store.upgrade().unwrap(), held.clone());
             let (told, answered) = mpsc::channel();
             std::thread::spawn(move || {
-                assert_eq!(store.get(&name("a"), None).unwrap().number, 2);
+                assert_eq!(store.view().get(&name("a"), None).unwrap().number, 2);
                 assert_eq!(
-                    (store.list("", None, 9).len(), store.versions(&name("a")).unwrap().len()),
+                    (store.view().list("", None, 9).len(), store.view().versions(&name("a")).unwrap().len()),
                     (1, 1)
                 );
-                let again = store.acquire(&name("a"), None).unwrap();
+                let again = store.view().acquire(&name("a"), None).unwrap();
                 store.release(&again).unwrap();
                 // All holds on what was dropped: the extents are free once the compaction is done.
                 store.release(&held).unwrap();
                 store.release(&held).unwrap();
-                told.send((store.usage().held, store.seq())).unwrap();
+                told.send((store.view().usage().held, store.view().seq())).unwrap();
             });
             // Without an answer the test would hang in here; only then does the limit count.
             let (held, _) = answered.recv_timeout(Duration::from_secs(60)).unwrap();
@@ -181,7 +181,7 @@ fn readers_get_through_while_the_catalog_is_compacted() {
     assert!(media.during_persist.set(Box::new(during)).is_ok());
     store.compact().unwrap();
     assert!(answers.load(Ordering::Relaxed) > 0);
-    assert_eq!(store.usage().held, 0, "what was released meanwhile");
+    assert_eq!(store.view().usage().held, 0, "what was released meanwhile");
     view(&store).check(&store);
 }
 
@@ -198,7 +198,7 @@ fn nobody_is_given_extents_that_cannot_be_mapped() {
     drop(store);
 
     let store = Store::open(Troubled::new(media), HOST).unwrap();
-    assert_eq!(store.usage().free, 4 * MIB - (MIB + 4096));
+    assert_eq!(store.view().usage().free, 4 * MIB - (MIB + 4096));
     let refused = store.reserve(OWNER, MIB + 1);
     assert!(matches!(refused, Err(StoreError::RegionFull { largest_free: MIB, .. })), "{refused:?}");
     assert_eq!(store.reserve(OWNER, MIB).unwrap().extents.len(), 1);
@@ -210,12 +210,12 @@ fn a_second_master_stops_the_first() {
     let first = Store::open(media.clone(), HOST).unwrap();
     put(&first, "a", 1);
     let second = Store::open(media, HOST).unwrap();
-    assert_eq!((first.epoch(), second.epoch()), (1, 2));
+    assert_eq!((first.view().epoch(), second.view().epoch()), (1, 2));
     let error = first.reserve(OWNER, 1).unwrap_err();
     assert!(matches!(error, StoreError::Fenced { .. }));
     let (found, own) = ("(epoch 0x2 in its low 16 bits)", "(epoch 0x1)");
     assert!(error.to_string().contains(found) && error.to_string().contains(own), "{error}");
-    assert!(matches!(first.get(&name("a"), None), Err(StoreError::Stopped)));
+    assert!(matches!(first.view().get(&name("a"), None), Err(StoreError::Stopped)));
     put(&second, "a", 1);
 }
 
@@ -229,7 +229,7 @@ fn a_store_is_shared_by_threads() {
                 let frame = format!("thread/{thread}");
                 for number in 1..=20 {
                     assert_eq!(put(store, &frame, 100 + number).number, number);
-                    let held = store.acquire(&name(&frame), None).unwrap();
+                    let held = store.view().acquire(&name(&frame), None).unwrap();
                     // The latest stays.
                     if number > 1 {
                         store.drop_frame(&name(&frame), Some(number - 1)).unwrap();
@@ -241,7 +241,7 @@ fn a_store_is_shared_by_threads() {
     });
     let seen = view(&store);
     seen.check(&store);
-    assert_eq!((seen.versions.len(), store.usage().held), (4, 0));
+    assert_eq!((seen.versions.len(), store.view().usage().held), (4, 0));
 }
 
 /// Versions that share segments, dropped and released by everybody at once, in a catalog that is compacted often.
@@ -263,7 +263,7 @@ fn a_frame_is_shared_by_threads() {
                         0 => store.commit(new).unwrap(),
                         _ => store.append(new).unwrap(),
                     };
-                    let held = store.acquire(&name("a"), None).unwrap();
+                    let held = store.view().acquire(&name("a"), None).unwrap();
                     store.drop_frame(&name("a"), Some(version.number)).unwrap();
                     assert!(held.segments.iter().all(|segment| segment.len == 1));
                     store.release(&held).unwrap();
@@ -273,7 +273,7 @@ fn a_frame_is_shared_by_threads() {
     });
     let seen = view(&store);
     seen.check(&store);
-    assert_eq!((seen.versions.len(), store.usage().held), (1, 0));
+    assert_eq!((seen.versions.len(), store.view().usage().held), (1, 0));
     assert_eq!(store.drop_frame(&name("a"), None).unwrap().bytes_freed, 4096);
-    assert_eq!(store.usage().free, 4 * MIB);
+    assert_eq!(store.view().usage().free, 4 * MIB);
 }

@@ -20,17 +20,17 @@ fn put_as(store: &Store, frame: &str, options: CommitOptions) -> Result<Arc<Vers
 }
 
 fn numbers(store: &Store, frame: &str) -> Vec<u64> {
-    store.versions(&name(frame)).unwrap().iter().map(|version| version.number).collect()
+    store.view().versions(&name(frame)).unwrap().iter().map(|version| version.number).collect()
 }
 
 #[test]
 fn versions_are_listed_with_what_each_has_for_itself() {
     let store = opened(4 * MIB);
     let listed = |after, limit| {
-        let versions = store.versions_behind(&name("a"), after, limit).unwrap();
+        let versions = store.view().versions_behind(&name("a"), after, limit).unwrap();
         versions.iter().map(|listed| (listed.version.number, listed.own_bytes / PAGE)).collect::<Vec<_>>()
     };
-    assert!(matches!(store.versions_behind(&name("a"), 0, 9), Err(StoreError::FrameNotFound { .. })));
+    assert!(matches!(store.view().versions_behind(&name("a"), 0, 9), Err(StoreError::FrameNotFound { .. })));
     put(&store, "a", 3 * PAGE);
     append(&store, "a", 1);
     append(&store, "a", 2 * PAGE);
@@ -41,7 +41,7 @@ fn versions_are_listed_with_what_each_has_for_itself() {
     assert_eq!(listed(2, 1), [(3, 2)]);
     assert_eq!(listed(4, 9), []);
 
-    let own = store.versions_behind(&name("a"), 2, 1).unwrap()[0].own_bytes;
+    let own = store.view().versions_behind(&name("a"), 2, 1).unwrap()[0].own_bytes;
     assert_eq!(store.drop_frame(&name("a"), Some(3)).unwrap().bytes_freed, own);
     assert_eq!(store.drop_frame(&name("a"), Some(1)).unwrap().bytes_freed, 0);
     assert_eq!(listed(0, 9), [(2, 4), (4, 5)], "what was shared is the last one's");
@@ -53,20 +53,20 @@ fn a_commit_says_what_its_frame_keeps_by_one_record() {
     let store = Store::open(media.clone(), HOST).unwrap();
     let keeping = |keep| CommitOptions { keep, ..CommitOptions::default() };
     let retention =
-        |store: &Store, frame: &str| store.retention(&name(frame)).last.map_or(0, NonZeroU64::get);
+        |store: &Store, frame: &str| store.view().retention(&name(frame)).last.map_or(0, NonZeroU64::get);
     let reservation = store.reserve(OWNER, 1).unwrap();
     fill(&store, &reservation);
-    let seq = store.seq();
+    let seq = store.view().seq();
     store.commit_as(new_version(reservation.id, "a", 1), keeping(Some(2))).unwrap();
-    assert_eq!((store.seq(), retention(&store, "a")), (seq + 1, 2));
+    assert_eq!((store.view().seq(), retention(&store, "a")), (seq + 1, 2));
     for _ in 0..2 {
         put_as(&store, "a", keeping(None)).unwrap();
     }
-    assert_eq!((numbers(&store, "a"), store.usage().used), (vec![2, 3], 2 * PAGE));
+    assert_eq!((numbers(&store, "a"), store.view().usage().used), (vec![2, 3], 2 * PAGE));
     put_as(&store, "a", keeping(Some(3))).unwrap();
     assert_eq!(numbers(&store, "a"), [2, 3, 4], "what the older retention would have dropped stays");
     put_as(&store, "a", CommitOptions { append: true, ..keeping(Some(1)) }).unwrap();
-    assert_eq!((numbers(&store, "a"), store.usage().used), (vec![5], 2 * PAGE));
+    assert_eq!((numbers(&store, "a"), store.view().usage().used), (vec![5], 2 * PAGE));
     drop(store);
 
     let store = Store::open(media, HOST).unwrap();
@@ -97,12 +97,12 @@ fn a_commit_onto_another_version_than_the_latest_is_refused() {
     let error = put_as(&store, "a", appends).unwrap_err();
     assert!(matches!(error, StoreError::VersionConflict { expected: 1, latest: 2, .. }), "{error}");
     assert_eq!(
-        (numbers(&store, "a"), store.name_retentions("", None, 9)),
+        (numbers(&store, "a"), store.view().name_retentions("", None, 9)),
         (vec![1, 2], vec![]),
         "all of it is refused"
     );
     // What is the latest again after a drop is what was read.
     store.drop_frame(&name("a"), Some(2)).unwrap();
     assert_eq!(put_as(&store, "a", appends).unwrap().segments.len(), 2);
-    assert_eq!((numbers(&store, "a"), store.usage().reserved), (vec![3], 0));
+    assert_eq!((numbers(&store, "a"), store.view().usage().reserved), (vec![3], 0));
 }

@@ -1,5 +1,5 @@
 use farrow_region::FileMedia;
-use farrow_store::FormatOptions;
+use farrow_store::{FormatOptions, Store};
 use uuid::Uuid;
 
 use super::*;
@@ -43,15 +43,15 @@ fn each_is_looked_up_once_in_order_behind_the_one_that_was_named() {
     let (_directory, store) = made();
     for from in [0, 1, PAGE, RULES - 1, RULES] {
         let after = from.checked_sub(1);
-        let found = of_prefixes(store.clone(), |_| true, after.map(prefix)).map(|rule| rule.target);
+        let found = of_prefixes(store.view().clone(), |_| true, after.map(prefix)).map(|rule| rule.target);
         assert!(found.eq((from..RULES).map(|number| RetentionTarget::Prefix(prefix(number)))), "{from}");
-        let found = of_names(store.clone(), everything(), after.map(name)).map(|rule| rule.target);
+        let found = of_names(store.view().clone(), everything(), after.map(name)).map(|rule| rule.target);
         assert!(found.eq((from..RULES).map(|number| RetentionTarget::Frame(name(number)))), "{from}");
     }
     // Whole pages of what is not seen are passed over.
     let last = prefix(RULES - 1);
     let seen = last.clone();
-    let found: Vec<_> = of_prefixes(store, move |prefix| *prefix == seen, None).collect();
+    let found: Vec<_> = of_prefixes(store.view().clone(), move |prefix| *prefix == seen, None).collect();
     assert!(matches!(&found[..], [rule] if rule.target == RetentionTarget::Prefix(last)), "{found:?}");
 }
 
@@ -59,8 +59,8 @@ fn each_is_looked_up_once_in_order_behind_the_one_that_was_named() {
 #[test]
 fn of_what_nobody_takes_one_page_is_kept() {
     let (_directory, store) = made();
-    let mut prefixes = of_prefixes(store.clone(), |_| true, None);
-    let mut names = of_names(store.clone(), everything(), None);
+    let mut prefixes = of_prefixes(store.view().clone(), |_| true, None);
+    let mut names = of_names(store.view().clone(), everything(), None);
     prefixes.next().unwrap();
     names.next().unwrap();
     for number in 0..RULES {

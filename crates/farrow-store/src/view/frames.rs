@@ -1,13 +1,13 @@
-//! Requests of readers: find, list, hold.
+//! Frames: looked up, listed, watched.
 
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::Store;
+use super::View;
 use crate::changes::{Change, Changes};
 use crate::error::{Result, StoreError};
 use crate::frame::Version;
-use crate::name::{FrameName, FrameRef};
+use crate::name::FrameName;
 use crate::state::State;
 
 /// The most names that a message suggests.
@@ -25,95 +25,13 @@ pub struct ListedVersion {
     pub own_bytes: u64,
 }
 
-impl Store {
+impl View {
     /// A version of a frame; `None` is the latest. It is not held: its bytes may be reused at any time.
     ///
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::VersionGone`], [`StoreError::Stopped`].
     pub fn get(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
-        find(&*self.view.state()?, name, version)
-    }
-
-    /// A version of a frame, its bytes held until [`release`](Self::release). Holds count: each needs its own
-    /// release. They end with this store; after a restart everything is in quarantine instead.
-    ///
-    /// # Errors
-    /// As for [`get`](Self::get).
-    pub fn acquire(&self, name: &FrameName, version: Option<u64>) -> Result<Arc<Version>> {
-        self.acquire_as(None, name, version)
-    }
-
-    /// As [`acquire`](Self::acquire), for a user, if there is one: what is dropped while it is held counts for the user
-    /// (see [`Charge`](crate::Charge)).
-    ///
-    /// # Errors
-    /// As for [`get`](Self::get).
-    pub fn acquire_as(
-        &self,
-        user: Option<u32>,
-        name: &FrameName,
-        version: Option<u64>,
-    ) -> Result<Arc<Version>> {
-        // Until the hold is counted nobody can drop the version.
-        let state = self.view.state()?;
-        let version = find(&state, name, version)?;
-        self.holds().acquire(user, &version);
-        Ok(version)
-    }
-
-    /// As [`acquire_as`](Self::acquire_as), of several frames as of one moment; and the sequence number of the last
-    /// change before it.
-    ///
-    /// # Errors
-    /// [`StoreError::Stopped`]; of each frame those of [`get`](Self::get).
-    pub fn acquire_all(
-        &self,
-        user: Option<u32>,
-        frames: &[FrameRef],
-    ) -> Result<(Vec<Result<Arc<Version>>>, u64)> {
-        let state = self.view.state()?;
-        let found: Vec<_> = frames.iter().map(|frame| find(&state, &frame.name, frame.version)).collect();
-        let mut holds = self.holds();
-        found.iter().flatten().for_each(|version| holds.acquire(user, version));
-        Ok((found, state.seq()))
-    }
-
-    /// Refuses a user who holds more of dropped versions than `most`, whoever published them: each hold that is let go
-    /// frees some.
-    ///
-    /// # Errors
-    /// [`StoreError::HoldsDropped`].
-    pub fn check_holds(&self, uid: u32, most: u64) -> Result<()> {
-        let held = self.holds().dropped(uid).held;
-        if held > most { Err(StoreError::HoldsDropped { uid, held, limit: most }) } else { Ok(()) }
-    }
-
-    /// Takes back one hold of [`acquire`](Self::acquire).
-    ///
-    /// # Errors
-    /// As for [`release_as`](Self::release_as).
-    pub fn release(&self, version: &Version) -> Result<()> {
-        self.release_as(None, version)
-    }
-
-    /// Takes back one hold of a user. If the version was dropped and this was the last one, its extents are free: at once, or
-    /// as soon as whoever makes a change at this moment is done.
-    ///
-    /// # Errors
-    /// [`StoreError::NotHeld`] if it was not acquired so; [`StoreError::Stopped`].
-    pub fn release_as(&self, user: Option<u32>, version: &Version) -> Result<()> {
-        {
-            let state = self.view.state()?;
-            let mut holds = self.holds();
-            if !holds.release(user, version) {
-                return Err(StoreError::NotHeld { name: version.name.clone(), version: version.number });
-            }
-            // Most often there is none, and nothing to write.
-            let waiting = version.segments.iter().map(|segment| segment.id);
-            holds.add_released(waiting.filter(|id| state.orphans().contains_key(id)));
-        }
-        self.settle();
-        Ok(())
+        find(&*self.state.state()?, name, version)
     }
 
     /// All versions of a frame, oldest first.
@@ -121,7 +39,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions(&self, name: &FrameName) -> Result<Vec<Arc<Version>>> {
-        versions(&*self.view.state()?, name)
+        let state = self.state.state()?;
+        let frame = state.frame(name).ok_or_else(|| not_found(&state, name))?;
+        Ok(frame.versions.values().cloned().collect())
     }
 
     /// The versions of a frame behind the number `after`, oldest first: at most `limit` of them, and fewer where they
@@ -130,7 +50,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::FrameNotFound`], [`StoreError::Stopped`].
     pub fn versions_behind(&self, name: &FrameName, after: u64, limit: usize) -> Result<Vec<ListedVersion>> {
-        let state = self.view.state()?;
+        let state = self.state.state()?;
         let frame = state.frame(name).ok_or_else(|| not_found(&state, name))?;
         let behind = frame.versions.range((Bound::Excluded(after), Bound::Unbounded)).take(limit);
         let mut segments = 0;
@@ -159,8 +79,8 @@ impl Store {
         limit: usize,
     ) -> Result<Option<Changes>> {
         // Nothing is applied as long as this is locked.
-        let state = self.view.state()?;
-        let recent = self.view.recent();
+        let state = self.state.state()?;
+        let recent = self.state.recent();
         let Some(since) = recent.since(seq) else { return Ok(None) };
         let mut changes = Changes { changes: Vec::new(), up_to: state.seq() };
         let mut examined = seq;
@@ -200,13 +120,13 @@ impl Store {
     /// Has `wake` called after each change of what look-ups find, with its sequence number, on the thread that made
     /// the change and before it goes on. There can be one.
     pub fn on_change(&self, wake: impl Fn(u64) + Send + Sync + 'static) {
-        self.view.on_change(Box::new(wake));
+        self.state.on_change(Box::new(wake));
     }
 
     /// The latest version of each frame whose name begins with the text `start`, by name, at most `limit` of them,
     /// beginning behind `after`.
     pub fn list(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
-        list(&self.view.look(), start, after, limit)
+        list(&self.state.look(), start, after, limit)
     }
 }
 
@@ -226,12 +146,7 @@ pub(crate) fn find(state: &State, name: &FrameName, version: Option<u64>) -> Res
     }
 }
 
-pub(crate) fn versions(state: &State, name: &FrameName) -> Result<Vec<Arc<Version>>> {
-    let frame = state.frame(name).ok_or_else(|| not_found(state, name))?;
-    Ok(frame.versions.values().cloned().collect())
-}
-
-pub(crate) fn list(state: &State, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
+pub(super) fn list(state: &State, start: &str, after: Option<&FrameName>, limit: usize) -> Vec<Arc<Version>> {
     let from = match after.map(FrameName::as_str) {
         Some(after) if after >= start => Bound::Excluded(after),
         _ => Bound::Included(start),

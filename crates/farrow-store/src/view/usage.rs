@@ -3,7 +3,7 @@
 use famfs_format::{LogHeader, Namespace};
 
 use crate::catalog::HALF_HEADER_LEN;
-use crate::ledger::View;
+use crate::shared_state::SharedState;
 use crate::volume::PoolFile;
 
 /// The use of a region's space. All sizes are bytes;
@@ -41,9 +41,9 @@ pub struct Usage {
 }
 
 impl Usage {
-    pub(crate) fn new(view: &View, pools: &[PoolFile], log: &LogHeader, files: &Namespace) -> Self {
-        let (catalog_committed, catalog_bytes) = view.catalog_bytes();
-        let state = view.look();
+    pub(crate) fn new(shared: &SharedState, pools: &[PoolFile], log: &LogHeader, files: &Namespace) -> Self {
+        let (catalog_committed, catalog_bytes) = shared.catalog_bytes();
+        let state = shared.look();
         let totals = state.totals();
         Self {
             pool_bytes: pools.iter().map(PoolFile::page_bytes).sum(),

@@ -4,8 +4,8 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use famfs_format::{FormatError, RelPath};
 
-use super::Store;
-use super::readers::list;
+use super::View;
+use super::frames::list;
 use crate::error::{Result, StoreError};
 use crate::foreign::{FollowedLog, ForeignFile, Unnamed};
 use crate::frame::Version;
@@ -30,7 +30,7 @@ impl Listed {
     }
 }
 
-impl Store {
+impl View {
     /// The Arrow file of another program that is the frame `name`; `version` is `None` or
     /// [its number](ForeignFile::version). `None` if the catalog has a frame of the name, which comes first, or if there
     /// is no such file.
@@ -38,11 +38,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::VersionGone`] for another version; what the medium says.
     pub fn foreign(&self, name: &FrameName, version: Option<u64>) -> Result<Option<Arc<ForeignFile>>> {
-        if self.view.look().frame(name).is_some() {
+        if self.state.look().frame(name).is_some() {
             return Ok(None);
         }
         let mut log = self.follow()?;
-        let Some(file) = log.file(name, &self.view.look()) else { return Ok(None) };
+        let Some(file) = log.file(name, &self.state.look()) else { return Ok(None) };
         let only = file.version();
         match version {
             Some(version) if version != only => {
@@ -76,7 +76,7 @@ impl Store {
     pub fn list_all(&self, start: &str, after: Option<&FrameName>, limit: usize) -> Result<Vec<Listed>> {
         let (files, versions) = {
             let mut log = self.follow()?;
-            let state = self.view.look();
+            let state = self.state.look();
             (log.list(start, after, limit, &state), list(&state, start, after, limit))
         };
         let mut listed: Vec<Listed> = versions.into_iter().map(Listed::Version).collect();
@@ -125,7 +125,7 @@ impl Store {
         }
     }
 
-    /// The famfs log with all that it has now. Never asked for while the store's other lock is held.
+    /// The famfs log with all that it has now. Never asked for while whoever asks has the state or the holds locked.
     pub(super) fn follow(&self) -> Result<MutexGuard<'_, FollowedLog>> {
         let mut log = self.followed();
         log.follow(&*self.media)?;
