@@ -126,7 +126,7 @@ def make_agent():
 def agent():
     """One agent for all tests that take care to name their own frames."""
     # Memory, where there is enough of it: a region in /tmp would be written to a disk.
-    size = 256 * MIB
+    size = 384 * MIB
     place = "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 2 * size else None
     with tempfile.TemporaryDirectory(prefix="farrow-test-", dir=place) as directory:
         agent = Agent(pathlib.Path(directory), size).start()

@@ -272,7 +272,7 @@ class Asked:
 
     def __init__(self, frame, asked=None) -> None:
         self._frame, self.asked = frame, [] if asked is None else asked
-        self.schema, self.num_batches = frame.schema, frame.num_batches
+        self.schema, self.num_batches, self.num_rows = frame.schema, frame.num_batches, frame.num_rows
 
     def select(self, columns: list):
         return Asked(self._frame.select(columns), self.asked)

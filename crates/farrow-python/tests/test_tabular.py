@@ -73,7 +73,6 @@ def expected(rows: list, what: str) -> list:
     return rows
 
 
-@pytest.mark.filterwarnings("ignore:Arrow output on a DB-API result")
 @pytest.mark.parametrize("what", TABULAR)
 def test_what_is_tabular_is_put(agent, client, name, what):
     # pandas has NaN for what is missing in a file of text.
@@ -188,7 +187,6 @@ def test_a_query_without_rows_is_a_frame_without_rows(client, name):
         assert (client.get(f"{name}/{what}").num_rows, client.get(f"{name}/{what}").schema.names) == (0, ["n", "s"])
 
 
-@pytest.mark.filterwarnings("ignore:Arrow output on a DB-API result")
 def test_a_result_of_duckdb_that_was_read_is_refused(client, name):
     with duckdb.connect() as connection, pytest.raises(farrow.InvalidData, match="DuckDBPyConnection cannot be put"):
         connection.execute(query()).fetchall()

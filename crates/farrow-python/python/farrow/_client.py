@@ -303,7 +303,7 @@ class Client:
 
     def _writer(self, name: str, schema: pa.Schema, how: Options) -> Writer:
         with _sources.explained(schema):
-            return Writer(self._native.writer(name, schema, how), how.by_name)
+            return Writer(self._native.writer(name, schema, how), name, how.by_name)
 
     def _write(self, writer: Writer, batches: Iterable[_sources.Source]) -> Info:
         with writer:

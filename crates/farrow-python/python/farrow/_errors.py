@@ -163,6 +163,10 @@ class NoColumn(Error, KeyError):
     __str__ = Exception.__str__
 
 
+class NotConvertible(Error, NotImplementedError):
+    """Another library has no type, or no value, for a column of a frame; the message names it, and what to do instead."""
+
+
 class Closed(Error, ValueError):
     """A client or frame was used after ``close()``, or a writer after its end."""
 

@@ -189,7 +189,7 @@ class Frame:
 
         >>> frame.filter(pyarrow.compute.field("amount") > 50)
         """
-        return self.to_arrow().filter(_arguments.mask(mask, self.num_rows))
+        return _engines.filtered(self.to_arrow(), _arguments.mask(mask, self.num_rows))
 
     def to_batches(self, max_chunksize: Optional[int] = None) -> list[pa.RecordBatch]:
         """All batches, or slices of them of so many rows at most; nothing is copied."""
@@ -201,13 +201,11 @@ class Frame:
 
     def to_pydict(self) -> dict[str, list[Any]]:
         """A list of Python objects for each column, as ``pyarrow.Table.to_pydict`` makes it."""
-        columns: dict[str, list[Any]] = self.to_arrow().to_pydict()
-        return columns
+        return _engines.to_pydict(self)
 
     def to_pylist(self) -> list[dict[str, Any]]:
         """A dict of Python objects for each row, as ``pyarrow.Table.to_pylist`` makes it."""
-        rows: list[dict[str, Any]] = self.to_arrow().to_pylist()
-        return rows
+        return _engines.to_pylist(self)
 
     @overload
     def __getitem__(self, columns: str) -> pa.ChunkedArray: ...

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import warnings
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping
 from typing import Any, Callable, NamedTuple, Optional, Union
 
 import pyarrow as pa
 
-from farrow import _farrow
-from farrow._display import counted
+from farrow import _farrow, _tables
 from farrow._errors import Error, InvalidData, InvalidType
 from farrow._frame import Frame
 
@@ -87,14 +87,14 @@ def converted(data: Any) -> Optional[Source]:
             if kind in _CONVERSIONS and (rows := _CONVERSIONS[kind](data)) is not None:
                 return Source(rows, whole=isinstance(rows, pa.Table))
         if isinstance(data, Mapping):
-            return Source(_columns(data), whole=True)
+            return Source(_tables.columns(data), whole=True)
         if isinstance(data, (list, tuple)) and data and all(isinstance(row, Mapping) for row in data):
-            return Source(_rows(data), whole=True)
+            return Source(_tables.rows(data), whole=True)
         if hasattr(data, "__arrow_c_stream__"):
             return Source(_stream(data), whole=False)
         if hasattr(data, "__arrow_c_array__"):
             return Source(pa.record_batch(data), whole=True)
-        if _advice(kinds) is None and isinstance(data, (Iterable, AsyncIterable)) and not isinstance(data, _TEXT):
+        if _advice(kinds) is None and isinstance(data, (Iterable, AsyncIterable)) and not isinstance(data, _tables.TEXT):
             return None
         raise InvalidData(_NO_TABLE)
 
@@ -244,23 +244,6 @@ def _is_text(word: bytes) -> bool:
     return True
 
 
-def _columns(columns: Mapping[Any, Any]) -> pa.Table:
-    if not columns:
-        raise InvalidData("it has no columns")
-    for name, column in columns.items():
-        # pyarrow would take a text for a list of its characters.
-        if isinstance(column, _TEXT) or not (isinstance(column, Iterable) or hasattr(column, "__arrow_c_array__")):
-            kind = type(column).__name__
-            raise InvalidData(f"its column {name!r} is a single {kind}. Try: for one row, a list of the dict, put(name, [row])")
-    return pa.table(dict(columns))
-
-
-def _rows(rows: Iterable[Mapping[Any, Any]]) -> pa.Table:
-    # pyarrow's from_pylist would take the first row's columns and drop all others.
-    names = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
-
-
 def _polars(frame: Any) -> None:
     """Refuses what Polars' own stream would tell wrongly, or end this process of."""
     for name, kind in frame.schema.items():
@@ -276,6 +259,12 @@ def _exportable(column: str, name: str, kind: Any) -> None:
             f"without it, frame.drop({column!r}), or its text, frame.with_columns(polars.Series({column!r}, "
             f"[str(each) for each in frame[{column!r}]]))"
         )
+    if str(kind) in ("Int128", "UInt128"):
+        advice = f"without it, put(name, frame.drop({column!r}))"
+        # A cast does not reach into others.
+        if name == column:
+            advice = f"decimals, put(name, frame.cast({{{column!r}: polars.Decimal(38, 0)}}))"
+        raise InvalidData(f"column {column!r} has Polars' type {kind}, which Arrow lacks. Try: {advice}")
     if (inner := getattr(kind, "inner", None)) is not None:
         _exportable(column, "", inner)
     for field in getattr(kind, "fields", ()):
@@ -297,25 +286,6 @@ def _structs(array: Any) -> Optional[pa.Table]:
     return pa.Table.from_struct_array(array)
 
 
-def _structured(array: Any) -> pa.Table:
-    names = array.dtype.names
-    if names is None:
-        tries = {1: 'put(name, {"column": array})', 2: "put(name, pandas.DataFrame(array))"}
-        advice = tries.get(array.ndim, 'put(name, {"column": array.reshape(-1)})')
-        dimensions = counted(array.ndim, "dimension")
-        raise InvalidData(f"it is of {dimensions} and {array.dtype}, and has no named columns. Try: {advice}")
-    if array.ndim != 1:
-        dimensions = counted(array.ndim, "dimension")
-        raise InvalidData(f"it is of {dimensions}, and rows are of one. Try: put(name, array.reshape(-1))")
-    wide = [name for name in names if array[name].ndim > 1]
-    if wide:
-        raise InvalidData(
-            f"its column {wide[0]!r} has an array of {counted(array[wide[0]].ndim - 1, 'dimension')} in each row. Try: a list "
-            f"in each, put(name, {{column: array[column].tolist() for column in array.dtype.names}})"
-        )
-    return pa.table({name: array[name] for name in names})
-
-
 def _file(file: Any) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(file.schema, map(file.get_batch, range(file.num_record_batches)))
 
@@ -325,7 +295,10 @@ def _duckdb(result: Any) -> Optional[pa.RecordBatchReader]:
         return None
     for method in ("fetch_record_batch", "to_arrow_reader"):
         if hasattr(result, method):
-            reader = getattr(result, method)()
+            with warnings.catch_warnings():
+                # It advises another call, which whoever puts a result does not make.
+                warnings.filterwarnings("ignore", "Arrow output on a DB-API result")
+                reader = getattr(result, method)()
             if not isinstance(reader, pa.RecordBatchReader):
                 raise InvalidData("its result has been read already: execute the query again")
             return reader
@@ -335,9 +308,9 @@ def _duckdb(result: Any) -> Optional[pa.RecordBatchReader]:
 _CONVERSIONS: dict[str, Callable[[Any], Optional[Any]]] = {
     "duckdb.DuckDBPyConnection": _duckdb,
     "duckdb.DuckDBPyRelation": _duckdb,
-    "numpy.ndarray": _structured,
+    "numpy.ndarray": _tables.structured,
     # Its own stream would cut names.
-    "pandas.DataFrame": pa.Table.from_pandas,
+    "pandas.DataFrame": _tables.pandas,
     "polars.DataFrame": _polars,
     "polars.LazyFrame": _lazy,
     "polars.Series": lambda series: _exportable(series.name, series.name, series.dtype),
@@ -350,10 +323,19 @@ _CONVERSIONS: dict[str, Callable[[Any], Optional[Any]]] = {
 }
 """Of things that do not offer their rows, or not all of them: the rows, or None where they do after all."""
 
+_GROUPS = "what is computed of it, put(name, groups.agg(polars.len()))"
+
 _ADVICE = {
     "builtins.str": "for a file, put(name, pyarrow.dataset.dataset(path))",
     "io.IOBase": "for an open file, put(name, pyarrow.parquet.ParquetFile(file)), or the reader of its format",
     "os.PathLike": "for a file, put(name, pyarrow.dataset.dataset(path))",
+    # Elements of these are groups and windows: several tables, or rows in any order and several times.
+    "pandas.BaseGroupBy": "what is computed of it, put(name, groups.count().reset_index())",
+    "pandas.BaseWindow": "what is computed of it, put(name, windows.count().reset_index())",
+    "polars.DynamicGroupBy": _GROUPS,
+    "polars.GroupBy": _GROUPS,
+    "polars.LazyGroupBy": _GROUPS,
+    "polars.RollingGroupBy": _GROUPS,
     "pandas.Index": "put(name, index.to_frame())",
     "pandas.Series": "put(name, series.to_frame())",
     "polars.DataFrame": "for types that Arrow lacks, put(name, frame.cast({polars.Int128: polars.Decimal(38, 0)}))",
@@ -363,8 +345,6 @@ _ADVICE = {
     "pyarrow.Schema": "for a frame without rows, put(name, pyarrow.Table.from_batches([], schema))",
 }
 """The next thing to try, of things that have no rows and columns."""
-
-_TEXT = (str, bytes, bytearray, memoryview)
 
 _TAKES = (
     "tables, batches and readers of pyarrow, frames of Polars and pandas, relations of DuckDB, anything else with "
@@ -403,10 +383,7 @@ def _named(data: Any, kinds: list[str]) -> Iterator[None]:
         advice = _advice(kinds)
         module = type(data).__module__
         kind = type(data).__qualname__ if module == "builtins" else f"{module}.{type(data).__qualname__}"
-        # pyarrow gives the column of a DataFrame in a second argument.
-        parts = error.args if all(isinstance(part, str) for part in error.args) else ()
-        told = ": ".join(reversed(parts)) if len(parts) > 1 else str(error)
-        text = f"{kind} cannot be put: {told}"
+        text = f"{kind} cannot be put: {_tables.words(error)}"
         if advice and "Try: " not in text:
             text = f"{text}. Try: {advice}"
         elif isinstance(error, InvalidData) and str(error) == _NO_TABLE:

@@ -6,6 +6,7 @@ from typing import Any, NoReturn, Optional
 
 from farrow import _farrow, _references, _sources
 from farrow._answers import Info, Written, info
+from farrow._display import counted, size
 from farrow._errors import Closed, Error
 
 
@@ -20,10 +21,11 @@ class Writer:
     >>> writer.info.version
     """
 
-    __slots__ = ("_by_name", "_info", "_native", "_written")
+    __slots__ = ("_by_name", "_info", "_name", "_native", "_written")
 
-    def __init__(self, native: _farrow.Writer, by_name: bool = False) -> None:
+    def __init__(self, native: _farrow.Writer, name: str, by_name: bool = False) -> None:
         self._native = native
+        self._name = name
         self._by_name = by_name
         self._written = Written(0, 0)
         self._info: Optional[Info] = None
@@ -67,6 +69,9 @@ class Writer:
         """Forgets what was written, and gives its space back. Does nothing after the end."""
         self._native.abort().wait()
 
+    def __repr__(self) -> str:
+        return shown_writer("farrow.Writer", self._name, self._written, self._info)
+
     def __reduce__(self) -> NoReturn:
         raise _references.refuse("a farrow.Writer")
 
@@ -84,3 +89,10 @@ def ended(error: Error) -> None:
     """Says with an error of a writer's that it was the last of it."""
     if not isinstance(error, Closed):
         error.args = (f"{error}. The writer has ended with this, and publishes nothing: make another",)
+
+
+def shown_writer(kind: str, name: str, written: Written, published: Optional[Info]) -> str:
+    """A writer as it is printed."""
+    rows = f"{counted(written.rows, 'row')}, {size(written.bytes)}"
+    label = name if published is None else f"{published.name}@{published.version}, published"
+    return f"<{kind} of {label}: {rows} written>"

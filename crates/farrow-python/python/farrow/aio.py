@@ -40,7 +40,7 @@ from farrow._arguments import Address, Age, Rows
 from farrow._errors import Error, NotFound
 from farrow._frame import Frame
 from farrow._options import Options, options
-from farrow._writer import ended
+from farrow._writer import ended, shown_writer
 
 __all__ = ["Client", "Watch", "Writer", "connect"]
 
@@ -214,7 +214,7 @@ class Client:
 
     def _writer(self, name: str, schema: pa.Schema, how: Options) -> Writer:
         with _sources.explained(schema):
-            return Writer(self._native.writer(name, schema, how), how.by_name)
+            return Writer(self._native.writer(name, schema, how), name, how.by_name)
 
     async def _put(self, name: str, data: Any, how: Options) -> Info:
         # To convert data may take long: a lazy frame is collected.
@@ -248,10 +248,11 @@ class Client:
 class Writer:
     """As :class:`farrow.Writer`, awaited; an async context manager."""
 
-    __slots__ = ("_by_name", "_info", "_native", "_written")
+    __slots__ = ("_by_name", "_info", "_name", "_native", "_written")
 
-    def __init__(self, native: _farrow.Writer, by_name: bool = False) -> None:
+    def __init__(self, native: _farrow.Writer, name: str, by_name: bool = False) -> None:
         self._native = native
+        self._name = name
         self._by_name = by_name
         self._written = Written(0, 0)
         self._info: Optional[Info] = None
@@ -295,6 +296,9 @@ class Writer:
     async def abort(self) -> None:
         """As :meth:`farrow.Writer.abort`."""
         await _done(self._native.abort())
+
+    def __repr__(self) -> str:
+        return shown_writer("farrow.aio.Writer", self._name, self._written, self._info)
 
     def __reduce__(self) -> NoReturn:
         raise _references.refuse("a farrow.aio.Writer")
