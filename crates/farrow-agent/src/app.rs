@@ -74,7 +74,9 @@ impl App {
             &state_dir.join(format!("{}.pages", region.uuid())),
             (store.view().epoch() << 32) | 1,
         )?;
-        let leases = Leases::take_up(store, host, holders, Inherited::new(pages), limits.subscribe())?;
+        let processes = crate::descriptors::processes(&config.limits, config.tcp.listen.is_some());
+        let inherited = Inherited::new(pages);
+        let leases = Leases::take_up(store, host, holders, inherited, limits.subscribe(), processes)?;
 
         Scrubber::start(&region).context("start a thread")?;
 

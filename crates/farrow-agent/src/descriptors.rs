@@ -5,8 +5,14 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::limits::Limits;
 
-/// Of the region, its pool files, and processes that hold leases without a connection.
-const BESIDE_CONNECTIONS: u64 = 512;
+/// Of the region and its pool files.
+const OF_REGION: u64 = 256;
+
+/// Of processes that hold leases without a connection: as many at least.
+const OF_PROCESSES: u64 = 256;
+
+/// The most of those where the system sets no limit.
+const MOST_PROCESSES: u64 = 1 << 20;
 
 /// Of the map socket, whose connections need a process and a descriptor to pass, and of health and metrics.
 const OTHER_SOCKETS: u64 = 3 * 272 + 64;
@@ -25,6 +31,14 @@ pub(crate) fn check(limits: &Limits, over_tcp: bool) -> Result<(), String> {
     }
 }
 
+/// Returns how many processes may hold leases or reservations: each takes a descriptor, and those that connections may
+/// need are not among these.
+pub(crate) fn processes(limits: &Limits, over_tcp: bool) -> u64 {
+    let others = needed(limits, over_tcp) - OF_PROCESSES;
+    let left = getrlimit(Resource::Nofile).current.map(|current| current.saturating_sub(others));
+    left.unwrap_or(MOST_PROCESSES).clamp(OF_PROCESSES, MOST_PROCESSES)
+}
+
 /// Lets the agent have as many descriptors as the system allows it.
 pub(crate) fn raise() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
@@ -39,5 +53,5 @@ fn needed(limits: &Limits, over_tcp: bool) -> u64 {
     let connections = limits.connections as u64;
     // Each over the unix socket has one for its process as well.
     let over_unix = 2 * connections;
-    over_unix + if over_tcp { connections + 256 } else { 0 } + OTHER_SOCKETS + BESIDE_CONNECTIONS
+    over_unix + if over_tcp { connections + 256 } else { 0 } + OTHER_SOCKETS + OF_REGION + OF_PROCESSES
 }

@@ -9,6 +9,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 
 use crate::process::{Process, ProcessId};
+use crate::shares::Share;
 
 /// The key of the event that ends the thread; processes count from 1.
 const STOP: u64 = 0;
@@ -31,7 +32,8 @@ struct Shared {
 #[derive(Default)]
 struct Watched {
     last_key: u64,
-    processes: HashMap<u64, Arc<Process>>,
+    /// With a share of how many there may be, which goes back at the end.
+    processes: HashMap<u64, (Arc<Process>, Option<Share>)>,
 }
 
 impl EndWatch {
@@ -50,14 +52,14 @@ impl EndWatch {
         Ok(())
     }
 
-    /// Watches `process`. One that has ended already is told of too.
-    pub(crate) fn watch(&self, process: Arc<Process>) -> io::Result<()> {
+    /// Watches `process`, which takes `share` until its end. One that has ended already is told of too.
+    pub(crate) fn watch(&self, process: Arc<Process>, share: Option<Share>) -> io::Result<()> {
         let mut watched = self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.last_key += 1;
         let key = watched.last_key;
         let pidfd = process.pidfd();
         epoll::add(&self.shared.epoll, pidfd, epoll::EventData::new_u64(key), epoll::EventFlags::IN)?;
-        watched.processes.insert(key, process);
+        watched.processes.insert(key, (process, share));
         Ok(())
     }
 }
@@ -92,7 +94,7 @@ impl Shared {
                 // Closing the descriptor, which nobody else has, takes it out of the epoll set as well.
                 let process =
                     self.watched.lock().unwrap_or_else(PoisonError::into_inner).processes.remove(&key);
-                if let Some(process) = process {
+                if let Some((process, _share)) = process {
                     if let Err(error) = epoll::delete(&self.epoll, process.pidfd()) {
                         tracing::error!(pid = process.id().pid, %error, "still watched after its end");
                     }
@@ -125,7 +127,7 @@ mod tests {
             (0..3).map(|_| std::process::Command::new("sleep").arg("1000").spawn().unwrap()).collect();
         let processes: Vec<_> = children.iter().map(open).collect();
         for process in &processes {
-            watch.watch(process.clone()).unwrap();
+            watch.watch(process.clone(), None).unwrap();
         }
         for index in [1, 0, 2] {
             assert!(told.try_recv().is_err(), "a process that still runs was said to have ended");
@@ -144,7 +146,7 @@ mod tests {
         let process = open(&child);
         child.kill().unwrap();
         child.wait().unwrap();
-        watch.watch(process.clone()).unwrap();
+        watch.watch(process.clone(), None).unwrap();
         assert_eq!(told.recv_timeout(PATIENCE).unwrap(), process.id());
         drop(watch);
         assert_eq!(told.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));

@@ -475,6 +475,24 @@ pub(crate) enum AgentError {
         /// The most that there may be.
         limit: usize,
     },
+    /// A user with as many processes that hold something as it may have.
+    #[error(
+        "user {uid} has {} that have mapped or written something and still run; all users have {all} of {limit}, and one may \
+         have no more than are left to others: each takes a file descriptor of the agent. Try: end some of them (`farrow \
+         leases` tells those that hold a frame), or ask whoever runs the agent for more descriptors (LimitNOFILE= of a \
+         systemd unit)",
+        counted(*has, "process")
+    )]
+    ManyProcesses {
+        /// The user.
+        uid: u32,
+        /// The number that it has.
+        has: u64,
+        /// The number that all users have.
+        all: u64,
+        /// The most that there may be.
+        limit: u64,
+    },
     /// A user with as many sessions, watches, health watches, or incomplete requests as it may have.
     #[error(
         "{has} {what} are this user's, and it may have no more than are left to others: try again when one has ended"

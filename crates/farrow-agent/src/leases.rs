@@ -38,6 +38,8 @@ pub(crate) struct Leases {
     limits: watch::Receiver<Limits>,
     /// As many leases as there may be.
     room: Arc<Shares>,
+    /// As many processes as there may be that hold something, or did: each takes a descriptor until its end.
+    processes: Arc<Shares>,
     counts: Arc<Counts>,
 }
 
@@ -69,13 +71,15 @@ struct Lease {
 
 impl Leases {
     /// Takes up what an earlier agent left: reservations whose process has ended are aborted, and nothing that is
-    /// older than this agent is freed until the processes in `holders` have ended.
+    /// older than this agent is freed until the processes in `holders` have ended. So many `processes` may hold something
+    /// at a time, shared between users.
     pub(crate) fn take_up(
         store: Arc<Store>,
         host: Uuid,
         mut holders: Holders,
         mut inherited: Inherited,
         limits: watch::Receiver<Limits>,
+        processes: u64,
     ) -> Result<Arc<Self>, AgentError> {
         let (mut running, mut unwatched) = (Vec::new(), HashMap::new());
         for (id, uid) in holders.processes() {
@@ -130,7 +134,8 @@ impl Leases {
         let ends = EndWatch::new().map_err(AgentError::Watch)?;
         let room = Shares::new(limits.borrow().leases as u64);
         let (table, counts) = (Mutex::new(table), Arc::default());
-        let leases = Arc::new(Self { store, host, table, ends, limits, room, counts });
+        let processes = Shares::new(processes);
+        let leases = Arc::new(Self { store, host, table, ends, limits, room, processes, counts });
         let told = Arc::downgrade(&leases);
         let ended = move |id| {
             if let Some(leases) = told.upgrade() {
@@ -139,7 +144,9 @@ impl Leases {
         };
         leases.ends.start(ended).map_err(AgentError::Watch)?;
         for process in running {
-            leases.ends.watch(process).map_err(AgentError::Watch)?;
+            // They have what they have, also where there may be fewer by now.
+            let share = leases.processes.try_take(&User::Unix(process.uid()), 1);
+            leases.ends.watch(process, share).map_err(AgentError::Watch)?;
         }
         Ok(leases)
     }
@@ -324,7 +331,10 @@ impl Leases {
     fn look_again(&self, table: &mut Table) -> Vec<ProcessId> {
         let mut ended = Vec::new();
         table.unwatched.retain(|&id, &mut uid| match Process::reopen(id, uid) {
-            Ok(Some(process)) => self.ends.watch(Arc::new(process)).is_err(),
+            Ok(Some(process)) => {
+                let share = self.processes.try_take(&User::Unix(uid), 1);
+                self.ends.watch(Arc::new(process), share).is_err()
+            }
             Ok(None) => {
                 ended.push(id);
                 false
@@ -363,13 +373,29 @@ impl Leases {
     /// Makes sure that `process` is on record and watched.
     fn register(&self, table: &mut Table, process: &Arc<Process>) -> Result<(), AgentError> {
         let Table { held, holders, .. } = table;
+        let entry = held.entry(process.id());
+        let share = match &entry {
+            Entry::Vacant(_) => Some(self.one_more_process(process)?),
+            Entry::Occupied(_) => None,
+        };
         holders.add(process.id(), process.uid()).map_err(AgentError::Holders)?;
-        if let Entry::Vacant(vacant) = held.entry(process.id()) {
+        if let Entry::Vacant(vacant) = entry {
             // Its end, if it comes now, waits for the table's lock.
-            self.ends.watch(process.clone()).map_err(AgentError::Watch)?;
+            self.ends.watch(process.clone(), share).map_err(AgentError::Watch)?;
             vacant.insert(BTreeMap::new());
         }
         Ok(())
+    }
+
+    /// Room for one more process of this one's user, if it may have one.
+    fn one_more_process(&self, process: &Process) -> Result<Share, AgentError> {
+        let user = User::Unix(process.uid());
+        self.processes.try_take(&user, 1).ok_or_else(|| AgentError::ManyProcesses {
+            uid: process.uid(),
+            has: self.processes.has(&user),
+            all: self.processes.taken(),
+            limit: self.processes.total(),
+        })
     }
 
     /// Everything of a process that has ended goes back.

@@ -129,7 +129,8 @@ impl Shares {
         state.users.iter().max_by_key(|(_, account)| account.taken).map(|(user, _)| user.clone())
     }
 
-    fn total(&self) -> u64 {
+    /// Returns how much there is of it.
+    pub(crate) fn total(&self) -> u64 {
         self.total.load(Ordering::Relaxed)
     }
 

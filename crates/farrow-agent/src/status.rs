@@ -92,7 +92,7 @@ pub(crate) fn reason(error: &AgentError) -> Reason {
         | AgentError::ManyStreams { .. }
         | AgentError::ManyOpen { .. }
         | AgentError::ManyOf { .. } => Reason::Busy,
-        AgentError::ManyLeases { .. } => Reason::Quota,
+        AgentError::ManyLeases { .. } | AgentError::ManyProcesses { .. } => Reason::Quota,
         AgentError::CutOff | AgentError::GivenUp | AgentError::Abandoned => Reason::CutOff,
         AgentError::NothingSent { .. }
         | AgentError::Incomplete { .. }

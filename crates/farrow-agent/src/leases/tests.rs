@@ -8,6 +8,9 @@ const HOST: Uuid = Uuid::from_u128(1);
 /// A user who has no processes here.
 const OTHER: u32 = 4711;
 
+/// Processes that may hold something.
+const PROCESSES: u64 = 8;
+
 pub(super) struct Made {
     pub(super) leases: Arc<Leases>,
     store: Arc<Store>,
@@ -25,7 +28,8 @@ pub(super) fn made(leases: usize) -> Made {
     let holders = Holders::open(&directory.path().join("holders")).unwrap();
     let inherited = Inherited::new(FamilyPages::open(&directory.path().join("pages"), 1).unwrap());
     let limits = watch::Sender::new(Limits { leases, ..Limits::default() });
-    let leases = Leases::take_up(store.clone(), HOST, holders, inherited, limits.subscribe()).unwrap();
+    let leases =
+        Leases::take_up(store.clone(), HOST, holders, inherited, limits.subscribe(), PROCESSES).unwrap();
     let process = Arc::new(Process::this().unwrap());
     let made = Made { leases, store, limits, process, _directory: directory };
     made.publish();
@@ -263,4 +267,51 @@ fn a_lease_takes_so_many_bytes_whatever_is_said_of_it() {
     // The only one of its user on its version.
     let counted = size_of::<(u64, u32)>() + size_of::<u64>();
     assert!(entry <= 88 && 2 * (entry + counted) + 24 <= 250, "{entry}");
+}
+
+/// A process that runs until it is killed, as one of this user's.
+fn running(uid: u32) -> (std::process::Child, Arc<Process>) {
+    let child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+    let process = Process::open(child.id().try_into().unwrap(), uid).unwrap();
+    (child, Arc::new(process))
+}
+
+#[test]
+fn one_users_processes_leave_descriptors_for_others() {
+    let made = made(100);
+    let mut children = Vec::new();
+    let told = loop {
+        let (child, process) = running(OTHER);
+        children.push(child);
+        if let Err(error) = made.grant(&process) {
+            break error.to_string();
+        }
+        made.grant(&process).unwrap();
+    };
+    // The test's own process has published, so it is one of the eight.
+    assert!((3..=4).contains(&(children.len() - 1)), "{told}");
+    for part in ["processes that have mapped", "of 8", "farrow leases", "LimitNOFILE"] {
+        assert!(told.contains(part), "{told}");
+    }
+    let (child, process) = running(OTHER + 1);
+    children.push(child);
+    made.grant(&process).unwrap();
+
+    children[0].kill().unwrap();
+    children[0].wait().unwrap();
+    let (child, process) = running(OTHER);
+    children.push(child);
+    // The kernel tells the agent of the end some time after it.
+    let start = Instant::now();
+    while let Err(error) = made.grant(&process) {
+        assert!(
+            matches!(error, AgentError::ManyProcesses { .. }) && start.elapsed().as_secs() < 60,
+            "{error}"
+        );
+        std::thread::yield_now();
+    }
+    for mut child in children.drain(1..) {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
 }

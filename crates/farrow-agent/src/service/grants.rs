@@ -346,7 +346,7 @@ mod tests {
         let holders = Holders::open(&directory.path().join("holders")).unwrap();
         let (_, limits) = watch::channel(Limits::default());
         let inherited = Inherited::new(FamilyPages::open(&directory.path().join("pages"), 1).unwrap());
-        let leases = Leases::take_up(store.clone(), HOST, holders, inherited, limits).unwrap();
+        let leases = Leases::take_up(store.clone(), HOST, holders, inherited, limits, 64).unwrap();
         let process = Arc::new(Process::this().unwrap());
         let take = |owner, quota| Ok(store.reserve_within(owner, 4096, &quota)?);
         let granted = Granted::Reservation(leases.reserve(&process, take).unwrap().id);
