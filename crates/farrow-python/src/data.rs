@@ -12,6 +12,7 @@ use farrow_ipc::{IpcError, logical_bytes, with_schema};
 use pyo3::prelude::*;
 
 use crate::errors::{Fault, invalid_data, panic_text, remedy};
+use crate::interpreter::Inside;
 
 /// Batches, of the program or for it: to read one may run the program's code, and take Python's lock.
 pub(crate) type Reader = Box<dyn RecordBatchReader + Send>;
@@ -71,6 +72,7 @@ impl<'py> IntoPyObject<'py> for Batches {
     type Error = PyErr;
 
     fn into_pyobject(self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = Inside::asking(py);
         self.0.into_pyarrow(py)
     }
 }
@@ -103,6 +105,7 @@ impl<R: RecordBatchReader> RecordBatchReader for Unread<R> {
 
 /// Of what offers `__arrow_c_stream__` or `__arrow_c_array__`. What is `once` can be read once only.
 pub(crate) fn reader(data: &Bound<'_, PyAny>, once: bool) -> PyResult<Reader> {
+    let _inside = Inside::asking(data.py());
     let refused = |error| invalid_data(data, error);
     if data.hasattr("__arrow_c_stream__")? {
         let reader = Foreign(RecordBatchStreamReader::from_pyarrow_bound(data).map_err(refused)?);
@@ -117,6 +120,7 @@ pub(crate) fn reader(data: &Bound<'_, PyAny>, once: bool) -> PyResult<Reader> {
 
 /// Of what offers `__arrow_c_schema__`.
 pub(crate) fn schema(schema: &Bound<'_, PyAny>) -> PyResult<SchemaRef> {
+    let _inside = Inside::asking(schema.py());
     Ok(Arc::new(Schema::from_pyarrow_bound(schema).map_err(|error| invalid_data(schema, error))?))
 }
 
@@ -134,6 +138,7 @@ pub(crate) fn difference(expected: &Bound<'_, PyAny>, found: &Bound<'_, PyAny>) 
 
 /// Bytes of the rows of a table or batch.
 pub(crate) fn size(data: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let _inside = Inside::asking(data.py());
     let batches = reader(data, false)?.map(|batch| batch.map(|batch| logical_bytes(&batch)));
     let size: Result<u64, ArrowError> = batches.sum();
     Ok(size.map_err(|error| Fault::from(ClientError::Reader(error)))?)

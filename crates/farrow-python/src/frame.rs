@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 
 use crate::data::Batches;
 use crate::errors::exception;
+use crate::interpreter::Inside;
 
 /// One version of a frame, or some of its columns.
 #[pyclass(frozen, module = "farrow._farrow")]
@@ -32,6 +33,7 @@ impl Frame {
 
     #[getter]
     fn schema<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let _inside = Inside::asking(py);
         self.frame.schema().to_pyarrow(py)
     }
 
@@ -76,7 +78,9 @@ impl Frame {
             let batches = self.frame.num_batches();
             return Err(PyIndexError::new_err(format!("batch {index}: {} has {batches}", self.frame.name())));
         }
-        self.frame.batch(index).map_err(|error| exception(&error))?.to_pyarrow(py)
+        let batch = self.frame.batch(index).map_err(|error| exception(&error))?;
+        let _inside = Inside::asking(py);
+        batch.to_pyarrow(py)
     }
 
     /// A `pyarrow.RecordBatchReader` over all batches, each decoded when it is read.

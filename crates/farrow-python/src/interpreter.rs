@@ -2,11 +2,12 @@
 //!
 //! Once CPython has begun to end, a thread that asks for its lock is ended where it stands, by unwinding its stack (up to
 //! 3.13); Rust's frames do not let that through, and the process aborts. So before that, by `atexit`: threads that wait for a
-//! request, or are on their way back into Python, get there or wait for ever, and the threads that drive requests, which
-//! may let go of the program's own data, have ended.
+//! request, that ask the program's data for something, or are on their way back into Python, get there or wait for ever,
+//! and the threads that drive requests, which may let go of the program's own data, have ended.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farrow_client::blocking;
 use pyo3::prelude::*;
@@ -17,26 +18,44 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Threads that wait for a request, or are on their way back into Python: how many.
+/// How often threads have let go of Python's lock with frames of Rust below, and will ask for it, or may.
 static INSIDE: OfProcess = OfProcess(AtomicU64::new(0));
 
 /// The thread that ends the interpreter; 0: none does.
 static ENDING: OfProcess = OfProcess(AtomicU64::new(0));
 
-/// A thread that has let go of Python's lock, and will ask for it. Python does not end before this is dropped.
+thread_local! {
+    /// The part of it that is this thread's.
+    static OWN: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A thread that has let go of Python's lock, and will ask for it, or may. Python does not end before this is dropped.
 pub(crate) struct Inside;
 
 impl Inside {
     /// Of this thread, which does not have the lock. Does not return once Python ends.
     pub(crate) fn enter() -> Self {
+        Self::counted().unless_ending()
+    }
+
+    /// Of this thread, which has the lock and is about to run code of Python's, which may let go of it. Does not return
+    /// once Python ends.
+    pub(crate) fn asking(py: Python<'_>) -> Self {
+        let nested = OWN.get() > 0;
+        let inside = Self::counted();
+        // Python waits for the one around this.
+        if nested || !is_ending() { inside } else { py.detach(|| inside.unless_ending()) }
+    }
+
+    fn counted() -> Self {
         INSIDE.change(|count| count + 1);
-        Self.unless_ending()
+        OWN.set(OWN.get() + 1);
+        Self
     }
 
     /// Still, if Python does not end; else this does not return.
     pub(crate) fn unless_ending(self) -> Self {
-        let ending = ENDING.get();
-        if ending != 0 && ending != own() {
+        if is_ending() {
             drop(self);
             loop {
                 std::thread::park();
@@ -49,7 +68,14 @@ impl Inside {
 impl Drop for Inside {
     fn drop(&mut self) {
         INSIDE.change(|count| count.saturating_sub(1));
+        OWN.set(OWN.get().saturating_sub(1));
     }
+}
+
+/// True if another thread ends the interpreter.
+fn is_ending() -> bool {
+    let ending = ENDING.get();
+    ending != 0 && ending != own()
 }
 
 /// Has [`end`] called before the interpreter ends.
@@ -63,7 +89,8 @@ pub(crate) fn at_exit(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn end(py: Python<'_>) {
     ENDING.change(|_| own());
     py.detach(|| {
-        while INSIDE.get() > 0 {
+        let begun = Instant::now();
+        while INSIDE.get() > 0 && begun.elapsed() < PATIENCE {
             std::thread::sleep(PAUSE);
         }
         blocking::shut_down(PATIENCE);

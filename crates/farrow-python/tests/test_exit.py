@@ -58,6 +58,21 @@ for _ in range(2):
 time.sleep(0.01)
 """
 
+#: The native module asks for data, and what it asks lets go of Python's lock and asks for it again and again.
+ASKED = """
+table = pa.table({"n": range(10)})
+asked = threading.Event()
+class Slow:
+    def __arrow_c_stream__(self, requested_schema=None):
+        asked.set()
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            time.sleep(0.0002)
+        return table.__arrow_c_stream__()
+threading.Thread(target=farrow._farrow.size, args=(Slow(),), daemon=True).start()
+asked.wait()
+"""
+
 FAILS = """
 async def main():
     client = await farrow.aio.connect()
@@ -112,10 +127,11 @@ def ended(agent, script: str, first: str = "") -> subprocess.CompletedProcess:
         (GIVEN_UP, SOME, 0),
         (THREADS, SOME, 0),
         (WRITER, SOME, 0),
+        (ASKED, SOME, 0),
         (FAILS, SOME, 3),
         (AT_EXIT, SOME, 0),
     ],
-    ids=["one-call", "given-up", "threads", "writer", "fails", "at-exit"],
+    ids=["one-call", "given-up", "threads", "writer", "asked", "fails", "at-exit"],
 )
 def test_a_program_ends_as_it_means_to(agent, script, runs, code):
     first = AFTER if script is AT_EXIT else ""
