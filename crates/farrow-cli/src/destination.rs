@@ -2,6 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,13 +31,23 @@ pub(crate) enum Destination {
     There(File),
 }
 
+/// Paths that are stdout. To write there by a path would begin a file anew to which others write as well.
+const STDOUT: [&str; 4] = ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"];
+
 impl Destination {
-    /// `None` and `-` are stdout.
+    /// `None`, `-` and the names that the system has for it are stdout.
     pub(crate) fn open(path: Option<&Path>) -> anyhow::Result<Self> {
-        let Some(path) = path.filter(|path| path.as_os_str() != "-") else {
+        let Some(path) = path.filter(|path| !STDOUT.iter().any(|stdout| path.as_os_str() == *stdout)) else {
             return Ok(Self::Stdout(Stdout));
         };
         let named = || path.display().to_string();
+        // What follows knows paths by their components, of which neither is one.
+        let bytes = path.as_os_str().as_bytes();
+        if (bytes.ends_with(b"/") || bytes.ends_with(b"/.")) && !path.is_dir() {
+            return Err(
+                Failure::usage(format!("{}: there is no such directory: name a file", named())).into()
+            );
+        }
         // Of a link, what it leads to is replaced: but not of another user's in a directory where everybody may make one.
         let path = follow(path)?;
         match path.metadata() {

@@ -6,6 +6,7 @@ import farrow
 import pyarrow as pa
 import pytest
 from conftest import MIB, eventually, space
+from farrow import _answers
 
 TABLE = pa.table({"n": range(10)})
 
@@ -34,6 +35,20 @@ def test_retain(client, name):
     with pytest.raises(farrow.NotFound):
         client.get(f"{name}@3")
     assert client.get(f"{name}@4").num_rows == 10
+
+
+def test_an_age_beyond_what_python_counts_is_told_as_its_longest(client, name):
+    for age in (datetime.timedelta.max, 2**62, 99999999999 * 86400):
+        client.retain(name, max_age=age)
+        info = client.put(name, TABLE)
+        longest = datetime.timedelta(seconds=86399999999999)
+        told = [info.max_age, client.stat(name).max_age, client.list(name)[0].max_age, client.retentions(name)[0].max_age]
+        assert told == [longest] * 4
+
+
+def test_a_commit_after_the_last_year_is_told_as_its_last_moment():
+    assert _answers._moment(2**63 - 1) == datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
+    assert _answers._moment(1) == datetime.datetime(1970, 1, 1, 0, 0, 0, 1, tzinfo=datetime.timezone.utc)
 
 
 def test_retain_below_a_prefix_and_for_a_time(client, name):

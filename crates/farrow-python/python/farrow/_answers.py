@@ -208,8 +208,10 @@ class Written(NamedTuple):
     bytes: int
 
 
-_LONGEST = int(datetime.timedelta.max.total_seconds())
+# In whole numbers: as a float the longest rounds up to one that is too long.
+_LONGEST = datetime.timedelta.max // datetime.timedelta(seconds=1)
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+_LAST = datetime.datetime.max.replace(tzinfo=datetime.timezone.utc)
 
 
 def _facts(of: Union[Info, VersionInfo]) -> str:
@@ -224,8 +226,14 @@ def info(found: "tuple[Any, ...]") -> Info:
     made = Info._make(found)
     micros = found[7]
     return made._replace(
-        committed_at=_EPOCH + datetime.timedelta(microseconds=micros) if micros else None, max_age=_age(found[10])
+        committed_at=_moment(micros) if micros else None, max_age=_age(found[10])
     )
+
+
+def _moment(micros: int) -> datetime.datetime:
+    # A clock can be anywhere; a datetime ends with the year 9999.
+    last = (_LAST - _EPOCH) // datetime.timedelta(microseconds=1)
+    return _EPOCH + datetime.timedelta(microseconds=min(micros, last))
 
 
 def retention(found: "tuple[Any, ...]") -> Retention:

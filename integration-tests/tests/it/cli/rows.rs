@@ -297,6 +297,14 @@ async fn a_file_is_there_complete_or_not_at_all() {
     let refused = stderr(&run(&agent, &["get", "source", "-o", nowhere.to_str().unwrap()]));
     let (nowhere, none) = (nowhere.display(), directory.join("none"));
     assert_eq!(refused, format!("farrow: {nowhere}: there is no directory {}\n", none.display()));
+    for nowhere in ["none/", "none/.", "rows.csv/"] {
+        let nowhere = directory.join(nowhere);
+        let refused = run(&agent, &["get", "source", "-o", nowhere.to_str().unwrap()]);
+        assert_eq!((refused.status.code(), directory.join("none").exists()), (Some(2), false), "{nowhere:?}");
+        assert!(stderr(&refused).contains("no such directory"), "{}", stderr(&refused));
+    }
+    let here = stdout(&run(&agent, &["get", "source", "-o", "/dev/stdout", "--format", "csv"]));
+    assert!(here.starts_with("number,text\n0,row 0\n"), "{here}");
     // A link stays one.
     let link = directory.join("link.csv");
     std::os::unix::fs::symlink(&file, &link).unwrap();
