@@ -1,11 +1,12 @@
 //! Publishing by DoPut, where this process cannot write in place: the agent does.
 
 use arrow_array::RecordBatch;
-use arrow_flight::FlightData;
 use arrow_flight::encode::{DictionaryHandling, FlightDataEncoderBuilder};
 use arrow_flight::error::FlightError;
+use arrow_flight::{FlightData, SchemaAsIpc};
+use arrow_ipc::writer::IpcWriteOptions;
 use farrow_proto::v1;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, TryStreamExt};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -80,12 +81,19 @@ async fn put(target: Target, queue: mpsc::Receiver<Part>) -> Result<v1::FrameInf
     let slices = batches.flat_map(|batch| {
         futures::stream::iter(farrow_ipc::slices(&batch, MESSAGE_BYTES).map(Ok::<_, FlightError>))
     });
+    let mut whole_schema =
+        Some(FlightData::from(SchemaAsIpc::new(&schema, &IpcWriteOptions::default())).data_header);
     let encoded = FlightDataEncoderBuilder::new()
         .with_schema(schema)
         .with_dictionary_handling(DictionaryHandling::Resend)
         .with_max_flight_data_size(usize::MAX)
         .with_flight_descriptor(Some(Connection::descriptor(&name)))
         .build(slices);
+    // The encoder's own first message makes fields of unions anew: not nullable, and without their metadata.
+    let encoded = encoded.map_ok(move |message| match whole_schema.take() {
+        Some(data_header) => FlightData { data_header, ..message },
+        None => message,
+    });
     let (messages, failed) = until_failure(encoded);
     tokio::select! {
         published = client.connection.do_put(messages, options) => published,

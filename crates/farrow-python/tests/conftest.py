@@ -47,6 +47,8 @@ class Agent:
         self.log = directory / "agent.log"
         self.state = directory / "state"
         self.process = None
+        #: Further options of the agent, from its next start on.
+        self.options = []
         self.command("mkfs", "--size", f"{size // MIB}MiB", *mkfs, str(self.region))
 
     def command(self, *arguments: str) -> str:
@@ -66,6 +68,7 @@ class Agent:
             str(programs() / "farrow-agent"),
             *("--region", str(self.region), "--socket", self.address, "--listen", "127.0.0.1:0"),
             *("--state-dir", str(self.state)),
+            *self.options,
         ]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, env=dict(os.environ, NO_COLOR="1"), stderr=log)

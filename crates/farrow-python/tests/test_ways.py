@@ -4,6 +4,7 @@ The formats of the command, by types: test_formats.py. Which buffers are mapped 
 """
 
 import collections
+import contextlib
 import os
 import subprocess
 
@@ -13,7 +14,7 @@ import pyarrow.csv
 import pyarrow.flight as flight
 import pyarrow.parquet as pq
 import pytest
-from conftest import programs
+from conftest import MIB, programs
 from test_formats import KINDS, as_pyarrow_writes, rows_of, tables
 
 duckdb = pytest.importorskip("duckdb")
@@ -162,6 +163,49 @@ def test_in_and_out(client, plain, elsewhere, name, kind):
             expected = made(lambda: theirs(unsliced(table)))
             assert made(lambda: ours(frame)) == expected, engine
             counts[f"out: {engine}" if expected is not None else f"out: {engine} cannot"] += 1
+
+
+def union_with_nulls(mode):
+    """A union of fields that have metadata, one of whose elements is a null."""
+    number, text = pa.array([1, None, 3], pa.int32()), pa.array(["a", "b", "c"])
+    types, offsets = pa.array([0, 0, 1], pa.int8()), pa.array([0, 1, 2], pa.int32())
+    if mode == "dense":
+        return pa.UnionArray.from_dense(types, offsets, [number, text], ["n", "t"])
+    return pa.UnionArray.from_sparse(types, [number, text], ["n", "t"])
+
+
+def unions():
+    for mode in ("dense", "sparse"):
+        union = union_with_nulls(mode)
+        yield mode, union
+        yield f"list of {mode}", pa.ListArray.from_arrays(pa.array([0, 1, 3], pa.int32()), union)
+        yield f"struct of {mode}", pa.StructArray.from_arrays([union], ["u"])
+    yield "dictionary", pa.array(["x", None, "x"]).dictionary_encode()
+
+
+def test_fields_keep_nullability_and_metadata_every_way(make_agent, tmp_path):
+    agent = make_agent(64 * MIB)
+    agent.stop()
+    config = tmp_path / "agent.toml"
+    config.write_text('[[rights]]\nwho = ["anyone"]\nnames = [""]\nmay = ["read", "publish"]\n')
+    agent.options = ["--config", str(config)]
+    agent.start()
+    with contextlib.ExitStack() as open_ones:
+        client = open_ones.enter_context(farrow.connect(agent.address))
+        elsewhere = open_ones.enter_context(farrow.connect(f"http://{agent.tcp}"))
+        plain = open_ones.enter_context(flight.connect(f"grpc+unix://{agent.address}"))
+        ways = {"in-place": client.put, "tcp": elsewhere.put, "plain": lambda name, table: do_put(plain, name, table)}
+        for kind, array in unions():
+            field = pa.field("a", array.type, metadata={"unit": kind})
+            table = pa.table([array], schema=pa.schema([field], metadata={"of": "all"}))
+            for way, put in ways.items():
+                put(way, table)
+                # Appended in other ways it is the same schema.
+                client.append(way, table)
+                elsewhere.append(way, table)
+                for found in (client.get(way).to_arrow(), elsewhere.get(way).to_arrow(), read(plain, way)):
+                    assert found.schema.equals(table.schema, check_metadata=True), (way, found.schema, table.schema)
+                    assert found.to_pylist() == table.to_pylist() * 3
 
 
 def test_all_types_in_one_file(client, name, agent, tmp_path):
