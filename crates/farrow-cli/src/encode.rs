@@ -2,6 +2,7 @@
 
 mod held;
 mod json;
+mod keys;
 mod text;
 
 use std::io::{BufWriter, Write};
@@ -22,6 +23,7 @@ use crate::contained::contained;
 use crate::format::Format;
 use crate::output;
 
+pub(crate) use self::keys::{Keys, widened_batch, widened_schema};
 pub(crate) use self::text::formatter;
 
 /// Bytes written at a time.
@@ -172,6 +174,13 @@ fn one_null(format: Format, field: &Field) -> anyhow::Result<()> {
 pub(crate) fn doubtful(format: Format, schema: &Schema) -> Vec<&str> {
     let doubtful = schema.fields().iter().filter(|field| format == Format::Parquet && held::is_other(field));
     doubtful.map(|field| field.name().as_str()).collect()
+}
+
+/// The columns whose keys may be too narrow in the format for all of a frame. [`Keys`] says which are.
+pub(crate) fn narrow(format: Format, schema: &Schema) -> Vec<&str> {
+    let narrow =
+        |field: &&Arc<Field>| format == Format::Parquet && keys::may_be_too_narrow(field.data_type());
+    schema.fields().iter().filter(narrow).map(|field| field.name().as_str()).collect()
 }
 
 /// # Errors

@@ -33,6 +33,10 @@ type Flight = FlightServiceClient<InterceptedService<Channel, Bearer>>;
 /// The time that connecting and the TLS handshake may take, each.
 const CONNECT: Duration = Duration::from_secs(20);
 
+/// The interval at which an agent over TCP is asked whether it is there while it owes an answer, and the time that it may
+/// take to say so: its host may have gone without a word, or something else may listen there.
+const PING: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(10));
+
 /// A connection; clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Connection {
@@ -65,7 +69,8 @@ impl Connection {
             drop(dial.connect().await?);
             endpoint.connect_with_connector(dial).await
         } else {
-            endpoint.connect().await
+            let (interval, timeout) = PING;
+            endpoint.http2_keep_alive_interval(interval).keep_alive_timeout(timeout).connect().await
         };
         let channel = channel.map_err(|error| match address.is_tls() && !is_from_the_system(&error) {
             true => in_tls(error),

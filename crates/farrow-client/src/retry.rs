@@ -1,6 +1,6 @@
 //! Asking again where that cannot do harm.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
 
@@ -11,6 +11,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// Attempts after the first: pauses of 1.6 to 3.1 s in all, so that an agent may be restarted meanwhile.
 const MORE: usize = 5;
+
+/// The time after which nothing is asked again: whoever asked has waited long enough to be told.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// The first answer that there is, or the last error; asks again only after one that is [transient].
 ///
@@ -27,7 +30,9 @@ async fn retried_after<T, F: Future<Output = Result<T, ClientError>>>(
 ) -> Result<T, ClientError> {
     let pauses = ExponentialBuilder::new().with_min_delay(first_pause).with_max_times(MORE).with_jitter();
     let again = |error: &ClientError, pause| tracing::debug!(%error, ?pause, "asking again");
-    ask.retry(pauses).when(ClientError::is_transient).notify(again).await
+    let begun = Instant::now();
+    let may_pass = |error: &ClientError| error.is_transient() && begun.elapsed() < LONGEST;
+    ask.retry(pauses).when(may_pass).notify(again).await
 }
 
 #[cfg(test)]

@@ -30,7 +30,8 @@ pub(crate) fn tests(tree: &Tree, tally: &mut Tally) -> anyhow::Result<()> {
         timed(tree).args(targets).args(["--", "-Z", "unstable-options", "--report-time"]),
         Tally::read_cargo,
     )?;
-    tally.tests(tree.cargo("test").args(["--workspace", "--no-fail-fast", "--doc"]), Tally::read_cargo)
+    let examples = tree.cargo("test").args(["--workspace", "--no-fail-fast", "--doc"]);
+    tally.tests(with_programs(tree, examples), Tally::read_cargo)
 }
 
 /// The same without those that go through every crash, byte or peer.
@@ -61,7 +62,11 @@ const EXHAUSTIVE: [&str; 14] = [
 /// permits it is for the tests alone: around cargo it would have everything compiled again.
 fn timed(tree: &Tree) -> Cmd<'_> {
     let runner = "target.'cfg(all())'.runner=['env','RUSTC_BOOTSTRAP=1']";
-    let test = tree.cargo("test").args(["--workspace", "--no-fail-fast", "--config", runner]);
+    with_programs(tree, tree.cargo("test").args(["--workspace", "--no-fail-fast", "--config", runner]))
+}
+
+/// Tests that use the programs which are built, rather than to build them again.
+fn with_programs<'a>(tree: &Tree, test: Cmd<'a>) -> Cmd<'a> {
     let test = test.env("FARROW_BIN_DIR", tree.target.join("debug"));
     // Some of them speak to the agent by plain pyarrow.
     test.env("FARROW_PYTHON", tree.venv().join("bin/python"))

@@ -221,6 +221,32 @@ async fn over_tcp_nothing_is_given_to_a_process() {
     assert!(refused.message().contains("connect to the unix socket"), "{refused}");
 }
 
+/// Something else than an agent, or a host that has gone without a word.
+#[tokio::test]
+async fn a_listener_that_says_nothing_is_an_error() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let silent = tokio::spawn(async move {
+        let mut peers = Vec::new();
+        loop {
+            peers.push(listener.accept().await.unwrap());
+        }
+    });
+    let asked = async {
+        let client = Client::connect(address.parse().unwrap()).await?;
+        client.list("").await.map(drop)
+    };
+    let doctor = tokio::task::spawn_blocking({
+        let address = address.clone();
+        move || farrow(&["doctor", "--address", &address])
+    });
+    let (error, doctor) = (asked.await.unwrap_err(), doctor.await.unwrap());
+    assert!(matches!(error, ClientError::Unavailable { .. }), "{error:?}");
+    let told = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!((doctor.status.code(), told.matches("does not answer").count()), (Some(1), 1), "{told}");
+    silent.abort();
+}
+
 #[tokio::test]
 async fn no_agent_at_the_address() {
     for address in ["/nowhere/agent.sock", "http://127.0.0.1:1"] {

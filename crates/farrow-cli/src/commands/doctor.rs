@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use farrow_client::blocking::Client;
-use farrow_client::{Address, Frame, Usage};
+use farrow_client::{Address, Frame, Health, Usage};
 use farrow_region::shell::operand;
 use farrow_store::{Mount, check, read_log};
 use serde::Serialize;
@@ -85,10 +85,13 @@ fn examine(args: &Doctor, agent_args: &Agent) -> Vec<Finding> {
     let mut medium = args.path.clone().or_else(|| variable("FARROW_REGION").map(PathBuf::from));
     match agent_args.address() {
         Err(error) => findings.push(Finding::problem("agent", &error.into())),
-        Ok(address) => match Client::connect(address.clone()) {
+        // Who does not say how it is answers nothing else, and each further question would wait as long.
+        Ok(address) => match Client::connect(address.clone())
+            .and_then(|client| Ok((client.health()?, client)))
+        {
             Err(error) => findings.push(Finding::problem("agent", &error.into())),
-            Ok(client) => {
-                findings.push(agent(&client, &address, release));
+            Ok((health, client)) => {
+                findings.push(agent(&health, &address, release));
                 findings.push(socket(&address));
                 let (mapping, path) = mapping(&client, &address);
                 findings.push(mapping);
@@ -110,11 +113,7 @@ fn examine(args: &Doctor, agent_args: &Agent) -> Vec<Finding> {
     findings
 }
 
-fn agent(client: &Client, address: &Address, release: &str) -> Finding {
-    let health = match client.health() {
-        Ok(health) => health,
-        Err(error) => return Finding::problem("agent", &error.into()),
-    };
+fn agent(health: &Health, address: &Address, release: &str) -> Finding {
     let found = format!(
         "farrow-agent {} at {address}, up for {}, region {}",
         health.version,

@@ -10,7 +10,7 @@ use farrow_client::{ClientError, Selection};
 
 use crate::args::{Agent, Get};
 use crate::destination::Destination;
-use crate::encode::{self, Encoder};
+use crate::encode::{self, Encoder, Keys};
 use crate::exit::Failure;
 use crate::format::Format;
 use crate::output;
@@ -38,8 +38,9 @@ pub(crate) fn run(args: &Get, agent: &Agent) -> anyhow::Result<()> {
         output::note(format_args!("streamed, not mapped: {why}"));
     }
     let place = || file.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
-    check(&client, &stream, wanted, format).with_context(place)?;
-    let mut encoder = Encoder::new(format, &stream.schema(), Destination::open(file)?).with_context(place)?;
+    check(&client, &stream, wanted.clone(), format).with_context(place)?;
+    let schema = encode::widened_schema(&stream.schema(), &too_narrow(&client, &stream, wanted, format)?);
+    let mut encoder = Encoder::new(format, &schema, Destination::open(file)?).with_context(place)?;
     // Where rows go to the terminal, they are all there is to see.
     let progress = if file.is_some() || !std::io::stdout().is_terminal() {
         Progress::new()?
@@ -54,7 +55,7 @@ pub(crate) fn run(args: &Get, agent: &Agent) -> anyhow::Result<()> {
     let mut rows = 0;
     for batch in batches(stream, format)? {
         let batch = batch?;
-        encoder.write(&batch).with_context(place)?;
+        encoder.write(&encode::widened_batch(&schema, &batch)?).with_context(place)?;
         rows += batch.num_rows() as u64;
         progress.at(part(bytes, rows, expected));
     }
@@ -74,11 +75,44 @@ fn check(client: &Client, stream: &BatchStream, wanted: Selection, format: Forma
     if doubtful.is_empty() {
         return Ok(());
     }
+    again(client, stream, wanted, doubtful)?.try_for_each(|batch| encode::check_values(&batch?))
+}
+
+/// The columns whose keys are too narrow in the format for the dictionaries of all batches together.
+fn too_narrow(
+    client: &Client,
+    stream: &BatchStream,
+    wanted: Selection,
+    format: Format,
+) -> anyhow::Result<Vec<String>> {
+    let schema = stream.schema();
+    let narrow = encode::narrow(format, &schema);
+    if narrow.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut keys = Keys::default();
+    let batches = again(client, stream, wanted, narrow)?;
+    let schema = batches.schema();
+    for batch in batches {
+        keys.add(&batch?);
+    }
+    let columns = schema.fields().iter().zip(keys.too_narrow()).filter(|(_, narrow)| *narrow);
+    Ok(columns.map(|(field, _)| field.name().clone()).collect())
+}
+
+/// The same rows once more, of these columns, and perhaps others.
+fn again(
+    client: &Client,
+    stream: &BatchStream,
+    wanted: Selection,
+    columns: Vec<&str>,
+) -> anyhow::Result<BatchStream> {
+    let schema = stream.schema();
     let is_alone = |name: &&str| schema.fields().iter().filter(|field| field.name() == *name).count() == 1;
     // Of columns with one name, only the first can be asked for.
-    let wanted = if doubtful.iter().all(is_alone) { wanted.columns(doubtful) } else { wanted };
+    let wanted = if columns.iter().all(is_alone) { wanted.columns(columns) } else { wanted };
     let version = format!("{}@{}", stream.name(), stream.version());
-    client.stream_selected(&version, &wanted)?.try_for_each(|batch| encode::check_values(&batch?))
+    Ok(client.stream_selected(&version, &wanted)?)
 }
 
 /// Bytes that `rows` of `expected` rows (not 0) are, about.

@@ -268,7 +268,16 @@ fn end_of_file(input: &mut impl Read) -> Result<Vec<u8>, Problem> {
     let start = usize::try_from(said).ok().and_then(|len| end.checked_sub(len));
     let start = start.ok_or_else(|| format!("a footer of {said} bytes where {end} have room: damaged"))?;
     rest.truncate(end);
-    Ok(rest.split_off(start))
+    let footer = rest.split_off(start);
+    // Writers may align the footer, and nothing else is there: of two files the last footer fits the first one's messages.
+    if rest.iter().any(|byte| *byte != 0) {
+        return Err(format!(
+            "has {} bytes between its last message and its footer: several files one after another? Put each by itself",
+            rest.len()
+        )
+        .into());
+    }
+    Ok(footer)
 }
 
 /// A stream has nothing behind its end but perhaps zeros.

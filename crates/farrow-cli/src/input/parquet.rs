@@ -3,16 +3,25 @@
 mod leaves;
 mod zones;
 
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use farrow_region::counted;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, RowGroupMetaData};
 
 use super::{Problem, Rows, Source, batch_rows};
 use crate::progress::Progress;
+
+/// Stands at the beginning and at the end of a file.
+const MAGIC: &[u8] = b"PAR1";
+
+/// Bytes in which the end of a footer is looked for.
+const MOST_FOOTER: u64 = 16 << 20;
 
 pub(super) fn open(source: Source, progress: &Progress) -> Result<Rows, Problem> {
     let piped = matches!(source, Source::Stream(_));
@@ -26,6 +35,7 @@ pub(super) fn open(source: Source, progress: &Progress) -> Result<Rows, Problem>
         metadata = ArrowReaderMetadata::try_new(metadata.metadata().clone(), options)?;
     }
     check_counts(metadata.metadata())?;
+    check_alone(&file, len, metadata.metadata())?;
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
     // The reader's own schema has lost the metadata.
     let schema = builder.schema().clone();
@@ -78,6 +88,44 @@ fn check_counts(metadata: &ParquetMetaData) -> Result<(), Problem> {
         }
     }
     Ok(())
+}
+
+/// Refuses several files one after another: the last footer's places lie in the first file, whose own footer stands right
+/// behind them.
+fn check_alone(file: &File, len: u64, metadata: &ParquetMetaData) -> Result<(), Problem> {
+    let chunks = metadata.row_groups().iter().flat_map(RowGroupMetaData::columns);
+    let end = chunks.map(end_of).max().unwrap_or(MAGIC.len() as u64);
+    let Some(rest) = len.checked_sub(end) else { return Ok(()) };
+    let mut behind = vec![0; usize::try_from(rest.min(MOST_FOOTER)).unwrap_or(0)];
+    file.read_exact_at(&mut behind, end)?;
+    let footer_of = |at: usize| {
+        let len = behind.get(at.checked_sub(4)?..at)?.try_into().ok().map(u32::from_le_bytes)?;
+        (usize::try_from(len) == Ok(at - 4)).then_some(end + (at + MAGIC.len()) as u64)
+    };
+    let found = behind.windows(MAGIC.len()).enumerate().filter(|(_, bytes)| *bytes == MAGIC);
+    match found.filter_map(|(at, _)| footer_of(at)).next() {
+        Some(first) if first < len => Err(format!(
+            "has a footer at byte {first} of {len}: several files one after another? Put each by itself"
+        )
+        .into()),
+        _ => Ok(()),
+    }
+}
+
+/// The end of what belongs to a column of a row group.
+fn end_of(column: &ColumnChunkMetaData) -> u64 {
+    let end = |offset: Option<i64>, len: Option<i64>| {
+        let (offset, len) = (u64::try_from(offset?).ok()?, u64::try_from(len?).ok()?);
+        Some(offset.saturating_add(len))
+    };
+    let pages = column.dictionary_page_offset().unwrap_or_else(|| column.data_page_offset());
+    let ends = [
+        end(Some(pages), Some(column.compressed_size())),
+        end(column.column_index_offset(), column.column_index_length().map(i64::from)),
+        end(column.offset_index_offset(), column.offset_index_length().map(i64::from)),
+        end(column.bloom_filter_offset(), column.bloom_filter_length().map(i64::from)),
+    ];
+    ends.into_iter().flatten().max().unwrap_or(0)
 }
 
 fn miscounted(says: String) -> Problem {

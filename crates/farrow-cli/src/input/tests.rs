@@ -108,6 +108,26 @@ fn every_format_gives_its_rows() {
 }
 
 #[test]
+fn files_one_after_another_are_refused() {
+    for (extension, bytes) in files().into_iter().filter(|(extension, _)| *extension != "csv") {
+        let refused = read(&format!("a.{extension}"), &[bytes.clone(), bytes].concat(), &PLAIN).unwrap_err();
+        assert!(refused.contains("one after another"), "{extension}: {refused}");
+    }
+    // Files without rows are files, too.
+    let none = rows().slice(0, 0);
+    for (name, format) in
+        [("a.arrow", Format::Ipc), ("a.arrows", Format::Stream), ("a.parquet", Format::Parquet)]
+    {
+        let mut encoder = Encoder::new(format, &none.schema(), Vec::new()).unwrap();
+        encoder.write(&none).unwrap();
+        let bytes = encoder.finish().unwrap();
+        assert_eq!(count(&read(name, &bytes, &PLAIN).unwrap()), 0);
+        let refused = read(name, &[bytes.clone(), bytes].concat(), &PLAIN).unwrap_err();
+        assert!(refused.contains("one after another"), "{name}: {refused}");
+    }
+}
+
+#[test]
 fn what_is_cut_off_is_told() {
     for (extension, bytes) in files() {
         for len in (0..bytes.len()).step_by(1 + bytes.len() / 97) {

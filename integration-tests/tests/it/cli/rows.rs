@@ -5,8 +5,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray, Float32Array, Int8Array, RecordBatch};
+use arrow_array::types::{Int8Type, Int32Type};
+use arrow_array::{Array, ArrayRef, DictionaryArray, Float32Array, Int8Array, ListArray, RecordBatch};
+use arrow_buffer::OffsetBuffer;
+use arrow_schema::{DataType, Field};
 use farrow_integration_tests::{
     Agent, Region, arrow_file, batch, farrow, mebibytes, program, pyarrow, skipped,
 };
@@ -172,6 +174,50 @@ async fn dictionaries_that_differ_become_one_in_a_file() {
         stdout(&run(&agent, &["put", "copy", file]));
         assert_eq!(stdout(&run(&agent, &["head", "--csv", "copy"])), "key\na\nb\nc\na\n", "{extension}");
         assert_eq!(client.get("copy").await.unwrap().schema(), client.get("keys").await.unwrap().schema());
+    }
+}
+
+/// Together they have more values than a key of 8 bits tells apart.
+#[tokio::test]
+async fn keys_of_many_dictionaries_are_wide_enough_in_parquet() {
+    let region = Region::new("64MiB");
+    let agent = region.agent();
+    let client = agent.client().await;
+    let mut expected = "few,key\n".to_owned();
+    for part in 0..3 {
+        let values: Vec<String> = (0..100).map(|number| format!("{part}-{number}")).collect();
+        values.iter().for_each(|value| expected += &format!("x,{value}\n"));
+        let keys: DictionaryArray<Int8Type> = values.iter().map(String::as_str).collect();
+        let few: DictionaryArray<Int8Type> = values.iter().map(|_| "x").collect();
+        let item = Field::new_list_field(keys.data_type().clone(), true);
+        let list = ListArray::new(
+            Arc::new(item),
+            OffsetBuffer::from_repeated_length(1, 100),
+            Arc::new(keys.clone()),
+            None,
+        );
+        let columns: [(&str, ArrayRef); 3] =
+            [("few", Arc::new(few)), ("key", Arc::new(keys)), ("list", Arc::new(list))];
+        let rows = RecordBatch::try_from_iter(columns).unwrap();
+        client.append("keys", rows.schema(), vec![rows]).await.unwrap();
+    }
+    let file = region.beside("keys.parquet");
+    let file = file.to_str().unwrap();
+    stdout(&run(&agent, &["get", "keys", "-o", file]));
+    stdout(&run(&agent, &["put", "copy", file]));
+    assert_eq!(
+        stdout(&run(&agent, &["head", "--csv", "-n", "300", "--columns", "few,key", "copy"])),
+        expected
+    );
+    // The column whose keys are wide enough has them still.
+    let schema = client.get("copy").await.unwrap().schema().clone();
+    let keys = |at: usize| schema.field(at).data_type().clone();
+    let of = |keys| DataType::Dictionary(Box::new(keys), Box::new(DataType::Utf8));
+    assert_eq!((keys(0), keys(1)), (of(DataType::Int8), of(DataType::Int32)));
+    let script = "import pyarrow.parquet as pq, sys; t = pq.read_table(sys.argv[1]); print(t.num_rows, len(set(t['key'].to_pylist())), len({k for l in t['list'].to_pylist() for k in l}))";
+    match pyarrow(script, &[file]) {
+        Some(told) => assert_eq!(stdout(&told).trim(), "300 300 300"),
+        None => skipped("a Parquet file for pyarrow: no Python with pyarrow"),
     }
 }
 

@@ -49,7 +49,7 @@ fn with_footer(rows: i64, groups: impl Fn(Vec<RowGroupMetaData>) -> Vec<RowGroup
     bytes
 }
 
-fn stored(bytes: &[u8]) -> std::fs::File {
+fn stored(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
     file
