@@ -41,7 +41,7 @@ impl Destination {
             return Ok(Self::Stdout(Stdout));
         };
         let named = || path.display().to_string();
-        // What follows knows paths by their components, of which neither is one.
+        // The code below knows paths by their components, and neither ending is one.
         let bytes = path.as_os_str().as_bytes();
         if (bytes.ends_with(b"/") || bytes.ends_with(b"/.")) && !path.is_dir() {
             return Err(

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// How often threads have let go of Python's lock with frames of Rust below, and will ask for it, or may.
+/// The number of times that threads have let go of Python's lock with frames of Rust below, and will ask for it, or may.
 static INSIDE: OfProcess = OfProcess(AtomicU64::new(0));
 
 /// The thread that ends the interpreter; 0: none does.

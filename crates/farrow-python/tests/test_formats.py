@@ -108,7 +108,7 @@ if not hasattr(pa, "decimal32"):
     for kind in ("decimal of thousands", "sparse union"):
         del EXTREMES[kind]
 KINDS.update({f"extreme {kind}": array for kind, array in EXTREMES.items()})
-# What the command writes of the first row.
+# The text that the command writes of the first row.
 TOLD = {
     "date32": "+5881580-07-11",
     "date64": "+292278994-08-17T00:00:00",

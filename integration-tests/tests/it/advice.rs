@@ -333,7 +333,7 @@ async fn what_a_full_region_advises_frees_it() {
     put(FRAME).await.unwrap();
 }
 
-/// Where there is room outside the pool, it is what a put that does not fit is told of, and what the doctor tells before.
+/// Room outside the pool is named to a put that does not fit, and by the doctor before that.
 #[tokio::test]
 async fn a_full_region_that_can_grow_says_so() {
     let region = Region::unmade();

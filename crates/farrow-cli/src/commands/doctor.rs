@@ -85,7 +85,7 @@ fn examine(args: &Doctor, agent_args: &Agent) -> Vec<Finding> {
     let mut medium = args.path.clone().or_else(|| variable("FARROW_REGION").map(PathBuf::from));
     match agent_args.address() {
         Err(error) => findings.push(Finding::problem("agent", &error.into())),
-        // Who does not say how it is answers nothing else, and each further question would wait as long.
+        // An agent that does not tell its health answers nothing else, and each further question would wait as long.
         Ok(address) => match Client::connect(address.clone())
             .and_then(|client| Ok((client.health()?, client)))
         {

@@ -67,18 +67,22 @@ fn leaf(r#type: &DataType) -> Option<DataType> {
     }
 }
 
-type Leaf<'a> = &'a dyn Fn(&DataType) -> Option<DataType>;
+pub(super) type Leaf<'a> = &'a dyn Fn(&DataType) -> Option<DataType>;
 
 fn mapped_schema(schema: &Schema, leaf: Leaf<'_>) -> Schema {
     let fields = schema.fields().iter().map(|field| mapped_field(field, leaf));
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
 }
 
-fn mapped_field(field: &FieldRef, leaf: Leaf<'_>) -> FieldRef {
+pub(super) fn mapped_field(field: &FieldRef, leaf: Leaf<'_>) -> FieldRef {
     Arc::new(Field::clone(field).with_data_type(mapped(field.data_type(), leaf)))
 }
 
-fn mapped(r#type: &DataType, leaf: Leaf<'_>) -> DataType {
+/// The type with another one wherever `leaf` names one for it, at any depth.
+pub(super) fn mapped(r#type: &DataType, leaf: Leaf<'_>) -> DataType {
+    if let Some(other) = leaf(r#type) {
+        return other;
+    }
     let field = |field: &FieldRef| mapped_field(field, leaf);
     match r#type {
         DataType::List(item) => DataType::List(field(item)),
@@ -96,6 +100,6 @@ fn mapped(r#type: &DataType, leaf: Leaf<'_>) -> DataType {
             DataType::Dictionary(keys.clone(), Box::new(mapped(values, leaf)))
         }
         DataType::RunEndEncoded(ends, values) => DataType::RunEndEncoded(ends.clone(), field(values)),
-        other => leaf(other).unwrap_or_else(|| other.clone()),
+        other => other.clone(),
     }
 }

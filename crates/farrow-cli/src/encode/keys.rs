@@ -8,7 +8,9 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions, make_array};
 use arrow_cast::{CastOptions, cast_with_options};
 use arrow_data::ArrayData;
-use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema};
+use arrow_schema::{ArrowError, DataType, FieldRef, Schema};
+
+use super::held::{mapped, mapped_field};
 
 /// Counts the values of dictionaries, column by column.
 #[derive(Default)]
@@ -69,13 +71,13 @@ fn distinct(keys: &DataType) -> usize {
 
 /// True for a column with keys that may be too narrow.
 pub(super) fn may_be_too_narrow(r#type: &DataType) -> bool {
-    widened(r#type) != *r#type
+    mapped(r#type, &wide) != *r#type
 }
 
 /// The schema whose named columns have keys of 32 bits.
 pub(crate) fn widened_schema(schema: &Schema, names: &[String]) -> Schema {
     let fields = schema.fields().iter().map(|field| match names.contains(field.name()) {
-        true => widened_field(field),
+        true => mapped_field(field, &wide),
         false => field.clone(),
     });
     Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())
@@ -123,26 +125,12 @@ fn child_types(r#type: &DataType) -> Vec<DataType> {
     }
 }
 
-fn widened_field(field: &FieldRef) -> FieldRef {
-    Arc::new(Field::clone(field).with_data_type(widened(field.data_type())))
-}
-
-fn widened(r#type: &DataType) -> DataType {
+/// A dictionary with keys of 32 bits, instead of one with narrower ones.
+fn wide(r#type: &DataType) -> Option<DataType> {
     match r#type {
-        DataType::List(item) => DataType::List(widened_field(item)),
-        DataType::LargeList(item) => DataType::LargeList(widened_field(item)),
-        DataType::ListView(item) => DataType::ListView(widened_field(item)),
-        DataType::LargeListView(item) => DataType::LargeListView(widened_field(item)),
-        DataType::FixedSizeList(item, len) => DataType::FixedSizeList(widened_field(item), *len),
-        DataType::Map(entries, sorted) => DataType::Map(widened_field(entries), *sorted),
-        DataType::Struct(fields) => DataType::Struct(fields.iter().map(widened_field).collect()),
-        DataType::Union(fields, mode) => {
-            DataType::Union(fields.iter().map(|(id, field)| (id, widened_field(field))).collect(), *mode)
-        }
-        DataType::RunEndEncoded(ends, values) => DataType::RunEndEncoded(ends.clone(), widened_field(values)),
         DataType::Dictionary(keys, values) if distinct(keys) < usize::MAX => {
-            DataType::Dictionary(Box::new(DataType::Int32), values.clone())
+            Some(DataType::Dictionary(Box::new(DataType::Int32), values.clone()))
         }
-        other => other.clone(),
+        _ => None,
     }
 }

@@ -1,4 +1,4 @@
-//! What is written of rows that refer to their values by place, in no order, many times, or hardly at all.
+//! Sizes of rows that refer to their values by place, in no order, many times, or hardly at all, once they are written.
 
 use std::sync::Arc;
 

@@ -259,7 +259,7 @@ fn what_another_user_has_put_where_others_may_is_not_read() {
             assert!(text.starts_with(&format!("{}: a {found} that user {STRANGER}", at.display())), "{text}");
             assert!(text.contains(advice), "{text}");
         }
-        // Who has the directory can put there what it likes.
+        // The owner of the directory can put there what it likes.
         chown(&open, Some(STRANGER), None).unwrap();
         for path in [&file, &to_file, &link, &inside] {
             assert_eq!(read_file(path, 7, Guard::Rules).unwrap(), b"content", "{}", path.display());
@@ -331,7 +331,7 @@ fn what_is_put_in_a_files_place_before_it_is_opened_is_not_read() {
     }
 }
 
-/// Whoever may rename the directories on the way gets nothing by it: the file is found in the one that was looked at.
+/// To rename the directories on the way is of no use: the file is found in the one that was looked at.
 #[test]
 fn a_directory_that_is_swapped_meanwhile_is_not_entered() {
     let place = Place::new();

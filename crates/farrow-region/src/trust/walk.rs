@@ -85,7 +85,7 @@ pub(super) struct Step<'a> {
     pub(super) found: &'a Metadata,
 }
 
-/// Where a path leads.
+/// The end of a path.
 pub(super) struct End {
     /// Without links. From where nothing is there any more, as it was given.
     pub(super) path: PathBuf,
@@ -93,7 +93,7 @@ pub(super) struct End {
     pub(super) there: Option<There>,
 }
 
-/// What is at the end of a path, looked at and held, not opened.
+/// The file at the end of a path: looked at and held, not opened.
 pub(super) struct There {
     way: Way,
     file: File,
@@ -114,7 +114,7 @@ impl There {
     }
 }
 
-/// How the end of a path is opened.
+/// A way to open the end of a path.
 struct Way {
     directory: File,
     name: OsString,

@@ -338,7 +338,7 @@ async fn a_file_is_there_complete_or_not_at_all() {
     } else {
         skipped("a file that cannot be written: no Python with pyarrow");
     }
-    // What is told is what was asked for, and no file of ours.
+    // The error names the path that was asked for, and no file of ours.
     let nowhere = directory.join("none/x.csv");
     let refused = stderr(&run(&agent, &["get", "source", "-o", nowhere.to_str().unwrap()]));
     let (nowhere, none) = (nowhere.display(), directory.join("none"));

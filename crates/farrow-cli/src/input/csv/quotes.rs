@@ -20,7 +20,7 @@ struct Place {
 
 #[derive(Clone, Copy, PartialEq)]
 enum State {
-    /// Where a value begins.
+    /// The place where a value begins.
     Begin,
     Plain,
     Quoted,
